@@ -1,0 +1,16 @@
+"""Native sktime and scikit-learn forecasters around PyTorch's recurrent networks."""
+
+from skrnn.backtesting import backtest
+from skrnn.forecasters import GRUForecaster, LSTMForecaster, RNNForecaster
+from skrnn.metrics import SMAPE, smape, smape_scorer
+
+__version__ = "0.1.0"
+__all__ = [
+    "SMAPE",
+    "GRUForecaster",
+    "LSTMForecaster",
+    "RNNForecaster",
+    "backtest",
+    "smape",
+    "smape_scorer",
+]

@@ -1,0 +1,566 @@
+"""The sktime contract over the way of the data: fit, predict, update, pretrain."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.utils import Tags, TargetTags
+from sklearn.utils._param_validation import (
+    Interval,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
+from sklearn.utils.metaestimators import available_if
+from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
+from torch import nn
+
+from skrnn import _decoding
+from skrnn._chunks import Chunks, DevicePanel
+from skrnn._device import resolve_device, seeded
+from skrnn._features import CALENDAR, NAIVE, Features, calendar_fields, seasonal_periods
+from skrnn._networks import CELLS, RecurrentNetwork
+from skrnn._panel import Panel, check_covariate_columns, rows_of
+from skrnn._scaling import SCALERS, Scaler
+from skrnn._training import CRITERIA, OPTIMIZERS, SCHEDULERS, Trainer, mean_loss, planned_epochs
+from skrnn.callbacks import Callback, ProgressBar, StopAfter
+
+POSITIVE = Interval(Integral, 1, None, closed="left")
+CONSTRAINTS: dict[str, list] = {
+    "cell": [StrOptions(set(CELLS))],
+    "window_length": [POSITIVE],
+    "hidden_size": [POSITIVE],
+    "num_layers": [POSITIVE],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "sp": [StrOptions({"auto"}), POSITIVE, "array-like", None],
+    "lags": [StrOptions({"auto"}), POSITIVE, "array-like", None],
+    "calendar": [StrOptions({"auto"}), "array-like", None],
+    "scaler": [StrOptions({kind for kind in SCALERS if kind}), None],
+    "naive": [StrOptions({"auto"}), "array-like", None],
+    "criterion": [StrOptions(set(CRITERIA)), nn.Module],
+    "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
+    "optimizer_kwargs": [dict, None],
+    "lr": [Interval(Real, 0, None, closed="neither")],
+    "lr_scheduler": [StrOptions(set(SCHEDULERS)), callable, None],
+    "num_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
+    "batch_size": [POSITIVE],
+    "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+    "supervision": [StrOptions({"dense", "last"})],
+    "validation_split": [Interval(Real, 0, 1, closed="neither"), None],
+    "patience": [POSITIVE, None],
+    "device": [str, torch.device],
+    "random_state": ["random_state"],
+    "verbose": ["boolean"],
+    "callbacks": ["array-like", None],
+}
+# What a pretrained network was built with; other values would need other weights.
+ARCHITECTURE = ("hidden_size", "num_layers")
+
+
+class BaseRecurrentForecaster(BaseForecaster):
+    """What `GRUForecaster`, `LSTMForecaster` and `RNNForecaster` share: everything but the cell."""
+
+    _tags = {
+        "authors": ["skrnn developers"],
+        "maintainers": ["skrnn developers"],
+        "python_dependencies": ["torch"],
+        "y_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
+        "X_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
+        "capability:multivariate": True,
+        "capability:exogenous": True,
+        "capability:insample": True,
+        "capability:pred_int": False,
+        "capability:missing_values": False,
+        "capability:categorical_in_X": False,
+        # Each step of a recursive forecast needs its own X.
+        "capability:non_contiguous_X": False,
+        "capability:unequal_length": True,
+        "capability:update": True,
+        "capability:pretrain": True,
+        "capability:random_state": True,
+        "requires-fh-in-fit": False,
+    }
+    # The forecaster keeps its own context, so sktime need not keep a second copy.
+    _config = {"remember_data": False}
+    _y = _X = None
+    # scikit-learn's searches set this on a clone and delete it after `fit`, which resets instances.
+    _parent_callback_ctx = None
+
+    def __init__(
+        self,
+        window_length: int = 192,
+        hidden_size: int = 128,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        sp: int | Sequence[int] | str | None = "auto",
+        lags: int | Sequence[int] | str | None = "auto",
+        calendar: Sequence[str] | str | None = "auto",
+        scaler: str | None = "standard",
+        naive: Sequence[str] | str | None = "auto",
+        criterion: str | nn.Module = "mae",
+        optimizer: str | Callable = "adamw",
+        optimizer_kwargs: dict[str, Any] | None = None,
+        lr: float = 4e-3,
+        lr_scheduler: str | Callable | None = "one_cycle",
+        num_epochs: int | str = "auto",
+        batch_size: int = 16,
+        max_grad_norm: float | None = 1.0,
+        supervision: str = "dense",
+        validation_split: float | None = None,
+        patience: int | None = None,
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+        callbacks: Sequence[Callback] | None = None,
+    ):
+        self.window_length = window_length
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.dropout = dropout
+        self.sp = sp
+        self.lags = lags
+        self.calendar = calendar
+        self.scaler = scaler
+        self.naive = naive
+        self.criterion = criterion
+        self.optimizer = optimizer
+        self.optimizer_kwargs = optimizer_kwargs
+        self.lr = lr
+        self.lr_scheduler = lr_scheduler
+        self.num_epochs = num_epochs
+        self.batch_size = batch_size
+        self.max_grad_norm = max_grad_norm
+        self.supervision = supervision
+        self.validation_split = validation_split
+        self.patience = patience
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+        super().__init__()
+
+    # ------------------------------------------------------------------ fit
+
+    def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> BaseRecurrentForecaster:
+        self._check_parameters()
+        device = resolve_device(self.device)
+        panel = Panel.from_pandas(y, X)
+        self._check_lengths(panel)
+        pretrained = getattr(self, "pretrained_network_", None)
+        with seeded(self.random_state, device) as rng:
+            if pretrained is None:
+                self._build(panel, device)
+            else:
+                self._check_fits_pretrained(panel)
+                self._features = self.pretrained_features_
+                self._covariate_scaler = self.pretrained_covariate_scaler_
+                self.network_ = copy.deepcopy(pretrained).to(device)
+            self._train(panel, device, rng, fresh=pretrained is None)
+        self._panel = panel
+        return self
+
+    def _build(self, panel: Panel, device: torch.device) -> None:
+        """Choose the features from the data and make an untrained network."""
+        sp = seasonal_periods(self.sp, panel)
+        self._features = Features(
+            sp=sp,
+            lags=_tuple_of(self.lags, auto=sp),
+            naive=_tuple_of(self.naive, auto=NAIVE),
+            calendar=calendar_fields(self.calendar, panel),
+            n_columns=len(panel.columns),
+            n_covariates=len(panel.covariate_columns),
+        )
+        # X is scaled over all series alike: a column that is constant in each tells them apart.
+        self._covariate_scaler = Scaler("standard" if self.scaler else None).fit(
+            panel.covariates, np.zeros(len(panel.values), dtype=np.int64)
+        )
+        self.network_ = RecurrentNetwork(
+            self._features, self._cell(), self.hidden_size, self.num_layers, self.dropout
+        ).to(device)
+
+    def _cell(self) -> str:
+        """Name of the recurrent cell, a key of `CELLS`."""
+        raise NotImplementedError("abstract method")
+
+    def _train(
+        self, panel: Panel, device: torch.device, rng: np.random.Generator, fresh: bool
+    ) -> None:
+        """Scale, put the panel on the device, draw chunks and train the network."""
+        self.scaler_ = Scaler(self.scaler).fit(panel.values, panel.series_of_rows())
+        self._history: list[dict[str, float]] = []
+        data = self._on_device(panel, device)
+        stop = self._training_stop(panel)
+        chunks = self._chunks(data, stop, rng)
+        if fresh:
+            self.network_.start_from(chunks.epoch())
+        trainer = self._trainer(chunks, self.lr)
+        if self.validation_split is not None:
+            trainer.validate = self._validation(panel, data, stop)
+        num_epochs = self._num_epochs(chunks)
+        if num_epochs:
+            schedule = SCHEDULERS.get(self.lr_scheduler, self.lr_scheduler)
+            if schedule is not None:
+                trainer.scheduler = schedule(trainer.optimizer, num_epochs * len(chunks))
+            trainer.fit(num_epochs)
+
+    def _training_stop(self, panel: Panel) -> np.ndarray:
+        """Row of each series at which training targets end and validation targets begin."""
+        held = np.ceil((self.validation_split or 0.0) * panel.lengths).astype(np.int64)
+        return np.maximum(panel.lengths - held, 2)
+
+    def _on_device(self, panel: Panel, device: torch.device) -> DevicePanel:
+        return DevicePanel(panel, self._features, self.scaler_, self._covariate_scaler, device)
+
+    def _chunks(self, data: DevicePanel, stop: np.ndarray, rng: np.random.Generator) -> Chunks:
+        return Chunks(
+            data,
+            stop,
+            self._features.reach,
+            self.window_length,
+            self.batch_size,
+            self.supervision,
+            rng,
+        )
+
+    def _num_epochs(self, chunks: Chunks) -> int:
+        if self.num_epochs == "auto":
+            return planned_epochs(chunks.n_targets, len(chunks))
+        return self.num_epochs
+
+    def _trainer(self, chunks: Chunks, lr: float) -> Trainer:
+        make = OPTIMIZERS.get(self.optimizer, self.optimizer)
+        return Trainer(
+            forecaster=self,
+            network=self.network_,
+            chunks=chunks,
+            criterion=CRITERIA.get(self.criterion, self.criterion),
+            optimizer=make(self.network_.parameters(), lr=lr, **(self.optimizer_kwargs or {})),
+            max_grad_norm=self.max_grad_norm,
+            callbacks=[*(self.callbacks or []), *([ProgressBar()] if self.verbose else [])],
+            history=self._history,
+            patience=self.patience,
+        )
+
+    def _validation(
+        self, panel: Panel, data: DevicePanel, stop: np.ndarray
+    ) -> Callable[[], float]:
+        """Mean one-step loss over the end of each series, as forecasts are made later."""
+        count = panel.lengths - stop
+        series = np.repeat(np.arange(panel.n_series), count)
+        cutoff = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count - stop, count)
+        target = data.values[panel.offsets[series] + cutoff].cpu()
+        criterion = CRITERIA.get(self.criterion, self.criterion)
+
+        def validate() -> float:
+            made = self._decode(panel, data, series, cutoff)[:, 0]
+            return mean_loss(criterion, torch.from_numpy(made), target).item()
+
+        return validate
+
+    def _decode(
+        self,
+        panel: Panel,
+        data: DevicePanel,
+        series: np.ndarray,
+        cutoff: np.ndarray,
+        horizon: int = 1,
+    ) -> np.ndarray:
+        """Scaled forecasts (n, H, C) of the rows from each cutoff on."""
+        return _decoding.forecast(
+            self.network_,
+            data,
+            series,
+            cutoff,
+            panel.origin,
+            self.window_length,
+            self.window_length if self.supervision == "dense" else 1,
+            horizon,
+        )
+
+    # -------------------------------------------------------------- predict
+
+    def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
+        check_covariate_columns(X, self._panel.covariate_columns, self._needs_X(fh))
+        wanted = self._positions(fh)                                   # (S, J)
+        horizon = int(max(0, (wanted - self._panel.end[:, None] + 1).max()))
+        future = self._future_covariates(X, horizon)                   # (S, H, P)
+        values = self._forecast_positions(wanted, horizon, future)     # (S, J, C)
+        series = np.repeat(np.arange(self._panel.n_series), wanted.shape[1])
+        index = self._panel.index(series, wanted.ravel())
+        flat = values.reshape(len(index), -1)
+        return pd.DataFrame(flat, index=index, columns=self._panel.columns)
+
+    def _positions(self, fh: ForecastingHorizon) -> np.ndarray:
+        """Timeline positions asked for, (S, J); relative steps count from each series' end."""
+        if fh.is_relative:
+            steps = fh.to_pandas()
+            if isinstance(steps, pd.TimedeltaIndex):
+                steps = steps // pd.Timedelta(self._panel.timeline.freq)
+            return self._panel.end[:, None] - 1 + np.asarray(steps, dtype=np.int64)
+        positions = self._panel.timeline.positions(fh.to_pandas())
+        return np.broadcast_to(positions, (self._panel.n_series, len(positions)))
+
+    def _needs_X(self, fh: ForecastingHorizon) -> bool:
+        return bool((self._positions(fh) >= self._panel.end[:, None]).any())
+
+    def _future_covariates(self, X: pd.DataFrame | None, horizon: int) -> np.ndarray:
+        """Rows of X after each series' end, (S, H, P)."""
+        panel = self._panel
+        shape = (panel.n_series, horizon, len(panel.covariate_columns))
+        if not np.prod(shape):
+            return np.zeros(shape)
+        series = np.repeat(np.arange(panel.n_series), horizon)
+        positions = panel.end[:, None] + np.arange(horizon)
+        return rows_of(X, panel.index(series, positions.ravel())).reshape(shape)
+
+    def _forecast_positions(
+        self, wanted: np.ndarray, horizon: int, future: np.ndarray
+    ) -> np.ndarray:
+        """Forecasts at timeline positions, (S, J, C): one step ahead up to the cutoff, then on.
+
+        The first observation of a series has no past to be forecast from: NaN.
+        """
+        # Only the rows that the runs to the earliest position reach are scaled and moved.
+        earliest = int((self._panel.end[:, None] - wanted).max())
+        rows = 2 * self.window_length + self._features.reach + max(0, earliest)
+        panel = self._panel.tail(rows)
+        data = self._on_device(panel.extended(horizon, future), self._forecast_device())
+        result = np.full((*wanted.shape, len(panel.columns)), np.nan)
+
+        row = wanted - panel.origin[:, None]                           # (S, J)
+        inside = (row > 0) & (wanted < panel.end[:, None])
+        if inside.any():
+            series, j = np.nonzero(inside)
+            made = self._decode(panel, data, series, row[inside])[:, 0]
+            result[series, j] = self.scaler_.inverse(made, series)
+        if horizon:
+            every = np.arange(panel.n_series)
+            made = self._decode(panel, data, every, panel.lengths, horizon)  # (S, H, C)
+            made = self.scaler_.inverse(made, every)
+            series, j = np.nonzero(wanted >= panel.end[:, None])
+            result[series, j] = made[series, (wanted - panel.end[:, None])[series, j]]
+        return result
+
+    def _forecast_device(self) -> torch.device:
+        """Device to forecast on: the one asked for, or the CPU on a machine without it."""
+        try:
+            device = resolve_device(self.device)
+        except ValueError:
+            warnings.warn(
+                f"This {type(self).__name__} was fitted on {self.device!r}, which is not there "
+                f"now; it forecasts on the CPU.",
+                stacklevel=2,
+            )
+            device = torch.device("cpu")
+        self.network_.to(device)
+        return device
+
+    # --------------------------------------------------------------- update
+
+    def _update(
+        self, y: pd.DataFrame, X: pd.DataFrame | None = None, update_params: bool = True
+    ) -> BaseRecurrentForecaster:
+        check_covariate_columns(X, self._panel.covariate_columns)
+        new = Panel.from_pandas(y, X, timeline=self._panel.timeline)
+        before = len(self._panel.values)
+        self._panel = self._panel.updated(new)
+        if update_params:
+            self._continue_training(max(1, len(self._panel.values) - before))
+        return self
+
+    def _continue_training(self, n_new: int) -> None:
+        """Train on from the present weights, as many steps as the new observations are worth.
+
+        The steps that `fit` would plan for the data, times the share of it that is new; over all
+        of it, so that the old is not forgotten; at a tenth of the learning rate.
+        """
+        device, panel = resolve_device(self.device), self._panel
+        with seeded(self.random_state, device) as rng:
+            self.network_.to(device)
+            data = self._on_device(panel, device)
+            chunks = self._chunks(data, panel.lengths, rng)
+            epochs = self._num_epochs(chunks)
+            steps = int(np.ceil(epochs * len(chunks) * n_new / len(panel.values)))
+            trainer = self._trainer(chunks, self.lr / 10)
+            trainer.callbacks.append(StopAfter(steps))
+            trainer.fit(epochs)
+
+    # ------------------------------------------------------------- pretrain
+
+    def _pretrain(
+        self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Any = None
+    ) -> BaseRecurrentForecaster:
+        self._fit(y, X, fh)
+        self._keep_as_pretrained()
+        return self
+
+    def _pretrain_update(
+        self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Any = None
+    ) -> BaseRecurrentForecaster:
+        return self._pretrain(y, X, fh)
+
+    def _keep_as_pretrained(self) -> None:
+        """Move the trained network to its pretrained name; what belongs to the panel goes."""
+        self.pretrained_network_ = self.network_
+        self.pretrained_features_ = self._features
+        self.pretrained_covariate_scaler_ = self._covariate_scaler
+        for name in ("network_", "scaler_", "_panel", "_features", "_covariate_scaler"):
+            delattr(self, name)
+
+    def _check_fits_pretrained(self, panel: Panel) -> None:
+        """Raise ValueError unless the pretrained network takes this panel's channels."""
+        features, recurrent = self.pretrained_features_, self.pretrained_network_.recurrent
+        came = (len(panel.columns), len(panel.covariate_columns))
+        if came != (features.n_columns, features.n_covariates):
+            msg = (
+                f"The network was pretrained on {features.n_columns} columns of y and "
+                f"{features.n_covariates} of X, but fit got {came[0]} and {came[1]}. Fit on the "
+                f"same columns, or `reset()` the forecaster first."
+            )
+            raise ValueError(msg)
+        for name in ARCHITECTURE:
+            if getattr(recurrent, name) != getattr(self, name):
+                msg = (
+                    f"The network was pretrained with {name}={getattr(recurrent, name)}, but the "
+                    f"parameter is {getattr(self, name)} now. Set it back, or `reset()` the "
+                    f"forecaster and fit anew."
+                )
+                raise ValueError(msg)
+
+    def set_params(self, **params: Any) -> BaseRecurrentForecaster:
+        """Set parameters; a fitted forecaster must be fitted again, pretrained weights stay.
+
+        Without them, ``set_params(num_epochs=0)`` after `pretrain` would forecast with a network
+        that has learnt nothing.
+        """
+        return self._set_params_at("pretrained", params)
+
+    # ------------------------------------------------------------- validate
+
+    def _check_parameters(self) -> None:
+        params = self.get_params(deep=False)
+        validate_parameter_constraints(CONSTRAINTS, params, type(self).__name__)
+        names = {"calendar": Options(str, set(CALENDAR)), "naive": Options(str, set(NAIVE))}
+        for name, options in names.items():
+            for value in _tuple_of(params[name], auto=()):
+                validate_parameter_constraints(
+                    {name: [options]}, {name: value}, type(self).__name__
+                )
+        for name in ("sp", "lags"):
+            for value in _tuple_of(params[name], auto=()):
+                validate_parameter_constraints(
+                    {name: [POSITIVE]}, {name: value}, type(self).__name__
+                )
+        if self.patience is not None and self.validation_split is None:
+            msg = (
+                "The 'patience' parameter needs a validation loss to wait for, but "
+                "validation_split is None. Set it, for example to 0.1."
+            )
+            raise ValueError(msg)
+
+    def _check_lengths(self, panel: Panel) -> None:
+        short = np.flatnonzero(panel.lengths < 2)
+        if len(short):
+            msg = (
+                f"Series {panel.label(short[0])} has {panel.lengths[short[0]]} observation, but "
+                f"at least 2 are needed to train. Drop it or lengthen it."
+            )
+            raise ValueError(msg)
+
+    # -------------------------------------------------- scikit-learn, pickle
+
+    @property
+    def history_(self) -> pd.DataFrame:
+        """Epochs trained: epoch, loss, validation_loss, lr, seconds, targets_per_second."""
+        return pd.DataFrame(self._history)
+
+    @available_if(lambda self: self.is_fitted)
+    def score(self, y: Any, X: Any = None, fh: Any = None) -> float:
+        """Mean absolute percentage error of the forecast, as of every sktime forecaster.
+
+        It is an error, and scikit-learn's searches maximise `score`: an unfitted forecaster has
+        none, so that a search without ``scoring=`` is refused instead of choosing the worst.
+
+        Parameters
+        ----------
+        y : pd.Series or pd.DataFrame
+            Observations at the horizon.
+        X : pd.DataFrame, optional
+            Covariates up to the end of the horizon.
+        fh : int, list or ForecastingHorizon, optional
+            Steps to forecast; by default those given in `fit`.
+
+        Returns
+        -------
+        float
+            Fraction, not percent.
+        """
+        return super().score(y, X, fh)
+
+    def __sklearn_tags__(self) -> Tags:
+        """Tags by which scikit-learn's searches know what they hold."""
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False))
+
+    def __sklearn_clone__(self) -> BaseRecurrentForecaster:
+        """Clone as sktime does: parameters, configuration and pretrained weights."""
+        return self.clone()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the network on the CPU, so that it loads on a machine without the device."""
+        state = self.__dict__.copy()
+        for name in ("network_", "pretrained_network_"):
+            if name in state and next(state[name].parameters()).device.type != "cpu":
+                state[name] = copy.deepcopy(state[name]).cpu()
+        return state
+
+
+    @classmethod
+    def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
+        """Small settings that train in a fraction of a second, for sktime's test suites.
+
+        Parameters
+        ----------
+        parameter_set : str, default="default"
+            Not used; there is one set.
+
+        Returns
+        -------
+        list of dict
+            Parameters of test instances.
+        """
+        small = {"hidden_size": 4, "num_epochs": 2, "window_length": 8, "random_state": 0}
+        return [
+            small,
+            small
+            | {
+                "window_length": 5,
+                "num_layers": 2,
+                "dropout": 0.1,
+                "sp": 3,
+                "lags": [2, 3],
+                "calendar": None,
+                "scaler": "minmax",
+                "naive": None,
+                "criterion": "mse",
+                "optimizer": "adam",
+                "lr_scheduler": None,
+                "supervision": "last",
+                "validation_split": 0.2,
+                "patience": 1,
+            },
+        ]
+
+
+def _tuple_of(value: Any, auto: tuple) -> tuple:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return auto
+    return (int(value),) if isinstance(value, Integral) else tuple(value)

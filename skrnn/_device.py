@@ -1,0 +1,63 @@
+"""Devices and seeds: where the network runs, and random numbers that disturb nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Turn the ``device`` parameter into a device that is there.
+
+    "auto" means CUDA where it is available, else the CPU; never MPS, on which torch's recurrent
+    layers have been slower than on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If torch does not know the device or this machine does not have it.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        found, reason = None, str(error).split("\n")[0]
+    if found is not None:
+        there = {
+            "cpu": 1,
+            "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+            "mps": int(torch.backends.mps.is_available()),
+        }
+        n = there.get(found.type, 0)
+        if (found.index or 0) < n:
+            return found
+        reason = f"torch {torch.__version__} finds {n} {found.type!r} devices here"
+    msg = (
+        f"The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:<number>' or 'mps', and be "
+        f"there. Got {device!r} instead; {reason}. Pass device='auto' to use what there is."
+    )
+    raise ValueError(msg)
+
+
+@contextmanager
+def seeded(
+    random_state: int | np.random.RandomState | None, device: torch.device
+) -> Iterator[np.random.Generator]:
+    """Seed torch inside the block and give a generator for the rest.
+
+    Global generators are left as they were; None draws fresh entropy instead of numpy's global
+    generator, so that fitting changes nobody else's random numbers.
+    """
+    if random_state is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    else:
+        seed = int(check_random_state(random_state).randint(2**31 - 1))
+    devices = [device.index or 0] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield np.random.default_rng(seed)

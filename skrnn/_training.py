@@ -1,0 +1,186 @@
+"""Training: forward, backward, clip, step; early stopping; history."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skrnn._chunks import Chunk, Chunks
+from skrnn._networks import RecurrentNetwork
+from skrnn.callbacks import Callback
+
+# Elementwise losses on scaled values. Huber's bend lies at 1, one unit of the scaled series.
+CRITERIA = {
+    "mae": nn.functional.l1_loss,
+    "mse": nn.functional.mse_loss,
+    "huber": nn.functional.huber_loss,
+}
+OPTIMIZERS: dict[str, Callable] = {
+    "adamw": partial(torch.optim.AdamW, weight_decay=0.01),
+    "adam": torch.optim.Adam,
+    "sgd": torch.optim.SGD,
+    "rmsprop": torch.optim.RMSprop,
+}
+
+
+def one_cycle(optimizer: torch.optim.Optimizer, total_steps: int) -> Any:
+    """Rise to the learning rate over the first tenth of training, then fall to almost zero.
+
+    Smith and Topin, Super-Convergence (2018); the momentum stays as it is.
+    """
+    rise = max(1, total_steps // 10)
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise
+        done = min(1.0, (step - rise) / max(1, total_steps - rise))
+        return 1e-4 + (1 - 1e-4) * 0.5 * (1 + math.cos(math.pi * done))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def cosine(optimizer: torch.optim.Optimizer, total_steps: int) -> Any:
+    """Fall from the learning rate to zero along half a cosine; Loshchilov and Hutter (2017)."""
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total_steps)
+
+
+SCHEDULERS: dict[str, Callable] = {"one_cycle": one_cycle, "cosine": cosine}
+
+
+def planned_epochs(n_targets: int, n_batches: int) -> int:
+    """Epochs that make about 60 n^(1/3) optimiser steps for n targets.
+
+    144 months get 300 steps, a million hours 6,000: the steps grow with what there is to learn,
+    but a series ten thousand times as long is not trained ten thousand times as long.
+    """
+    return max(1, round(60 * n_targets ** (1 / 3) / n_batches))
+
+
+def mean_loss(
+    criterion: Callable, forecast: Tensor, target: Tensor, weight: Tensor | None = None
+) -> Tensor:
+    """Mean loss over the targets that count, (B, L, C) with weight (B, L, 1)."""
+    if isinstance(criterion, nn.Module):
+        # A user's module reduces as it likes, so it is shown only what counts.
+        if weight is not None:
+            counts = (weight > 0).expand_as(target)
+            forecast, target = forecast[counts], target[counts]
+        return criterion(forecast, target)
+    loss = criterion(forecast, target, reduction="none")               # (B, L, C)
+    if weight is None:
+        return loss.mean()
+    return (loss * weight).sum() / (weight.sum() * target.shape[-1])
+
+
+@dataclass
+class Trainer:
+    """The loop over epochs and batches that trains a network in place.
+
+    Parameters
+    ----------
+    forecaster : object
+        What callbacks are shown.
+    network : RecurrentNetwork
+    chunks : Chunks
+    criterion : callable
+    optimizer : torch.optim.Optimizer
+    max_grad_norm : float or None
+    callbacks : list of Callback
+    history : list of dict
+        A row is appended each epoch.
+    patience : int or None
+        Epochs to wait for a new lowest validation loss.
+    scheduler : torch.optim.lr_scheduler.LRScheduler or None
+        Steps once a batch.
+    validate : callable or None
+        Returns the validation loss. The weights of the epoch with the lowest are kept.
+    """
+
+    forecaster: Any
+    network: RecurrentNetwork
+    chunks: Chunks
+    criterion: Callable
+    optimizer: torch.optim.Optimizer
+    max_grad_norm: float | None
+    callbacks: list[Callback]
+    history: list[dict[str, float]]
+    patience: int | None
+    scheduler: Any = None
+    validate: Callable[[], float] | None = None
+    stopped: bool = field(default=False, init=False)
+
+    def fit(self, num_epochs: int) -> None:
+        """Train for some epochs, or until a callback or the validation loss says stop."""
+        best, best_weights, waited = math.inf, None, 0
+        try:
+            self._tell("on_train_begin", num_epochs)
+            for _ in range(num_epochs):
+                row = self.epoch()
+                if self.validate is not None:
+                    row["validation_loss"] = self.validate()
+                    waited += 1
+                    if row["validation_loss"] < best:
+                        best, waited = row["validation_loss"], 0
+                        best_weights = copy.deepcopy(self.network.state_dict())
+                self.history.append(row)
+                self._tell("on_epoch_end", row)
+                if self.stopped or (self.patience is not None and waited >= self.patience):
+                    break
+        finally:
+            self._tell("on_train_end")
+        if best_weights is not None:
+            self.network.load_state_dict(best_weights)
+
+    def epoch(self) -> dict[str, float]:
+        """One pass over all targets; returns the epoch's loss, learning rate and speed."""
+        self._tell("on_epoch_begin")
+        self.network.train()
+        began, lr = time.perf_counter(), self.optimizer.param_groups[0]["lr"]
+        total, n_targets = torch.zeros((), device=self.chunks.data.device), 0
+        for chunk in self.chunks.epoch():
+            total += self.step(chunk) * chunk.n_targets
+            n_targets += chunk.n_targets
+            self._tell("on_batch_end", len(self.chunks))
+            if self.stopped:
+                break
+        loss = total.item() / n_targets  # the epoch's only device-to-host sync
+        if not math.isfinite(loss):
+            msg = (
+                f"The training loss must stay finite, but it became {loss}. Lower lr, set "
+                f"max_grad_norm, or look for extreme values in the data."
+            )
+            raise FloatingPointError(msg)
+        seconds = time.perf_counter() - began
+        return {
+            "epoch": len(self.history) + 1,
+            "loss": loss,
+            "lr": lr,
+            "seconds": seconds,
+            "targets_per_second": n_targets / seconds,
+        }
+
+    def step(self, chunk: Chunk) -> Tensor:
+        """Forward, backward, clip, step; the loss stays on the device."""
+        forecast, _ = self.network(chunk.steps)                        # (B, L, C)
+        loss = mean_loss(self.criterion, forecast, chunk.target, chunk.weight)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
+        self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+        return loss.detach()
+
+    def _tell(self, event: str, *args: Any) -> None:
+        for callback in self.callbacks:
+            if getattr(callback, event)(self.forecaster, *args) is True:
+                self.stopped = True

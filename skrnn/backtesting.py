@@ -1,0 +1,179 @@
+"""Backtesting: forecasts of one fitted forecaster from many cutoffs in batched passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sktime.forecasting.base import ForecastingHorizon
+
+from skrnn._base import BaseRecurrentForecaster
+from skrnn._panel import Panel, check_covariate_columns
+
+
+def backtest(
+    forecaster: BaseRecurrentForecaster,
+    y: pd.Series | pd.DataFrame,
+    X: pd.DataFrame | None = None,
+    *,
+    fh: int | Sequence[int] | ForecastingHorizon = 1,
+    start: float | int | Any = 0.9,
+    step_length: int = 1,
+) -> pd.DataFrame:
+    """Forecast from every cutoff of a series with a fitted forecaster, without refitting.
+
+    The values are those of the loop that, for each cutoff, calls
+    ``forecaster.update(y up to the cutoff, update_params=False)`` and ``forecaster.predict(fh)``.
+    The forecaster itself does not change.
+
+    Parameters
+    ----------
+    forecaster : GRUForecaster, LSTMForecaster or RNNForecaster
+        Fitted, on the series of ``y``.
+    y : pd.Series, pd.DataFrame, or panel of shape (N, C)
+        The observations, of training and test range or of the test range alone; it must go on
+        where the forecaster's data ends, or overlap it.
+    X : pd.DataFrame, optional
+        Covariates at every row of ``y``, if the forecaster was fitted with X.
+    fh : int, list of int or relative ForecastingHorizon, default=1
+        Steps ahead, at least 1.
+    start : float, int or time stamp, default=0.9
+        The first cutoff, which is the last observation that the first forecast knows: a fraction
+        of each series, a position in it (negative: from its end), or the first stamp that is not
+        earlier.
+    step_length : int, default=1
+        Observations from one cutoff to the next.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row for each series, cutoff and step of which the observation is in ``y``: index
+        (instance levels, cutoff, time), columns ``y_true`` and ``y_pred``; with several columns
+        in ``y``, a second column level names them.
+
+    Raises
+    ------
+    NotFittedError
+        If the forecaster is not fitted.
+    ValueError
+        If a parameter is out of its range, or no cutoff is left in some series.
+
+    Examples
+    --------
+    >>> from skrnn import GRUForecaster, backtest, smape
+    >>> from skrnn.datasets import make_hourly_load
+    >>> y = make_hourly_load(n_series=2, n_hours=600, random_state=0)
+    >>> train = y.groupby(level=0).head(500)
+    >>> forecaster = GRUForecaster(hidden_size=8, num_epochs=5, random_state=0).fit(train)
+    >>> table = backtest(forecaster, y, start=499)
+    >>> table.index.names, len(table)
+    (FrozenList(['region', 'cutoff', 'time']), 200)
+    >>> smape(table["y_true"], table["y_pred"]) < 20
+    True
+    """
+    forecaster.check_is_fitted()
+    steps = _steps(fh)
+    if not isinstance(step_length, Integral) or step_length < 1:
+        msg = f"The 'step_length' parameter must be an int of at least 1. Got {step_length!r}."
+        raise ValueError(msg)
+    context = forecaster._panel
+    y = y.to_frame() if isinstance(y, pd.Series) else y
+    if len(context.columns) == 1 and y.shape[1] == 1:
+        y = y.set_axis(context.columns, axis=1)  # the name of a single column plays no part
+    check_covariate_columns(X, context.covariate_columns)
+    new = Panel.from_pandas(y, X, timeline=context.timeline)
+
+    # Rows of the forecaster's own data before y are history: the same as in an update.
+    panel = context.updated(new)
+    match = context._match(new)
+    series, cutoff = _cutoffs(new, start, int(steps.max()), int(step_length))
+    row = cutoff + new.origin[series] - panel.origin[match[series]] + 1  # first row forecast
+    data = forecaster._on_device(panel, forecaster._forecast_device())
+    made = forecaster._decode(panel, data, match[series], row, int(steps.max()))
+    made = forecaster.scaler_.inverse(made[:, steps - 1], match[series])  # (n, J, C)
+
+    rows = new.offsets[series][:, None] + cutoff[:, None] + steps       # (n, J)
+    n = len(steps)
+    index = _index(new, np.repeat(series, n), np.repeat(cutoff, n), np.tile(steps, len(cutoff)))
+    columns = context.columns
+    true = pd.DataFrame(new.values[rows.ravel()], index=index, columns=columns)
+    pred = pd.DataFrame(made.reshape(len(index), -1), index=index, columns=columns)
+    if len(columns) == 1:
+        return pd.DataFrame({"y_true": true.iloc[:, 0], "y_pred": pred.iloc[:, 0]})
+    return pd.concat({"y_true": true, "y_pred": pred}, axis=1)
+
+
+def _steps(fh: Any) -> np.ndarray:
+    """Steps ahead, ascending, each at least 1."""
+    if isinstance(fh, ForecastingHorizon):
+        if not fh.is_relative:
+            msg = (
+                "The 'fh' parameter of a backtest must be relative, for every cutoff has times "
+                "of its own, but an absolute horizon came. Pass steps ahead, such as [1, 24]."
+            )
+            raise ValueError(msg)
+        fh = fh.to_numpy()
+    steps = np.unique(np.atleast_1d(fh))
+    if not np.issubdtype(steps.dtype, np.integer) or not len(steps) or steps[0] < 1:
+        msg = f"The 'fh' parameter must be steps ahead of at least 1. Got {fh!r} instead."
+        raise ValueError(msg)
+    return steps
+
+
+def _cutoffs(
+    panel: Panel, start: Any, horizon: int, step_length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Series and row of each cutoff from which ``horizon`` observations follow."""
+    lengths = panel.lengths
+    if isinstance(start, Integral):
+        first = np.where(start < 0, lengths + start, start)
+    elif isinstance(start, Real):
+        if not 0 <= start < 1:
+            msg = (
+                f"The 'start' parameter must be a fraction in [0, 1), an integer position or a "
+                f"time stamp. Got {start!r} instead."
+            )
+            raise ValueError(msg)
+        first = (start * lengths).astype(np.int64)
+    else:
+        stamp = pd.Period(start) if isinstance(panel.timeline.start, pd.PeriodIndex) else start
+        first = _first_not_before(panel, stamp)
+    stop = lengths - horizon
+    short = np.flatnonzero((first < 0) | (first >= stop))
+    if len(short):
+        s = short[0]
+        msg = (
+            f"Every series must hold a cutoff and {horizon} observations after it, but series "
+            f"{panel.label(s)} has {lengths[s]} rows and start={start!r} is row {first[s]} of it. "
+            f"Start earlier, shorten fh, or leave the series out."
+        )
+        raise ValueError(msg)
+    count = -(-(stop - first) // step_length)
+    series = np.repeat(np.arange(panel.n_series), count)
+    k = np.arange(len(series)) - np.repeat(np.cumsum(count) - count, count)
+    return series, first[series] + k * step_length
+
+
+def _first_not_before(panel: Panel, stamp: Any) -> np.ndarray:
+    """Row of each series whose stamp is the first that is not earlier than ``stamp``."""
+    first, stop = int(panel.origin.min()), int(panel.end.max())
+    stamps = panel.timeline.stamps(np.arange(first, stop))
+    position = first + int(stamps.searchsorted(stamp, side="left"))
+    return np.maximum(position - panel.origin, 0)
+
+
+def _index(
+    panel: Panel, series: np.ndarray, cutoff: np.ndarray, steps: np.ndarray
+) -> pd.MultiIndex:
+    """Index of the long table: instance levels, cutoff, time."""
+    position = panel.origin[series] + cutoff
+    cutoffs = panel.timeline.stamps(position).rename("cutoff")
+    times = panel.timeline.stamps(position + steps).rename("time")
+    if panel.keys is None:
+        return pd.MultiIndex.from_arrays([cutoffs, times])
+    keys = panel.keys.take(series)
+    levels = [keys.get_level_values(i) for i in range(keys.nlevels)]
+    return pd.MultiIndex.from_arrays([*levels, cutoffs, times])

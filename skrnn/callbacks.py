@@ -1,0 +1,106 @@
+"""Callbacks: what happens besides training, between epochs and batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Callback:
+    """Base class of what runs during training; override the methods you need.
+
+    The order is ``on_train_begin``, then for each epoch ``on_epoch_begin``, ``on_batch_end`` after
+    every optimiser step, ``on_epoch_end``, and last ``on_train_end``, which runs also when training
+    ends early or fails. ``forecaster`` is the forecaster being fitted, its network at
+    ``forecaster.network_`` and the epochs so far in ``forecaster.history_``.
+
+    Examples
+    --------
+    >>> from skrnn import GRUForecaster
+    >>> from skrnn.callbacks import Callback
+    >>> from skrnn.datasets import make_hourly_load
+    >>> class StopBelow(Callback):
+    ...     def __init__(self, loss):
+    ...         self.loss = loss
+    ...     def on_epoch_end(self, forecaster, epoch):
+    ...         return epoch["loss"] < self.loss
+    >>> y = make_hourly_load(n_series=2, n_hours=500, random_state=0)
+    >>> forecaster = GRUForecaster(hidden_size=8, num_epochs=50, callbacks=[StopBelow(10.0)])
+    >>> len(forecaster.fit(y).history_)
+    1
+    """
+
+    def on_train_begin(self, forecaster: Any, num_epochs: int) -> None:
+        """Run before the first epoch; ``num_epochs`` is how many are planned."""
+
+    def on_epoch_begin(self, forecaster: Any) -> None:
+        """Run before each epoch."""
+
+    def on_batch_end(self, forecaster: Any, n_batches: int) -> bool | None:
+        """Run after each optimiser step, ``n_batches`` an epoch; returning True stops training."""
+
+    def on_epoch_end(self, forecaster: Any, epoch: dict[str, float]) -> bool | None:
+        """Run after each epoch with its row of ``history_``; returning True stops training."""
+
+    def on_train_end(self, forecaster: Any) -> None:
+        """Run after the last epoch, and when training fails."""
+
+
+class ProgressBar(Callback):
+    """A bar that counts optimiser steps and shows the loss; on a terminal or in a notebook.
+
+    ``verbose=True`` of a forecaster adds it.
+
+    Raises
+    ------
+    ImportError
+        When training begins, if tqdm is not installed.
+    """
+
+    def on_train_begin(self, forecaster: Any, num_epochs: int) -> None:
+        """Open the bar."""
+        try:
+            from tqdm.auto import tqdm
+        except ImportError as error:
+            msg = (
+                "verbose=True needs tqdm for the progress bar. Run `pip install skrnn[progress]`, "
+                "or pass verbose=False."
+            )
+            raise ImportError(msg) from error
+        self.num_epochs = num_epochs
+        self.bar = tqdm(desc=type(forecaster).__name__, unit="step")
+
+    def on_batch_end(self, forecaster: Any, n_batches: int) -> None:
+        """Move the bar by one step."""
+        self.bar.total = n_batches * self.num_epochs
+        self.bar.update()
+
+    def on_epoch_end(self, forecaster: Any, epoch: dict[str, float]) -> None:
+        """Show the losses of the epoch."""
+        shown = {name: epoch[name] for name in ("loss", "validation_loss") if name in epoch}
+        self.bar.set_postfix(epoch=f"{int(epoch['epoch'])}/{self.num_epochs}", **shown)
+
+    def on_train_end(self, forecaster: Any) -> None:
+        """Close the bar."""
+        self.bar.close()
+
+
+class StopAfter(Callback):
+    """Stop after some optimiser steps.
+
+    Parameters
+    ----------
+    max_steps : int
+        Optimiser steps of one training, at least 1.
+    """
+
+    def __init__(self, max_steps: int):
+        self.max_steps = max_steps
+
+    def on_train_begin(self, forecaster: Any, num_epochs: int) -> None:
+        """Start counting."""
+        self.steps = 0
+
+    def on_batch_end(self, forecaster: Any, n_batches: int) -> bool:
+        """Count a step."""
+        self.steps += 1
+        return self.steps >= self.max_steps

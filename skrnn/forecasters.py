@@ -1,0 +1,245 @@
+"""Forecasters: a GRU, an LSTM, or either by name, as sktime forecasters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from skrnn._base import BaseRecurrentForecaster
+from skrnn.callbacks import Callback
+
+Forecaster = TypeVar("Forecaster", bound=type[BaseRecurrentForecaster])
+
+PARAMETERS = '''\
+    window_length : int, default=192
+        Time steps of a training chunk, and the least number of steps over which the network runs
+        up to a cutoff. A shorter series is one chunk.
+    hidden_size : int, default=128
+        Units of each recurrent layer.
+    num_layers : int, default=1
+        Recurrent layers, one on top of the other.
+    dropout : float, default=0.0
+        Probability of dropping an output between recurrent layers, as in torch; with a single
+        layer, of dropping its output. In [0, 1).
+    sp : int, list of int, "auto" or None, default="auto"
+        Seasonal periods in time steps. "auto" takes the day and the week, the week or the year
+        from the index's frequency, those which the data holds twice; for an index without dates,
+        the highest significant peak of the autocorrelation. None for no season.
+    lags : int, list of int, "auto" or None, default="auto"
+        Past values shown to each step beside the last one, in time steps. "auto" takes the
+        seasonal periods.
+    calendar : list of str, "auto" or None, default="auto"
+        What each step is told of the date it forecasts, as sines and cosines: "hour" (time of
+        day), "dayofweek", "dayofyear". "auto" takes those which the frequency can show and the
+        data holds twice.
+    scaler : {"standard", "minmax", "robust", None}, default="standard"
+        Scaling of each series by its own statistics over the training data. X is standardised
+        over all series together, and left as it is with None.
+    naive : list of str, "auto" or None, default="auto"
+        Naive forecasts that the network mixes and corrects: "last" value, "seasonal" (the value
+        one period ago), "shifted" (the same, moved to the present level). "auto" takes all.
+        None leaves the bare network: relu and a linear layer on the recurrent output.
+    criterion : {"mae", "mse", "huber"} or torch.nn.Module, default="mae"
+        Loss of the scaled forecasts. A module is called with forecasts and targets, flat.
+    optimizer : {"adamw", "adam", "sgd", "rmsprop"} or callable, default="adamw"
+        A callable takes the parameters, ``lr`` and ``optimizer_kwargs``.
+    optimizer_kwargs : dict, default=None
+        Further arguments of the optimizer.
+    lr : float, default=0.004
+        Learning rate, the highest that the schedule reaches.
+    lr_scheduler : {"one_cycle", "cosine"}, callable or None, default="one_cycle"
+        Course of the learning rate over the optimiser steps. A callable takes the optimizer and
+        the number of steps and returns a torch scheduler. None keeps it constant.
+    num_epochs : int or "auto", default="auto"
+        Passes over the training data. "auto" plans about 60 n^(1/3) optimiser steps for n
+        targets: 300 for 144 months, 6,000 for a million hours. 0 leaves the network as it is.
+    batch_size : int, default=16
+        Chunks (windows, with ``supervision="last"``) of an optimiser step.
+    max_grad_norm : float or None, default=1.0
+        Norm to which gradients are clipped. None for no clipping.
+    supervision : {"dense", "last"}, default="dense"
+        "dense" counts the loss at every step of a chunk; "last" only at the end of each window of
+        ``window_length`` steps, which processes an observation as many times.
+    validation_split : float or None, default=None
+        Fraction of each series, at its end, that is not trained on but gives the validation loss
+        of each epoch. The weights of the best epoch are kept.
+    patience : int or None, default=None
+        Epochs without a new lowest validation loss after which training ends.
+    device : str or torch.device, default="auto"
+        "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
+    random_state : int, numpy.random.RandomState or None, default=None
+        Seed of weights, batches and dropout. On the CPU an int repeats results to the bit. The
+        global generators of numpy and torch are neither read nor changed.
+    verbose : bool, default=False
+        Whether to show a progress bar (needs tqdm). Nothing is ever printed otherwise.
+    callbacks : list of skrnn.callbacks.Callback or None, default=None
+        Called during training.
+'''
+
+REST = '''
+    Attributes
+    ----------
+    network_ : torch.nn.Module
+        The trained network; its recurrent layer is torch's own, at ``network_.recurrent``.
+    scaler_ : object
+        Statistics of each series, ``center_`` and ``scale_`` of shape (series, columns), in the
+        unit of the data.
+    history_ : pandas.DataFrame
+        A row for each epoch: epoch, loss, lr (at its begin), seconds, targets_per_second, and
+        validation_loss with ``validation_split``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        In `fit`, if a parameter is out of range, a device is not there, or the data holds NaN,
+        gaps, text, or a series of less than two observations.
+
+    Notes
+    -----
+    With s the scaled series, step t is told the last value s[t-1], each lag relative to it, and
+    the calendar and X at t. The recurrent layer runs over the steps, h[t] being its output, and
+    from every step the next value is forecast as a mix of J naive forecasts n plus a correction:
+
+    .. math::
+        f_t = \\sum_{{j=1}}^{{J}} w_{{tj}}\\, n_{{tj}} + A\\,\\mathrm{{relu}}(h_t) + b, \\qquad
+        w_t = \\mathrm{{softmax}}(M h_t + m).
+
+    A, b and M start at zero and m favours the naive forecasts with the least error, so training
+    starts from a good naive forecaster. Horizons beyond one are forecast recursively, each
+    forecast an input of the next step, the recurrent state carried along.
+
+    A panel trains one network; each series is scaled on its own and forecast from its own end.
+    Forecasts up to the cutoff are one-step-ahead; a series' first observation has no past, and
+    its forecast is NaN.
+
+    References
+    ----------
+    {reference}
+    .. [2] L. N. Smith, N. Topin, "Super-Convergence: Very Fast Training of Neural Networks Using
+       Large Learning Rates", 2018 (the learning rate's schedule).
+
+    Examples
+    --------
+    >>> from sktime.datasets import load_airline
+    >>> from skrnn import {name}
+    >>> y = load_airline()
+    >>> forecaster = {name}(random_state=0)
+    >>> forecaster.fit(y)
+    {name}(random_state=0)
+    >>> forecaster.predict(fh=[1, 2, 3]).index.astype(str).tolist()
+    ['1961-01', '1961-02', '1961-03']
+'''
+
+GRU = '''.. [1] K. Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for
+       Statistical Machine Translation", EMNLP 2014.'''
+LSTM = """.. [1] S. Hochreiter, J. Schmidhuber, "Long Short-Term Memory", Neural Computation 9, 1997."""
+ELMAN = '''.. [1] J. L. Elman, "Finding Structure in Time", Cognitive Science 14, 1990.'''
+
+
+def _documented(reference: str) -> Callable[[Forecaster], Forecaster]:
+    """Complete a class docstring by the parameters and notes that all forecasters share."""
+
+    def complete(cls: Forecaster) -> Forecaster:
+        rest = REST.format(name=cls.__name__, reference=reference)
+        cls.__doc__ = f"{cls.__doc__}{PARAMETERS}{rest}    "
+        return cls
+
+    return complete
+
+
+@_documented(GRU)
+class GRUForecaster(BaseRecurrentForecaster):
+    """Forecast with a gated recurrent unit that corrects a learned mix of naive forecasts.
+
+    Parameters
+    ----------
+"""
+
+    def _cell(self) -> str:
+        return "gru"
+
+
+@_documented(LSTM)
+class LSTMForecaster(BaseRecurrentForecaster):
+    """Forecast with a long short-term memory that corrects a learned mix of naive forecasts.
+
+    Parameters
+    ----------
+"""
+
+    def _cell(self) -> str:
+        return "lstm"
+
+
+@_documented(ELMAN)
+class RNNForecaster(BaseRecurrentForecaster):
+    """Forecast with a recurrent network whose cell is a parameter and can be searched over.
+
+    Parameters
+    ----------
+    cell : {"gru", "lstm", "rnn"}, default="gru"
+        Gated recurrent unit, long short-term memory, or Elman's plain cell with tanh.
+"""
+
+    def __init__(
+        self,
+        cell: str = "gru",
+        window_length: int = 192,
+        hidden_size: int = 128,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        sp: int | Sequence[int] | str | None = "auto",
+        lags: int | Sequence[int] | str | None = "auto",
+        calendar: Sequence[str] | str | None = "auto",
+        scaler: str | None = "standard",
+        naive: Sequence[str] | str | None = "auto",
+        criterion: str | nn.Module = "mae",
+        optimizer: str | Callable = "adamw",
+        optimizer_kwargs: dict[str, Any] | None = None,
+        lr: float = 4e-3,
+        lr_scheduler: str | Callable | None = "one_cycle",
+        num_epochs: int | str = "auto",
+        batch_size: int = 16,
+        max_grad_norm: float | None = 1.0,
+        supervision: str = "dense",
+        validation_split: float | None = None,
+        patience: int | None = None,
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+        callbacks: Sequence[Callback] | None = None,
+    ):
+        self.cell = cell
+        super().__init__(
+            window_length=window_length,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            dropout=dropout,
+            sp=sp,
+            lags=lags,
+            calendar=calendar,
+            scaler=scaler,
+            naive=naive,
+            criterion=criterion,
+            optimizer=optimizer,
+            optimizer_kwargs=optimizer_kwargs,
+            lr=lr,
+            lr_scheduler=lr_scheduler,
+            num_epochs=num_epochs,
+            batch_size=batch_size,
+            max_grad_norm=max_grad_norm,
+            supervision=supervision,
+            validation_split=validation_split,
+            patience=patience,
+            device=device,
+            random_state=random_state,
+            verbose=verbose,
+            callbacks=callbacks,
+        )
+
+    def _cell(self) -> str:
+        return self.cell
