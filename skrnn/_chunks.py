@@ -87,8 +87,9 @@ class Chunks:
     """Training batches: every target of the panel once an epoch.
 
     Dense supervision cuts each series into chunks of ``window_length`` steps, at a random phase
-    each epoch, and counts the loss at every step: an observation is processed once. The first and
-    the last chunk of a series are moved inside it, and steps that two chunks hold count in one.
+    each epoch, and counts the loss at every step: an observation is processed once. The last chunk
+    of a series is moved inside it, the first one is moved or shortened, and a step that two chunks
+    hold counts in one.
     "last" takes the ``window_length`` steps before and with every target, and counts that alone.
 
     Targets begin once all lags of a step exist, or at half of a series too short for that.

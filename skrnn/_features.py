@@ -26,8 +26,11 @@ DAY = pd.Timedelta(days=1)
 class Features:
     """The channels of a step, and the naive forecasts of its target; all made from past values.
 
-    With s the scaled series, a step t is told s[t-1], each lag relative to it (s[t-l] - s[t-1]),
-    and the calendar and X at t. The naive forecasts of s[t] are
+    With s the scaled series, a step t is told its surroundings relative to the last value: the
+    last change s[t-1] - s[t-2] and each lag, s[t-l] - s[t-1]; and the calendar and X at t. A level
+    that was never seen in training, at the end of a trend or after a shift, is nothing new to such
+    a network. The bare network, without naive forecasts, must find the level itself and is told
+    s[t-1] instead of its change. The naive forecasts of s[t] are
 
     - "last": s[t-1],
     - "seasonal", for each period p in ``sp``: s[t-p],
@@ -68,8 +71,8 @@ class Features:
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:
-        """How far back the values lie that a step needs, ascending; the first is 1."""
-        return tuple(sorted({1, *self.lags, *(k for c in self.candidates for k in c)}))
+        """How far back the values lie that a step needs, ascending; the first are 1 and 2."""
+        return tuple(sorted({1, 2, *self.lags, *(k for c in self.candidates for k in c)}))
 
     @property
     def reach(self) -> int:
@@ -150,8 +153,9 @@ def seasonal_periods(sp: int | Sequence[int] | str | None, panel: Panel) -> tupl
         cycles = [5.0 if weekdays else 7.0]
     else:
         cycles = [1.0, 7.0]
-    periods = [round(days / step) for days in cycles]
-    return tuple(p for p in periods if p > 1 and longest >= 2 * p)
+    periods = [(round(days / step), days / step) for days in cycles]
+    # A cycle that is no whole number of steps, as a week of 5-hour steps, is no seasonal lag.
+    return tuple(p for p, exact in periods if 1 < p <= longest / 2 and abs(exact - p) < 0.01 * p)
 
 
 def _step_in_days(timeline: Timeline) -> float:
@@ -165,10 +169,12 @@ def _step_in_days(timeline: Timeline) -> float:
 
 
 def _period_of_values(panel: Panel) -> int | None:
-    """Lag of the highest peak of the autocorrelation of the differences, if it is significant.
+    """Lag of the first high peak of the autocorrelation of the differences, if significant.
 
-    Differences, so that a trend is no season. The peak must exceed the 99 % limit of white noise
-    and stand above its neighbours. The longest series decides.
+    Differences, so that a trend is no season. A peak must stand above the largest that the
+    differences of n values of white noise show, about sqrt(3 log n / (n - lag)), lie within a
+    third of the series, and be nearly as high as the highest: a period's multiples are as high as
+    itself. The longest series decides.
     """
     longest = int(np.argmax(panel.lengths))
     rows = slice(panel.offsets[longest], panel.offsets[longest + 1])
@@ -178,10 +184,13 @@ def _period_of_values(panel: Panel) -> int | None:
         return None
     change = change - change.mean()
     spectrum = np.abs(np.fft.rfft(change, 2 * n)) ** 2
-    correlation = np.fft.irfft(spectrum)[: n // 2 + 1]
+    pairs = n - np.arange(n // 3 + 2)
+    correlation = np.fft.irfft(spectrum)[: len(pairs)] / pairs
     correlation /= correlation[0]
     inner = correlation[2:-1]
-    peak = (inner > correlation[1:-2]) & (inner >= correlation[3:]) & (inner > 2.576 / np.sqrt(n))
+    peak = (inner > correlation[1:-2]) & (inner >= correlation[3:])
+    peak &= inner > np.sqrt(3 * np.log(n) / pairs[2:-1])
     if not peak.any():
         return None
-    return int(np.argmax(np.where(peak, inner, -1.0))) + 2
+    high = peak & (inner >= 0.9 * inner[peak].max())
+    return int(np.flatnonzero(high)[0]) + 2

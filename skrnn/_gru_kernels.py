@@ -1,189 +1,214 @@
-"""The GRU over a whole sequence as two Numba kernels; imported by `skrnn._gru` on its first fast call.
+"""The GRU over a whole sequence as two Numba kernels; `skrnn._gru` imports them when it needs them.
 
-A kernel takes blocks of a few batch rows through all time steps, so threads meet only at the end of the sequence.
-Memory is padded so that the kernels have no remainders: the I inputs and H hidden units to whole vectors (Ip, Hp), the
-batch to whole blocks. Both layouts put what one step of one block needs side by side:
+A kernel takes blocks of a few batch rows through all time steps, so threads meet only at the end of
+the sequence. Memory is padded so that nothing is left over: the C inputs and the H hidden units to
+whole vectors and tiles (Cp and Hp), the batch to whole blocks. What a step of a block needs lies
+together:
 
-    state (blocks, L + 1, rows, Hp + Ip)    the hidden state before the step, and the step's input
-    gates (blocks, L, 4, rows, Hp)          n's share from the input; r; z; n's share from the state
+    state (blocks, L + 1, rows, Hp + Cp)    the state before the step, and the input of the step
+    gates (blocks, L, 4, rows, Hp)          n; r; z; n's share from the state
 
-With this order the gates of the input (n, r, z) and those of the state (r, z, n) are each one matrix of 3 Hp columns.
-Nearly all of the time goes into `_tile`, a matrix product whose sums stay in vector registers.
+Before n is known, its share from the input stands in its place. In this order the gates of the
+input (n, r, z) and those of the state (r, z, n) are three neighbours each.
 """
 
 import functools
 
 import numba
 import numpy as np
-from llvmlite import binding, ir
-from numba.core import types
+from llvmlite import ir
+from numba.core import cgutils, codegen, types
 from numba.extending import intrinsic, overload
 
-_FEATURES = set((numba.config.CPU_FEATURES or binding.get_host_cpu_features().flatten()).split(","))
+_FEATURES = (numba.config.CPU_FEATURES or codegen.get_host_cpu_features()).split(",")
 VECTOR_BYTES = 64 if "+avx512f" in _FEATURES else 32 if "+avx2" in _FEATURES else 16
-# A tile is at most ROWS x 3 vectors of sums. With its operands it fills 28 of the 32 vector registers of AVX-512 and
-# NEON, and the 16 of AVX2.
-ROWS = 4 if "+avx2" in _FEATURES and VECTOR_BYTES == 32 else 8
-HEIGHTS = (1, 2, 4, 8)
-# Rows of the gates' gradient that are gathered before they update the weights' gradient: they stay in the L2 cache.
+# A tile has up to ROWS x 3 vectors of sums. With its operands it takes 28 of the 32 registers of
+# AVX-512 and NEON, or the 16 of AVX2.
+ROWS = 8 if {"+avx512f", "+neon"}.intersection(_FEATURES) else 4
+HEIGHTS = tuple(rows for rows in (1, 2, 4, 8) if rows <= ROWS)
+# Rows of the gates' gradient that update the weights' gradient at once; more would leave the cache.
 GATHER = 128
 
 
 def lanes(dtype):
-    """How many numbers a vector register holds."""
+    """How many numbers of a type a vector register holds."""
     return VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
 def _tile(vectors):
-    """Return `tile(rows, c, c0, ci, cv, a, a0, ai, ak, b, b0, bk, depth)`, which adds the product a b to c.
+    """Return `tile(rows, c, a, b, depth)`: c += a b for a (rows, depth), b (depth, vectors).
 
-    a is (rows, depth), b is (depth, vectors * lanes). The arrays are flat memory: row i, vector v of c starts at
-    c0 + i ci + v cv, element (i, k) of a lies at a0 + i ai + k ak, and row k of b starts at b0 + k bk. It is written
-    in LLVM's own language because LLVM, given loops, keeps the sums in memory: 100 instead of 260 GFLOP/s on one core.
+    Each matrix is (array, offset, stride, stride), and the array flat memory: from the offset, the
+    strides lead to the next row and to the next column; of c and b, a column is a whole vector. It
+    is written in LLVM's own language because LLVM, given loops, keeps the sums in memory instead of
+    registers, at a third of the speed.
     """
 
     @intrinsic
-    def tile(_, rows, c, c0, ci, cv, a, a0, ai, ak, b, b0, bk, depth):
+    def tile(_, rows, c, a, b, depth):
         def generate(context, builder, signature, args):
-            rows_, c_, c0_, ci_, cv_, a_, a0_, ai_, ak_, b_, b0_, bk_, depth_ = args
-            index, real = depth_.type, context.get_value_type(c.dtype)
-            vector = ir.VectorType(real, lanes(c.dtype.name))
-            align = np.dtype(c.dtype.name).itemsize
+            rows_, *matrices, depth_ = args
+            number, index = c[0].dtype, depth_.type
+            vector = ir.VectorType(context.get_value_type(number), lanes(number.name))
+            align = np.dtype(number.name).itemsize
 
-            def memory(array_type, value, offset):
-                return builder.gep(context.make_array(array_type)(context, builder, value).data, [offset])
+            def memory(kind, matrix):
+                array, offset, *strides = cgutils.unpack_tuple(builder, matrix)
+                data = context.make_array(kind[0])(context, builder, array).data
+                return builder.gep(data, [offset]), *strides
+
+            (out, ci, cv), (left, ai, ak), (right, bk, bv) = map(memory, (c, a, b), matrices)
 
             def at(pointer, *terms):
                 for n, stride in terms:
                     pointer = builder.gep(pointer, [builder.mul(index(n), stride)])
                 return builder.bitcast(pointer, vector.as_pointer())
 
-            out, left, right = memory(c, c_, c0_), memory(a, a_, a0_), memory(b, b_, b0_)
-
-            def product(height):
+            def multiply(height):
                 cells = [(i, v) for i in range(height) for v in range(vectors)]
-                start = [builder.load(at(out, (i, ci_), (v, cv_)), align=align) for i, v in cells]
-                before, loop = builder.block, builder.append_basic_block("k")
+                starts = [builder.load(at(out, (i, ci), (v, cv)), align=align) for i, v in cells]
+                before, loop = builder.block, builder.append_basic_block()
                 builder.branch(loop)
                 builder.position_at_end(loop)
                 k, sums = builder.phi(index), [builder.phi(vector) for _ in cells]
-                a_k = builder.gep(left, [builder.mul(k, ak_)])
-                b_k = builder.gep(right, [builder.mul(k, bk_)])
-                columns = [builder.load(at(b_k, (v, index(vector.count))), align=align) for v in range(vectors)]
+                a_k, b_k = (
+                    builder.gep(left, [builder.mul(k, ak)]),
+                    builder.gep(right, [builder.mul(k, bk)]),
+                )
+                columns = [builder.load(at(b_k, (v, bv)), align=align) for v in range(vectors)]
                 ends = []
                 for i in range(height):
-                    number = builder.load(builder.gep(a_k, [builder.mul(index(i), ai_)]))
-                    same = builder.insert_element(vector(ir.Undefined), number, ir.IntType(32)(0))
-                    same = builder.shuffle_vector(same, same, ir.VectorType(ir.IntType(32), vector.count)(None))
+                    scalar = builder.load(builder.gep(a_k, [builder.mul(index(i), ai)]))
+                    same = builder.insert_element(vector(ir.Undefined), scalar, ir.IntType(32)(0))
+                    same = builder.shuffle_vector(
+                        same, same, ir.VectorType(ir.IntType(32), vector.count)(None)
+                    )
                     for column in columns:
                         term = builder.fmul(same, column, flags=("contract",))
                         ends.append(builder.fadd(sums[len(ends)], term, flags=("contract",)))
                 following = builder.add(k, index(1))
-                for phi, first, last in zip([k, *sums], [index(0), *start], [following, *ends], strict=True):
-                    phi.add_incoming(first, before)
-                    phi.add_incoming(last, loop)
-                after = builder.append_basic_block("done")
+                for phi, start, end in zip(
+                    [k, *sums], [index(0), *starts], [following, *ends], strict=True
+                ):
+                    phi.add_incoming(start, before)
+                    phi.add_incoming(end, loop)
+                after = builder.append_basic_block()
                 builder.cbranch(builder.icmp_signed("<", following, depth_), loop, after)
                 builder.position_at_end(after)
-                for (i, v), value in zip(cells, ends, strict=True):
-                    builder.store(value, at(out, (i, ci_), (v, cv_)), align=align)
+                for (i, v), end in zip(cells, ends, strict=True):
+                    builder.store(end, at(out, (i, ci), (v, cv)), align=align)
 
             for height in HEIGHTS:
                 with builder.if_then(builder.icmp_signed("==", rows_, rows_.type(height))):
-                    product(height)
+                    multiply(height)
             return context.get_dummy_value()
 
-        return types.void(rows, c, c0, ci, cv, a, a0, ai, ak, b, b0, bk, depth), generate
+        return types.void(rows, c, a, b, depth), generate
 
     return tile
 
 
 _tile1, _tile2, _tile3 = _tile(1), _tile(2), _tile(3)
-# No "nnan" and "ninf" here: a NaN in the input must come out as NaN.
-_options = {"nogil": True, "fastmath": {"contract", "arcp", "nsz"}, "error_model": "numpy"}
+# Without "nnan" and "ninf": a NaN in the input must come out as NaN.
+_MATHS = {"contract", "arcp", "nsz"}
+_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": _MATHS}
 
 
-@numba.njit(**_options)
-def _add3(rows, c, c0, ci, cv, a, a0, ai, ak, b, b0, bk, depth):
-    _tile3(rows, c, c0, ci, cv, a, a0, ai, ak, b, b0, bk, depth)
+@numba.njit(**_OPTIONS)
+def _add_gates(rows, c, a, b, depth):
+    """Add a b to c, where the three vectors are the same units of three gates."""
+    _tile3(rows, c, a, b, depth)
 
 
-@numba.njit(**_options)
-def _add_wide(rows, c, c0, ci, a, a0, ai, b, columns, depth):
-    """Add a b to c for a row-major b (depth, columns), two vectors at a time."""
+@numba.njit(**_OPTIONS)
+def _add_rows(rows, c, a, a0, b, depth):
+    """Add a b to c (rows, n): the sum over three gates of (rows, depth) times (depth, n)."""
+    n = c.shape[1]
     width = VECTOR_BYTES // c.itemsize
-    for j in range(0, columns - width, 2 * width):
-        _tile2(rows, c, c0 + j, ci, width, a, a0, ai, 1, b, j, columns, depth)
-    if columns // width % 2:
-        _tile1(rows, c, c0 + columns - width, ci, width, a, a0, ai, 1, b, columns - width, columns, depth)
+    for gate in range(3):
+        left, b0 = (a, a0 + gate * GATHER * depth, depth, 1), gate * depth * n
+        for j in range(0, n - width, 2 * width):
+            _tile2(rows, (c, j, n, width), left, (b, b0 + j, n, width), depth)
+        if n // width % 2:
+            j = n - width
+            _tile1(rows, (c, j, n, width), left, (b, b0 + j, n, width), depth)
 
 
 def _tanh(x):
-    """Stand for tanh in the kernels; its meaning is below."""
+    """Stand in for the function that `_tanh_of` chooses."""
 
 
-@overload(_tanh, jit_options={"fastmath": _options["fastmath"]})
+@overload(_tanh, jit_options={"fastmath": _MATHS})
 def _tanh_of(x):
     if x == types.float64:
         return lambda x: np.tanh(x)
 
-    # The rational minimax approximation of Eigen (Eigen/src/Core/MathFunctionsImpl.h), within 4 units in the last
-    # place; beyond the limit tanh rounds to 1. Both comparisons are false for NaN, which therefore stays.
-    limit = np.float32(7.90531110763549805)
-    p = [np.float32(c) for c in (4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05,
-         5.12229709037114e-08, -8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16)]
-    q = [np.float32(c) for c in (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06)]
-    p0, p1, p2, p3, p4, p5, p6 = p
-    q0, q1, q2, q3 = q
+    # Eigen's rational approximation (Eigen/src/Core/MathFunctionsImpl.h), good to a few units of
+    # the last digit up to its limit. Both comparisons are false for a NaN, which therefore stays.
+    one, limit = np.float32(1), np.float32(7.90531110763549805)
+    p1, p3, p5, p7 = np.float32(
+        [4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08]
+    )
+    p9, p11, p13 = np.float32([-8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16])
+    q0, q2, q4, q6 = np.float32(
+        [4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06]
+    )
 
     def tanh(x):
-        y = limit if x > limit else x
-        y = -limit if y < -limit else y
-        s = y * y
-        above = y * (p0 + s * (p1 + s * (p2 + s * (p3 + s * (p4 + s * (p5 + s * p6))))))
-        return above / (q0 + s * (q1 + s * (q2 + s * q3)))
+        s = x * x
+        y = x * (p1 + s * (p3 + s * (p5 + s * (p7 + s * (p9 + s * (p11 + s * p13))))))
+        y = y / (q0 + s * (q2 + s * (q4 + s * q6)))
+        return one if x > limit else -one if x < -limit else y
 
     return tanh
 
 
-def _forward(first, last, x, out, state, gates, weight_x, weight_h, bias):
+def _forward(first, last, x, out, state, gates, w_x, w_h, bias):
     """Take blocks first to last through all steps."""
-    (L, B, I), H = x.shape, out.shape[2]
+    (L, B, C), H = x.shape, out.shape[2]
     _, slots, rows, width = state.shape
     kept, Hp, step = gates.shape[1], gates.shape[4], VECTOR_BYTES // state.itemsize
-    half = state.dtype.type(0.5)
+    half, size = state.dtype.type(0.5), rows * Hp
     for block in range(first, last):
         start = block * rows
         used = min(rows, B - start)
         for t in range(L):
-            # Without a backward pass only two steps of the state and one of the gates are kept.
-            g, now, new = gates[block, t % kept], state[block, t % slots], state[block, (t + 1) % slots]
-            now[:used, Hp : Hp + I] = x[t, start : start + used]
+            # Without a backward pass two steps of the state and one of the gates are kept.
+            g, now = gates[block, t % kept], state[block, t % slots]
+            new = state[block, (t + 1) % slots]
+            now[:used, Hp : Hp + C] = x[t, start : start + used]
             now[used:, Hp:] = 0
-            for k in range(4):
+            for gate in range(4):
                 for i in range(rows):
-                    g[k, i] = bias[k]
+                    g[gate, i] = bias[gate]
             for j in range(0, Hp, step):
-                _add3(rows, g, j, Hp, rows * Hp, now, Hp, width, 1, weight_x, 3 * I * j, 3 * step, I)
-                _add3(rows, g, rows * Hp + j, Hp, rows * Hp, now, 0, width, 1, weight_h, 3 * Hp * j, 3 * step, Hp)
+                w = (w_x, 3 * C * j, 3 * step, step)
+                _add_gates(rows, (g, j, Hp, size), (now, Hp, width, 1), w, C)
+                w = (w_h, 3 * Hp * j, 3 * step, step)
+                _add_gates(rows, (g, size + j, Hp, size), (now, 0, width, 1), w, Hp)
             for i in range(rows):
-                for j in range(Hp):
+                for j in range(H):
                     r = half + half * _tanh(half * g[1, i, j])
                     z = half + half * _tanh(half * g[2, i, j])
                     n = _tanh(g[0, i, j] + r * g[3, i, j])
                     g[0, i, j], g[1, i, j], g[2, i, j] = n, r, z
                     new[i, j] = n + z * (now[i, j] - n)
+                # The padding of an infinite input is 0 times infinity, a NaN that would spread.
+                new[i, H:Hp] = 0
             out[t, start : start + used] = new[:used, :H]
 
 
 def _backward(
-    first, last, d_out, d_x, d_h, d_gates, d_inputs, d_weight_x, d_weight_h, d_bias, state, gates, weight_x, weight_h
+    first, last, d_out, d_x, d_h, d_gates, d_inputs, d_weight, d_bias, state, gates, w_x, w_h
 ):
-    """Take blocks first to last back through all steps; d_h is the last state's gradient and becomes the first's."""
-    L, B, H = d_out.shape
+    """Take blocks first to last back through all steps.
+
+    d_h holds the gradient of the last state, and in the end that of the first.
+    """
+    (L, B, H), C = d_out.shape, d_x.shape[2]
     _, _, rows, width = state.shape
-    Hp, Ip, step, I = gates.shape[4], d_inputs.shape[1], VECTOR_BYTES // state.itemsize, d_x.shape[2]
-    row, steps, one = d_gates.shape[1], len(d_gates) // rows, state.dtype.type(1)
+    Hp, Cp, step = gates.shape[4], d_inputs.shape[1], VECTOR_BYTES // state.itemsize
+    steps, one, size = GATHER // rows, state.dtype.type(1), GATHER * Hp
     for block in range(first, last):
         start = block * rows
         used = min(rows, B - start)
@@ -191,42 +216,46 @@ def _backward(
         for end in range(L, 0, -steps):
             begin = max(end - steps, 0)
             for t in range(end - 1, begin - 1, -1):
-                g, h, d = gates[block, t], state[block, t], d_gates[(t - begin) * rows :]
+                g, h, k = gates[block, t], state[block, t], (t - begin) * rows
                 dh[:used, :H] += d_out[t, start : start + used]
                 for i in range(rows):
-                    d_n, d_r, d_z, d_s = d[i, :Hp], d[i, Hp : 2 * Hp], d[i, 2 * Hp : 3 * Hp], d[i, 3 * Hp :]
-                    for j in range(Hp):
+                    d_n, d_r = d_gates[0, k + i], d_gates[1, k + i]
+                    d_z, d_s = d_gates[2, k + i], d_gates[3, k + i]
+                    for j in range(H):
                         n, r, z = g[0, i, j], g[1, i, j], g[2, i, j]
                         dn = dh[i, j] * (one - z) * (one - n * n)
                         d_n[j], d_s[j] = dn, dn * r
                         d_r[j] = dn * g[3, i, j] * r * (one - r)
                         d_z[j] = dh[i, j] * (h[i, j] - n) * z * (one - z)
                         dh[i, j] *= z
-                _add_wide(rows, dh, 0, Hp, d, Hp, row, weight_h, Hp, 3 * Hp)
-                if I:
+                _add_rows(rows, dh, d_gates, size + k * Hp, w_h, Hp)
+                if C:
                     d_inputs[:] = 0
-                    _add_wide(rows, d_inputs, 0, Ip, d, 0, row, weight_x, Ip, 3 * Hp)
-                    d_x[t, start : start + used] = d_inputs[:used, :I]
+                    _add_rows(rows, d_inputs, d_gates, k * Hp, w_x, Hp)
+                    d_x[t, start : start + used] = d_inputs[:used, :C]
             s, depth = state[block, begin], (end - begin) * rows
-            for j in range(0, 3 * Hp, 3 * step):
-                for k in range(0, Hp, ROWS):
-                    _add3(ROWS, d_weight_h, 3 * Hp * k + j, 3 * Hp, step, s, k, 1, width, d_gates, Hp + j, row, depth)
-                for k in range(0, Ip, ROWS):
-                    _add3(ROWS, d_weight_x, 3 * Hp * k + j, 3 * Hp, step, s, Hp + k, 1, width, d_gates, j, row, depth)
-            for k in range(depth):
-                for j in range(4 * Hp):
-                    d_bias[j] += d_gates[k, j]
+            for j in range(0, Hp, step):
+                for k in range(0, Hp + Cp, ROWS):
+                    d = (d_gates, j + (size if k < Hp else 0), Hp, size)
+                    c = (d_weight, 3 * Hp * k + j, 3 * Hp, Hp)
+                    _add_gates(ROWS, c, (s, k, 1, width), d, depth)
+            for gate in range(4):
+                for k in range(depth):
+                    for j in range(Hp):
+                        d_bias[gate, j] += d_gates[gate, k, j]
 
 
 def _compile(function, dtype, arguments):
-    """Compile for one real type; "v" stands for a view with any strides (L, B, n), a digit for a dense array."""
+    """Compile for one real type; "v" is an array (L, B, n) of any strides, a digit a dense one."""
     real = numba.from_dtype(np.dtype(dtype))
-    arrays = [types.Array(real, 3, "A") if n == "v" else types.Array(real, int(n), "C") for n in arguments]
+    arrays = [
+        types.Array(real, 3, "A") if n == "v" else types.Array(real, int(n), "C") for n in arguments
+    ]
     signature = types.void(types.intp, types.intp, *arrays)
     try:
-        return numba.njit([signature], cache=True, **_options)(function)
-    except RuntimeError:  # there is no folder that numba could cache in
-        return numba.njit([signature], **_options)(function)
+        return numba.njit([signature], cache=True, **_OPTIONS)(function)
+    except RuntimeError:  # there is no folder that Numba could cache in
+        return numba.njit([signature], **_OPTIONS)(function)
 
 
 @functools.cache
@@ -238,4 +267,4 @@ def forward(dtype):
 @functools.cache
 def backward(dtype):
     """Return the compiled backward kernel for "float32" or "float64"."""
-    return _compile(_backward, dtype, "vv3222214522")
+    return _compile(_backward, dtype, "vv332224522")

@@ -98,6 +98,8 @@ class RecurrentNetwork(nn.Module):
             return correction, state
         naive, exists = self.naive_forecasts(steps)                    # (B, L, C, J), (B, L, 1, J)
         score = self.mix(hidden).unflatten(-1, (self.n_columns, self.n_naive))
+        # Where none exists, before the first season, all share: a softmax of nothing is NaN.
+        exists = exists | ~exists.any(-1, keepdim=True)
         weights = score.masked_fill(~exists, -torch.inf).softmax(-1)   # (B, L, C, J)
         return (weights * naive).sum(-1) + correction, state
 
@@ -119,15 +121,19 @@ class RecurrentNetwork(nn.Module):
             error += distance.sum((0, 1)).flatten()
             n += counts.sum((0, 1)).flatten()
         # A forecast that exists nowhere in the sample is not known to be better than another.
-        error = torch.where(n > 0, error / n, error.max() / n.max())
+        error = torch.where(n > 0, error / n, (error / n.clamp(min=1)).max())
         self.mix.bias.copy_(-4 * (error + 1e-6).log())
 
     def inputs(self, steps: Steps) -> Tensor:
-        """Last value, lags relative to it, calendar and X, (B, L, D)."""
-        last = steps.past[:, :, :1]                                    # (B, L, 1, C)
+        """Last change (or value), lags relative to the last value, calendar and X, (B, L, D)."""
+        last, before = steps.past[:, :, :1], steps.past[:, :, 1:2]     # (B, L, 1, C)
+        if self.n_naive:
+            first = (last - before) * (steps.count >= 2)[..., None, None]
+        else:
+            first = last
         lagged = steps.past[:, :, self.lag_position] - last            # (B, L, lags, C)
         lagged = lagged * (steps.count[..., None] >= self.lags)[..., None]
-        return torch.cat([last.flatten(2), lagged.flatten(2), steps.known], dim=-1)
+        return torch.cat([first.flatten(2), lagged.flatten(2), steps.known], dim=-1)
 
     def naive_forecasts(self, steps: Steps) -> tuple[Tensor, Tensor]:
         """Naive forecasts of each step, (B, L, C, J), and whether they exist, (B, L, 1, J)."""

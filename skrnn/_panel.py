@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+
+DATES = (pd.DatetimeIndex, pd.PeriodIndex)
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,19 @@ class Timeline:
 
     @classmethod
     def of(cls, index: pd.Index, offsets: np.ndarray) -> Timeline:
-        """Find the grid of a panel's stamps; the longest series tells the frequency."""
+        """Find the grid of a panel's stamps; the longest series tells the frequency.
+
+        Raises
+        ------
+        TypeError
+            If the stamps are neither integers nor dates nor periods.
+        """
+        if not (pd.api.types.is_integer_dtype(index) or isinstance(index, DATES)):
+            msg = (
+                f"Time stamps must be integers, dates or periods, but {_kind(index)} of "
+                f"{index.dtype} came. Convert the index, for example with `pd.to_datetime`."
+            )
+            raise TypeError(msg)
         longest = int(np.argmax(np.diff(offsets)))
         series = index[offsets[longest] : offsets[longest + 1]]
         return cls(index.take([index.argmin()]), _frequency(series))
@@ -33,11 +49,16 @@ class Timeline:
     @property
     def is_calendar(self) -> bool:
         """Whether positions are dates, so that they have an hour or a weekday."""
-        return isinstance(self.start, (pd.DatetimeIndex, pd.PeriodIndex))
+        return isinstance(self.start, DATES)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether a step is always the same duration; a day is not, where clocks change."""
+        return isinstance(self.freq, pd.offsets.Tick) and not isinstance(self.freq, pd.offsets.Day)
 
     def positions(self, stamps: pd.Index) -> np.ndarray:
         """Position of each stamp on the grid; it may lie before the start."""
-        if type(stamps) is not type(self.start) and not _both_integer(stamps, self.start):
+        if _kind(stamps) != _kind(self.start):
             msg = (
                 f"Time stamps must be of the kind seen in fit, {_kind(self.start)}, but "
                 f"{_kind(stamps)} came. Convert the index."
@@ -52,7 +73,7 @@ class Timeline:
                 raise ValueError(msg)
             steps, rest = np.divmod(stamps.asi8 - self.start.asi8[0], self.freq.n)
         elif isinstance(stamps, pd.DatetimeIndex):
-            if isinstance(self.freq, pd.offsets.Tick):
+            if self.is_fixed:
                 elapsed = stamps - self.start[0]
                 steps = np.asarray(elapsed // pd.Timedelta(self.freq))
                 rest = np.asarray(elapsed % pd.Timedelta(self.freq)) != np.timedelta64(0)
@@ -83,7 +104,7 @@ class Timeline:
             return pd.PeriodIndex.from_ordinals(ordinals, freq=self.freq)
         if not isinstance(self.start, pd.DatetimeIndex):
             return pd.Index(self.start[0] + positions * self.freq)
-        if isinstance(self.freq, pd.offsets.Tick):
+        if self.is_fixed:
             return self.start[0] + pd.to_timedelta(positions * pd.Timedelta(self.freq))
         low, high = min(positions.min(initial=0), 0), max(positions.max(initial=0), 0)
         before = pd.date_range(end=self.start[0], periods=1 - low, freq=self.freq)
@@ -136,14 +157,15 @@ class Panel:
             If a series is empty, unsorted, or lacks rows; if y or X holds NaN or infinite values;
             if X lacks rows of y.
         """
-        offsets, keys, stamps = _series_of(y.index)
         if len(y) == 0:
             msg = "y must hold at least one observation, but it is empty. Pass a longer series."
             raise ValueError(msg)
+        offsets, keys, stamps = _series_of(y.index)
+        _check_steps(stamps[1:] > stamps[:-1], "the index", stamps, offsets, keys)
         if timeline is None:
             timeline = Timeline.of(stamps, offsets)
         position = timeline.positions(stamps)
-        _check_contiguous(position, offsets, stamps, keys, timeline)
+        _check_steps(np.diff(position) == 1, f"frequency {timeline!s}", stamps, offsets, keys)
         values = _as_float(y, "y")
         _check_finite(values, y.columns, y.index, "y")
         if X is None:
@@ -182,7 +204,7 @@ class Panel:
 
     def label(self, series: int) -> str:
         """Name of a series for messages."""
-        return "y" if self.keys is None else repr(self.keys[series])
+        return "y" if self.keys is None else _name(self.keys[series])
 
     def index(self, series: np.ndarray, positions: np.ndarray) -> pd.Index:
         """Pandas index of (series, timeline position) pairs, instance levels first."""
@@ -290,7 +312,7 @@ class Panel:
         if (match < 0).any():
             unknown = new.keys[np.flatnonzero(match < 0)[0]]
             msg = (
-                f"Series {unknown!r} was not seen in fit, so its scale is not known. Fit on it: "
+                f"Series {_name(unknown)} was not seen in fit, so its scale is not known. Fit on it: "
                 f"`pretrain` on the panel, then `fit` with num_epochs=0, keeps the network."
             )
             raise ValueError(msg)
@@ -305,6 +327,10 @@ def rows_of(X: pd.DataFrame, index: pd.Index) -> np.ndarray:
     ValueError
         If X lacks one of the rows, or holds NaN or infinite values in them.
     """
+    if not X.index.is_unique:
+        row = int(np.flatnonzero(X.index.duplicated())[0])
+        msg = f"X must hold each row once, but {_stamp(X.index, row)} stands twice. Drop one."
+        raise ValueError(msg)
     if not X.index.equals(index):
         found = X.index.get_indexer(index)
         lacking = np.flatnonzero(found < 0)
@@ -331,6 +357,12 @@ def check_covariate_columns(
             f"here as well, but X is None. Pass its values up to the last step of the forecast."
         )
         raise ValueError(msg)
+    if X is not None and not len(expected):
+        msg = (
+            f"The forecaster was fitted without X, but X with columns {list(X.columns)} came. "
+            f"Leave it out, or fit with X."
+        )
+        raise ValueError(msg)
     if X is not None:
         _check_columns(X.columns, expected, "X")
 
@@ -354,7 +386,7 @@ def _series_of(index: pd.Index) -> tuple[np.ndarray, pd.Index | None, pd.Index]:
     keys = index[first].droplevel(-1)
     if not keys.is_unique:
         msg = (
-            f"The rows of a series must stand together, but {keys[keys.duplicated()][0]!r} is "
+            f"The rows of a series must stand together, but {_name(keys[keys.duplicated()][0])} is "
             f"interrupted. Sort with `.sort_index()`."
         )
         raise ValueError(msg)
@@ -372,7 +404,7 @@ def _frequency(stamps: pd.Index) -> pd.offsets.BaseOffset | int:
         return int(steps[0]) if len(steps) and steps[0] > 0 else 1
     if stamps.freq is not None:
         return stamps.freq
-    inferred = pd.infer_freq(stamps) if len(stamps) > 2 else None
+    inferred = _inferred(stamps)
     if inferred is not None:
         return pd.tseries.frequencies.to_offset(inferred)
     if len(stamps) < 2:
@@ -381,31 +413,38 @@ def _frequency(stamps: pd.Index) -> pd.offsets.BaseOffset | int:
             f"two observations, or an index with a freq."
         )
         raise ValueError(msg)
-    # Gaps hide the frequency from pandas; the most common step lets the check name the gap.
-    steps, counts = np.unique(np.diff(stamps.to_numpy()), return_counts=True)
-    return pd.tseries.frequencies.to_offset(pd.Timedelta(steps[np.argmax(counts)]))
+    # Too few or too irregular for pandas: the shortest step, so that the check names a longer one.
+    return pd.tseries.frequencies.to_offset(pd.Timedelta(np.diff(stamps.to_numpy()).min()))
 
 
-def _check_contiguous(
-    position: np.ndarray,
-    offsets: np.ndarray,
-    stamps: pd.Index,
-    keys: pd.Index | None,
-    timeline: Timeline,
+def _inferred(stamps: pd.DatetimeIndex) -> str | None:
+    """Frequency that pandas infers, if need be from the longest half, quarter, ... without gaps."""
+    parts = [stamps]
+    while len(parts[0]) > 2:
+        for part in parts:
+            if len(part) > 2 and (inferred := pd.infer_freq(part)) is not None:
+                return inferred
+        parts = [half for p in parts for half in (p[: len(p) // 2], p[len(p) // 2 :])]
+    return None
+
+
+def _check_steps(
+    right: np.ndarray, grid: str, stamps: pd.Index, offsets: np.ndarray, keys: pd.Index | None
 ) -> None:
-    step = np.diff(position)
-    step[offsets[1:-1] - 1] = 1  # from one series to the next any step is right
-    wrong = np.flatnonzero(step != 1)
+    """Raise ValueError at the first step within a series that is not right, shape (N - 1,)."""
+    right = np.array(right)
+    right[offsets[1:-1] - 1] = True  # from one series to the next any step is right
+    wrong = np.flatnonzero(~right)
     if len(wrong) == 0:
         return
     row = wrong[0]
     series = int(np.searchsorted(offsets, row, side="right")) - 1
-    name = "y" if keys is None else repr(keys[series])
+    name = "y" if keys is None else _name(keys[series])
     msg = (
-        f"Series {name} must have one row for every time stamp of frequency {timeline!s}, in "
-        f"order, but {stamps[row + 1]} follows {stamps[row]}. Sort it, average duplicates and "
-        f"fill gaps (`.groupby(level=-1).mean().asfreq(...).interpolate()`), or use a RangeIndex "
-        f"if time plays no part."
+        f"Series {name} must have one row for every time stamp of {grid}, in order, but "
+        f"{stamps[row + 1]} follows {stamps[row]}. Sort it, average duplicates and fill gaps "
+        f"(`.groupby(level=-1).mean().asfreq(...).interpolate()`), or use a RangeIndex if time "
+        f"plays no part."
     )
     raise ValueError(msg)
 
@@ -423,15 +462,15 @@ def _check_finite(values: np.ndarray, columns: pd.Index, index: pd.Index, name: 
 
 
 def _as_float(frame: pd.DataFrame, name: str) -> np.ndarray:
-    try:
-        return frame.to_numpy(dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        text = [c for c in frame if not pd.api.types.is_numeric_dtype(frame[c])]
-        msg = (
-            f"{name} must be numeric, but column {text[0]!r} is {frame[text[0]].dtype}. "
-            f"Encode it as numbers, or drop it."
-        )
-        raise TypeError(msg) from error
+    for column, dtype in zip(frame.columns, frame.dtypes, strict=True):
+        real = pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype)
+        if not real:
+            msg = (
+                f"{name} must be numeric, but column {column!r} is {dtype}. Encode it as numbers, "
+                f"or drop it."
+            )
+            raise TypeError(msg)
+    return frame.to_numpy(dtype=np.float64)
 
 
 def _stamp(index: pd.Index, row: int) -> str:
@@ -440,8 +479,15 @@ def _stamp(index: pd.Index, row: int) -> str:
 
 
 def _kind(index: pd.Index) -> str:
-    return "an integer index" if pd.api.types.is_integer_dtype(index) else type(index).__name__
+    if pd.api.types.is_integer_dtype(index):
+        return "an integer index"
+    if isinstance(index, pd.DatetimeIndex):
+        return f"a DatetimeIndex {'without' if index.tz is None else 'with'} time zone"
+    return f"a {type(index).__name__}"
 
 
-def _both_integer(one: pd.Index, other: pd.Index) -> bool:
-    return all(pd.api.types.is_integer_dtype(index) for index in (one, other))
+def _name(key: Any) -> str:
+    """Label of a series as a user wrote it: no numpy scalars."""
+    if isinstance(key, tuple):
+        return f"({', '.join(map(_name, key))})"
+    return repr(key.item() if isinstance(key, np.generic) else key)

@@ -56,6 +56,9 @@ class ProgressBar(Callback):
         When training begins, if tqdm is not installed.
     """
 
+    def __init__(self) -> None:
+        self.bar: Any = None
+
     def on_train_begin(self, forecaster: Any, num_epochs: int) -> None:
         """Open the bar."""
         try:
@@ -80,8 +83,9 @@ class ProgressBar(Callback):
         self.bar.set_postfix(epoch=f"{int(epoch['epoch'])}/{self.num_epochs}", **shown)
 
     def on_train_end(self, forecaster: Any) -> None:
-        """Close the bar."""
-        self.bar.close()
+        """Close the bar, if it could be opened."""
+        if self.bar is not None:
+            self.bar.close()
 
 
 class StopAfter(Callback):

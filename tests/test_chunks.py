@@ -1,0 +1,303 @@
+# `values` is an array of ours here, never that of pandas.
+# ruff: noqa: PD011
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from skrnn._chunks import Chunks, DevicePanel
+from skrnn._features import Features
+from skrnn._panel import Panel
+from skrnn._scaling import Scaler
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+W = 8  # window_length
+LENGTHS = [2, 3, W - 1, W, W + 1, 3 * W + 5, 50]
+STARTS = [3, 0, 20, 7, 1, 0, 40]
+SEEDS = range(5)
+
+
+def features_of(lags=(), sp=(), naive=(), calendar=(), n_covariates=0):
+    return Features(sp, lags, naive, calendar, 1, n_covariates)
+
+
+def data_of(lengths=LENGTHS, features=None, starts=None, freq=None):
+    """Panel of which each value is its row number, so that a value tells where it is from."""
+    starts = STARTS[: len(lengths)] if starts is None else starts
+    series = np.repeat(np.arange(len(lengths)), lengths)
+    time = np.concatenate([start + np.arange(n) for start, n in zip(starts, lengths, strict=True)])
+    stamps = time if freq is None else pd.Timestamp("2024-01-01") + pd.to_timedelta(time, freq)
+    index = pd.MultiIndex.from_arrays([series, stamps])
+    rows = np.arange(float(len(index)))
+    X = pd.DataFrame({"x": -rows}, index=index)
+    panel = Panel.from_pandas(pd.DataFrame({"y": rows}, index=index), X)
+    values, covariates = panel.values, panel.covariates
+    group = np.zeros(len(rows), dtype=int)
+    unscaled = Scaler(None).fit(values, panel.series_of_rows()), Scaler(None).fit(covariates, group)
+    features = features_of(n_covariates=1) if features is None else features
+    return panel, DevicePanel(panel, features, *unscaled, torch.device("cpu"))
+
+
+def chunks_of(
+    lengths=LENGTHS,
+    stop=None,
+    reach=1,
+    window_length=W,
+    batch_size=3,
+    supervision="dense",
+    seed=0,
+    features=None,
+):
+    panel, data = data_of(lengths, features)
+    stop = panel.lengths if stop is None else np.asarray(stop)
+    rng = np.random.default_rng(seed)
+    return panel, Chunks(data, stop, reach, window_length, batch_size, supervision, rng)
+
+
+def counted(panel, epoch):
+    """How often the target of each row counts in the batches of an epoch."""
+    times = np.zeros(panel.offsets[-1])
+    for chunk in epoch:
+        rows = chunk.target[..., 0].long().numpy()
+        np.add.at(times, rows.ravel(), chunk.weight[..., 0].numpy().ravel())
+    return times
+
+
+def rows_that_count(panel, begin, stop):
+    """1 in the rows ``begin`` to ``stop`` of each series, 0 elsewhere."""
+    row = np.arange(panel.offsets[-1]) - panel.offsets[panel.series_of_rows()]
+    series = panel.series_of_rows()
+    return ((row >= np.asarray(begin)[series]) & (row < np.asarray(stop)[series])).astype(float)
+
+
+# ----------------------------------------------------------------- the steps
+
+
+def test_steps_hold_the_values_before_their_target():
+    features = features_of(lags=(3,), n_covariates=1)
+    _, data = data_of([10, 12], features)
+    steps, target = data.steps(torch.tensor([0, 1]), torch.tensor([4, 5]), 3)
+    assert target[..., 0].tolist() == [[4, 5, 6], [15, 16, 17]]
+    past = steps.past[..., 0]
+    assert past[..., features.offsets.index(1)].tolist() == [[3, 4, 5], [14, 15, 16]]
+    assert past[..., features.offsets.index(3)].tolist() == [[1, 2, 3], [12, 13, 14]]
+    assert steps.count.tolist() == [[4, 5, 6], [5, 6, 7]]
+    assert steps.known[..., 0].tolist() == [[-4, -5, -6], [-15, -16, -17]]
+
+
+def test_steps_before_the_first_value_of_a_series_do_not_reach_into_the_one_before():
+    features = features_of(lags=(3,), n_covariates=1)
+    _, data = data_of([10, 12], features)
+    steps, _ = data.steps(torch.tensor([1]), torch.tensor([1]), 4)
+    assert steps.count.tolist() == [[1, 2, 3, 4]]
+    past = steps.past[0, :, features.offsets.index(3), 0].tolist()
+    assert past[2:] == [10, 11]  # the lag exists from the third step on
+    assert min(past) >= 10
+
+
+def test_steps_after_the_end_of_a_series_repeat_its_last_row():
+    _, data = data_of([10, 12])
+    _, target = data.steps(torch.tensor([0]), torch.tensor([8]), 4)
+    assert target[0, :, 0].tolist() == [8, 9, 9, 9]
+
+
+def test_calendar_of_a_step_is_that_of_its_own_time():
+    features = features_of(calendar=("hour",), n_covariates=1)
+    panel, data = data_of([30, 40], features, starts=[5, 2], freq="h")
+    steps, _ = data.steps(torch.tensor([0, 1]), torch.tensor([4, 4]), 20)
+    for s, start in enumerate([5, 2]):
+        expected = features.encode_calendar(
+            panel.timeline, panel.origin[s] + 4, panel.origin[s] + 24
+        )
+        np.testing.assert_array_equal(steps.known[s, :, :-1], expected)
+        hour = (start + 4 + np.arange(20)) % 24
+        np.testing.assert_allclose(
+            expected[:, :2] @ [0, 1], np.cos(2 * np.pi * hour / 24), atol=1e-6
+        )
+
+
+# ------------------------------------------------------------------ an epoch
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("reach", [1, 5, 30])
+@pytest.mark.parametrize("batch_size", [1, 3, 1000])
+def test_dense_epoch_counts_every_target_once(seed, reach, batch_size):
+    panel, chunks = chunks_of(seed=seed, reach=reach, batch_size=batch_size)
+    expected = rows_that_count(panel, chunks.begin, chunks.stop)
+    for _ in range(3):
+        np.testing.assert_array_equal(counted(panel, chunks.epoch()), expected)
+    assert chunks.n_targets == expected.sum()
+
+
+@pytest.mark.parametrize("length", [2, 3, W - 1, W, W + 1, W + 2, 2 * W, 2 * W + 1])
+def test_dense_epoch_of_one_series_counts_every_target_once(length):
+    for seed in range(10):
+        panel, chunks = chunks_of([length], seed=seed)
+        assert counted(panel, chunks.epoch()).tolist() == [0.0] + [1.0] * (length - 1)
+
+
+@pytest.mark.parametrize("supervision", ["dense", "last"])
+def test_targets_begin_when_all_lags_exist_or_at_half_of_a_short_series(supervision):
+    _, chunks = chunks_of([2, 3, 20, 21, 30, 50], reach=12, supervision=supervision)
+    assert chunks.begin.tolist() == [1, 1, 10, 10, 12, 12]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_target_at_or_after_stop(seed):
+    stop = [2, 2, 4, 6, 7, 20, 33]
+    panel, chunks = chunks_of(stop=stop, seed=seed)
+    expected = rows_that_count(panel, np.ones(7), stop)
+    np.testing.assert_array_equal(counted(panel, chunks.epoch()), expected)
+
+
+@pytest.mark.parametrize("supervision", ["dense", "last"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_steps_never_know_their_target_or_later(seed, supervision):
+    features = features_of(lags=(2, 6), n_covariates=1)
+    _, chunks = chunks_of(seed=seed, reach=6, supervision=supervision, features=features)
+    for chunk in chunks.epoch():
+        counts = chunk.weight[..., 0] > 0
+        target, past = chunk.target[..., 0], chunk.steps.past[..., 0]
+        assert counts.any()
+        # Values are row numbers.
+        for k, offset in enumerate(features.offsets):
+            exists = counts & (chunk.steps.count >= offset)
+            assert torch.equal(past[..., k][exists], target[exists] - offset)
+        assert (past < target[..., None])[counts].all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_steps_of_a_chunk_follow_one_another(seed):
+    _, chunks = chunks_of(seed=seed)
+    for chunk in chunks.epoch():
+        target, counts = chunk.target[..., 0], chunk.weight[..., 0] > 0
+        both = counts[:, 1:] & counts[:, :-1]
+        assert (target.diff(dim=1)[both] == 1).all()
+        # What counts in a chunk is one stretch.
+        assert (counts.int().diff(dim=1).abs().sum(1) <= 2).all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_chunks_of_a_long_series_are_as_long_as_the_window(seed):
+    # Where the first target has a window of values before it, no chunk is shorter.
+    _, chunks = chunks_of([50, 40], reach=W, seed=seed, batch_size=2)
+    for chunk in chunks.epoch():
+        assert chunk.target.shape[1] == W
+
+
+def test_chunks_of_short_series_are_as_long_as_these():
+    _, chunks = chunks_of([5, 50, 5, 50], batch_size=2, reach=W)
+    lengths = [chunk.target.shape[1] for chunk in chunks.epoch()]
+    assert lengths.count(4) == 1  # both short series in one batch, without padding
+    assert set(lengths) == {4, W}
+
+
+@pytest.mark.parametrize("supervision", ["dense", "last"])
+def test_n_targets_of_a_batch_is_the_sum_of_its_weights(supervision):
+    _, chunks = chunks_of(supervision=supervision)
+    for chunk in chunks.epoch():
+        assert chunk.n_targets == chunk.weight.sum()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("batch_size", [1, 3, 1000])
+def test_len_is_the_most_batches_that_an_epoch_has(seed, batch_size):
+    _, chunks = chunks_of(seed=seed, batch_size=batch_size)
+    epochs = [len(list(chunks.epoch())) for _ in range(20)]
+    assert max(epochs) <= len(chunks) <= max(epochs) + 2 * len(LENGTHS)
+    assert min(epochs) >= 1
+
+
+# ---------------------------------------------------------------- supervision
+
+
+def test_last_takes_the_window_before_and_with_every_target():
+    n, batch_size = 30, 1
+    _, chunks = chunks_of([n], supervision="last", batch_size=batch_size)
+    seen = []
+    for chunk in chunks.epoch():
+        assert chunk.target.shape == (1, W, 1)
+        assert chunk.weight[0, :, 0].tolist() == [0.0] * (W - 1) + [1.0]
+        last = int(chunk.target[0, -1, 0])
+        # Its steps know the window of W values that ends before the target, and no others.
+        assert chunk.steps.past[0, :, 0, 0].tolist() == list(range(last - W, last))
+        seen.append(last)
+    assert sorted(seen) == list(range(W, n))
+    assert len(seen) == n - W
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_last_counts_every_target_once(seed):
+    panel, chunks = chunks_of(supervision="last", batch_size=1, seed=seed, reach=3)
+    expected = rows_that_count(panel, chunks.begin, chunks.stop)
+    np.testing.assert_array_equal(counted(panel, chunks.epoch()), expected)
+
+
+def test_windows_of_several_series_are_all_but_the_first_of_each():
+    _, chunks = chunks_of([30, 45, 60], supervision="last", batch_size=1)
+    assert chunks.n_targets == len(chunks) == 30 + 45 + 60 - 3 * W
+
+
+def test_last_drops_the_incomplete_batch():
+    _, chunks = chunks_of([30], supervision="last", batch_size=5)  # 22 windows
+    sizes = [len(chunk.target) for chunk in chunks.epoch()]
+    assert sizes == [5] * 4
+    assert len(chunks) == 4
+
+
+def test_last_keeps_the_only_batch_though_it_is_incomplete():
+    _, chunks = chunks_of([30], supervision="last", batch_size=1000)
+    assert [len(chunk.target) for chunk in chunks.epoch()] == [22]
+
+
+def test_incomplete_batch_that_is_dropped_holds_other_targets_each_epoch():
+    panel, chunks = chunks_of([30], supervision="last", batch_size=5)
+    left_out = [np.flatnonzero(counted(panel, chunks.epoch())[W:] == 0) for _ in range(4)]
+    assert all(len(rows) == 2 for rows in left_out)
+    assert len({tuple(rows) for rows in left_out}) > 1
+
+
+def test_dense_keeps_the_incomplete_batch():
+    _, chunks = chunks_of([50], batch_size=4)
+    sizes = [len(chunk.target) for chunk in chunks.epoch()]
+    assert sorted(sizes)[-1] == 4
+    assert sum(sizes) in (7, 8)
+
+
+# --------------------------------------------------------------------- random
+
+
+def drawn(chunks):
+    return [chunk.target[..., 0].tolist() for chunk in chunks.epoch()]
+
+
+@pytest.mark.parametrize("supervision", ["dense", "last"])
+def test_epochs_differ_and_a_seed_repeats_them(supervision):
+    _, one = chunks_of(supervision=supervision, seed=1)
+    _, same = chunks_of(supervision=supervision, seed=1)
+    _, other = chunks_of(supervision=supervision, seed=2)
+    first, second = drawn(one), drawn(one)
+    assert first != second
+    assert drawn(same) == first
+    assert drawn(same) == second
+    assert drawn(other) != first
+
+
+def test_dense_chunks_are_cut_at_another_phase_each_epoch():
+    _, chunks = chunks_of([50], batch_size=1)
+    edges = {
+        min(int(chunk.target[chunk.weight > 0].max()) for chunk in chunks.epoch())
+        for _ in range(40)
+    }
+    # The first chunk ends after 1 to W targets.
+    assert edges == set(range(1, W + 1))
+
+
+def test_drawing_leaves_global_random_numbers_untouched():
+    numpy_state, torch_state = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    _, chunks = chunks_of()
+    drawn(chunks)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), torch_state)

@@ -1,0 +1,487 @@
+"""What sktime asks of a forecaster, by value: checks, evaluate, pipelines, pretrain, update."""
+
+import copy
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sktime.forecasting.model_evaluation import evaluate
+from sktime.forecasting.model_selection import ForecastingGridSearchCV
+from sktime.split import ExpandingWindowSplitter, SlidingWindowSplitter
+from sktime.transformations.series.boxcox import LogTransformer
+from sktime.transformations.series.detrend import Deseasonalizer, Detrender
+from sktime.transformations.series.exponent import ExponentTransformer
+from sktime.utils.estimator_checks import check_estimator
+
+from skrnn import SMAPE, GRUForecaster, LSTMForecaster, RNNForecaster, smape
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CLASSES = [GRUForecaster, LSTMForecaster, RNNForecaster]
+SMALL = {"window_length": 12, "hidden_size": 4, "num_epochs": 2, "random_state": 0}
+FH = [1, 2, 3]
+
+forecasters = pytest.mark.parametrize("cls", CLASSES)
+
+
+def monthly(n=96, seed=0):
+    """A trend, a year and noise: no two stretches of it are alike."""
+    t = np.arange(n)
+    noise = np.random.default_rng(seed).normal(0, 2, n)
+    index = pd.period_range("2000-01", periods=n, freq="M")
+    return pd.Series(200 + t + 20 * np.sin(2 * np.pi * t / 12) + noise, index=index, name="sales")
+
+
+def covariate(y, seed=1):
+    values = np.random.default_rng(seed).uniform(1, 2, len(y))
+    return pd.DataFrame({"price": values}, index=y.index)
+
+
+def panel(n_series=3, n=60):
+    return pd.concat({f"s{i}": monthly(n, seed=10 + i).to_frame("sales") for i in range(n_series)})
+
+
+def weights(network):
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def same_weights(one, other):
+    assert one.keys() == other.keys()
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+# ------------------------------------------------------------------ sktime's own checks
+
+
+@forecasters
+def test_every_check_of_sktime_passes(cls):
+    results = check_estimator(cls, raise_exceptions=False, verbose=False)
+    assert {name: result for name, result in results.items() if str(result) != "PASSED"} == {}
+    assert len(results) > 300  # a class that sktime cannot run is checked by nothing
+
+
+@forecasters
+def test_no_check_of_sktime_is_switched_off(cls):
+    assert not cls.get_class_tag("tests:skip_by_name", None)
+    assert not cls.get_class_tag("tests:skip_all", False)
+
+
+@forecasters
+def test_construction_warns_of_nothing(cls):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cls()
+        cls(**SMALL).clone()
+
+
+@forecasters
+def test_sktime_keeps_no_second_copy_of_the_data(cls):
+    forecaster = cls(**SMALL).fit(monthly(), X=covariate(monthly()))
+    assert forecaster.get_config()["remember_data"] is False
+    assert forecaster._y is None
+    assert forecaster._X is None
+
+
+# ------------------------------------------------------------------ evaluation and search
+
+
+def scores_by_hand(forecaster, y, X, cv, strategy):
+    """The loop that `evaluate` stands for, shown only the rows that are new at each split."""
+    scores, known = [], 0
+    for train, test in cv.split(y):
+        X_test = None if X is None else X.iloc[test]
+        X_new = None if X is None else X.iloc[known : train[-1] + 1]
+        if not scores or strategy == "refit":
+            forecaster = forecaster.clone()
+            forecaster.fit(y.iloc[train], X=None if X is None else X.iloc[train], fh=FH)
+        else:
+            y_new = y.iloc[known : train[-1] + 1]
+            forecaster.update(y_new, X=X_new, update_params=strategy == "update")
+        known = train[-1] + 1
+        scores.append(smape(y.iloc[test], forecaster.predict(fh=FH, X=X_test)))
+    return scores
+
+
+@forecasters
+@pytest.mark.parametrize("strategy", ["refit", "update", "no-update_params"])
+@pytest.mark.parametrize("with_x", [False, True], ids=["y", "y and X"])
+def test_evaluate_equals_the_loop_by_hand(cls, strategy, with_x):
+    y = monthly()
+    X = covariate(y) if with_x else None
+    cv = ExpandingWindowSplitter(initial_window=60, step_length=12, fh=FH)
+    forecaster = cls(**SMALL)
+    table = evaluate(forecaster, cv, y, X, strategy=strategy, scoring=SMAPE(), error_score="raise")
+    expected = scores_by_hand(forecaster, y, X, cv, strategy)
+    assert len(expected) == 3
+    assert len(set(expected)) == 3
+    np.testing.assert_allclose(table["test_SMAPE"], expected, rtol=1e-5)
+
+
+def test_evaluation_strategies_give_three_different_answers():
+    y, cv = monthly(), ExpandingWindowSplitter(initial_window=60, step_length=12, fh=FH)
+    last = {
+        strategy: scores_by_hand(GRUForecaster(**SMALL), y, None, cv, strategy)[-1]
+        for strategy in ("refit", "update", "no-update_params")
+    }
+    assert len(set(last.values())) == 3
+
+
+@forecasters
+def test_sktimes_grid_search_picks_the_lowest_smape(cls):
+    y = monthly()
+    cv = ExpandingWindowSplitter(initial_window=72, step_length=6, fh=FH)
+    naive = [["last"], ["shifted"], ["seasonal"]]
+    forecaster = cls(**{**SMALL, "num_epochs": 0})
+    search = ForecastingGridSearchCV(
+        forecaster, cv, {"naive": naive}, scoring=SMAPE(), error_score="raise"
+    )
+    search.fit(y)
+    expected = [
+        np.mean(scores_by_hand(forecaster.clone().set_params(naive=n), y, None, cv, "refit"))
+        for n in naive
+    ]
+    np.testing.assert_allclose(search.cv_results_["mean_test_SMAPE"], expected, rtol=1e-5)
+    # The seasonal forecasts know the year, and only the shifted one knows the trend as well.
+    assert np.argmin(expected) == 1
+    assert search.best_params_ == {"naive": ["shifted"]}
+    np.testing.assert_allclose(
+        search.predict(fh=FH),
+        forecaster.clone().set_params(naive=["shifted"]).fit(y).predict(fh=FH),
+    )
+
+
+def test_sktimes_grid_search_compares_the_cells():
+    y = monthly()
+    cv = SlidingWindowSplitter(window_length=60, step_length=12, fh=FH)
+    cells = ["gru", "lstm", "rnn"]
+    # Enough training that the cells part company.
+    forecaster = RNNForecaster(**{**SMALL, "num_epochs": 10, "lr": 0.03})
+    search = ForecastingGridSearchCV(forecaster, cv, {"cell": cells}, scoring=SMAPE())
+    search.fit(y)
+    expected = [
+        np.mean(scores_by_hand(forecaster.clone().set_params(cell=c), y, None, cv, "refit"))
+        for c in cells
+    ]
+    assert len(set(expected)) == 3
+    np.testing.assert_allclose(search.cv_results_["mean_test_SMAPE"], expected, rtol=1e-5)
+    assert search.best_params_ == {"cell": cells[int(np.argmin(expected))]}
+
+
+# ------------------------------------------------------------------ pipelines
+
+
+@forecasters
+@pytest.mark.parametrize(
+    "transformer",
+    [Deseasonalizer(sp=12), Detrender(), LogTransformer()],
+    ids=["Deseasonalizer", "Detrender", "LogTransformer"],
+)
+def test_pipeline_equals_transforming_by_hand(cls, transformer):
+    y = monthly()
+    pipeline = (transformer.clone() * cls(**SMALL)).fit(y, fh=FH)
+    by_hand = transformer.clone().fit(y)
+    transformed = cls(**SMALL).fit(by_hand.transform(y)).predict(fh=FH)
+    expected = by_hand.inverse_transform(transformed)
+    pd.testing.assert_series_equal(pipeline.predict(), expected)
+    plain = cls(**SMALL).fit(y).predict(fh=FH)
+    assert np.abs(expected - plain).max() > 0.01
+
+
+@forecasters
+def test_pipeline_slides_the_context_in_an_update(cls):
+    y = monthly()
+    pipeline = (LogTransformer() * cls(**SMALL)).fit(y[:80], fh=FH)
+    pipeline.update(y[80:], update_params=False)
+    by_hand = cls(**SMALL).fit(np.log(y[:80])).update(np.log(y[80:]), update_params=False)
+    pd.testing.assert_series_equal(pipeline.predict(), np.exp(by_hand.predict(fh=FH)))
+
+
+@forecasters
+def test_transformer_of_x_equals_transforming_x_by_hand(cls):
+    y = monthly()
+    X = covariate(y)
+    train, test = slice(0, 90), slice(90, 93)
+    pipeline = (ExponentTransformer(power=3) ** cls(**SMALL)).fit(y[train], X=X[train], fh=FH)
+    by_hand = cls(**SMALL).fit(y[train], X=X[train] ** 3)
+    expected = by_hand.predict(fh=FH, X=X[test] ** 3)
+    pd.testing.assert_series_equal(pipeline.predict(X=X[test]), expected)
+    plain = cls(**SMALL).fit(y[train], X=X[train]).predict(fh=FH, X=X[test])
+    assert np.abs(expected - plain).max() > 1e-4
+
+
+# ------------------------------------------------------------------ pretrain
+
+
+@pytest.fixture(scope="module", params=CLASSES, ids=lambda cls: cls.__name__)
+def pretrained(request):
+    forecaster = request.param(**{**SMALL, "num_epochs": 20, "lr": 0.02})
+    return forecaster.pretrain(panel())
+
+
+def zero_shot(forecaster, y):
+    return forecaster.clone().set_params(num_epochs=0).fit(y)
+
+
+def test_fit_without_epochs_keeps_the_pretrained_weights(pretrained):
+    fitted = zero_shot(pretrained, monthly(seed=5))
+    assert same_weights(weights(fitted.network_), weights(pretrained.pretrained_network_))
+
+
+def test_pretraining_reaches_the_forecasts_of_a_new_series(pretrained):
+    y = monthly(seed=5)
+    learned = zero_shot(pretrained, y).predict(fh=FH)
+    unlearned = type(pretrained)(**{**SMALL, "num_epochs": 0}).fit(y).predict(fh=FH)
+    assert learned.index.equals(unlearned.index)
+    assert np.abs(learned - unlearned).max() > 0.1
+
+
+def test_pretrained_forecasts_are_in_the_new_series_unit(pretrained):
+    y = monthly(seed=5)
+    forecast = zero_shot(pretrained, y).predict(fh=FH)
+    elsewhere = zero_shot(pretrained, 1000 * y - 7).predict(fh=FH)
+    np.testing.assert_allclose(elsewhere, 1000 * forecast - 7, rtol=1e-5)
+
+
+def test_fit_trains_on_from_the_pretrained_weights(pretrained):
+    y = monthly(seed=5)
+    tuned = pretrained.clone().set_params(num_epochs=1, lr=1e-9).fit(y)
+    before, after = weights(pretrained.pretrained_network_), weights(tuned.network_)
+    assert not same_weights(before, after)
+    for name in before:
+        torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-6)
+
+
+def test_fit_leaves_the_pretrained_weights_for_the_next_fit(pretrained):
+    before = weights(pretrained.pretrained_network_)
+    forecaster = pretrained.clone().fit(monthly(seed=5))
+    assert not same_weights(weights(forecaster.network_), before)
+    assert same_weights(weights(forecaster.pretrained_network_), before)
+    first = forecaster.predict(fh=FH)
+    pd.testing.assert_series_equal(forecaster.fit(monthly(seed=5)).predict(fh=FH), first)
+
+
+def test_clones_and_set_params_keep_the_pretrained_weights(pretrained):
+    kept = weights(pretrained.pretrained_network_)
+    assert same_weights(weights(pretrained.clone().pretrained_network_), kept)
+    forecaster = pretrained.clone().set_params(num_epochs=0)
+    assert same_weights(weights(forecaster.pretrained_network_), kept)
+
+
+def test_reset_forgets_the_pretrained_weights(pretrained):
+    y = monthly(seed=5)
+    forecaster = pretrained.clone()
+    forecaster.reset()
+    fresh = type(pretrained)(**pretrained.get_params()).fit(y)
+    pd.testing.assert_series_equal(forecaster.fit(y).predict(fh=FH), fresh.predict(fh=FH))
+
+
+def test_pretrained_forecaster_itself_is_not_fitted(pretrained):
+    assert not pretrained.is_fitted
+    assert pretrained.state == "pretrained"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"hidden_size": 5}, ["hidden_size=4", "5", "reset()"]),
+        ({"num_layers": 2}, ["num_layers=1", "2", "reset()"]),
+    ],
+)
+def test_fit_with_another_architecture_than_pretrained_is_refused(pretrained, change, words):
+    with pytest.raises(ValueError, match="pretrained") as error:
+        pretrained.clone().set_params(**change).fit(monthly())
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_fit_on_other_columns_than_pretrained_is_refused(pretrained):
+    y = monthly()
+    with pytest.raises(ValueError, match="1 columns of y and 0 of X, but fit got 1 and 1"):
+        pretrained.clone().fit(y, X=covariate(y))
+    with pytest.raises(ValueError, match="1 columns of y and 0 of X, but fit got 2 and 0"):
+        pretrained.clone().fit(pd.DataFrame({"a": y, "b": y[::-1].to_numpy()}))
+
+
+@forecasters
+def test_pretraining_twice_learns_on(cls):
+    # sktime's meaning: the second panel continues from the first one's weights.
+    once = cls(**{**SMALL, "num_epochs": 1, "lr": 1e-9}).pretrain(panel(1))
+    before = weights(once.pretrained_network_)
+    after = weights(once.pretrain(panel(2)).pretrained_network_)
+    for name in before:
+        torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-6)
+
+
+# ------------------------------------------------------------------ update
+
+
+def with_weights_of(trained, y, X=None):
+    """Forecast from the history y with another forecaster's weights, scaler and features."""
+    forecaster = type(trained)(**trained.get_params()).set_params(num_epochs=0).fit(y, X=X)
+    forecaster.network_.load_state_dict(trained.network_.state_dict())
+    forecaster.scaler_ = trained.scaler_
+    forecaster._covariate_scaler = trained._covariate_scaler
+    return forecaster
+
+
+@forecasters
+@pytest.mark.parametrize("with_x", [False, True], ids=["y", "y and X"])
+def test_update_without_training_forecasts_from_the_longer_history(cls, with_x):
+    y = monthly()
+    X = covariate(y) if with_x else None
+    old, new, ahead = slice(0, 80), slice(80, 93), slice(93, 96)
+    forecaster = cls(**SMALL).fit(y[old], X=X[old] if with_x else None)
+    forecaster.update(y[new], X=X[new] if with_x else None, update_params=False)
+    X_ahead = X[ahead] if with_x else None
+    longer = with_weights_of(forecaster, y[:93], X[:93] if with_x else None)
+    expected = longer.predict(fh=FH, X=X_ahead)
+    pd.testing.assert_series_equal(forecaster.predict(fh=FH, X=X_ahead), expected)
+    assert list(expected.index) == list(y.index[ahead])
+
+
+@forecasters
+def test_update_without_training_leaves_the_weights(cls):
+    y = monthly()
+    forecaster = cls(**SMALL).fit(y[:80])
+    before, epochs = weights(forecaster.network_), len(forecaster.history_)
+    forecaster.update(y[80:], update_params=False)
+    assert same_weights(weights(forecaster.network_), before)
+    assert len(forecaster.history_) == epochs
+
+
+@forecasters
+def test_update_without_training_reacts_to_the_newest_observation(cls):
+    y = monthly()
+    moved = y.copy()
+    moved.iloc[-1] += 50
+    one, other = (cls(**SMALL).fit(y[:80]) for _ in range(2))
+    one.update(y[80:], update_params=False)
+    other.update(moved[80:], update_params=False)
+    assert (other.predict(fh=[1]) - one.predict(fh=[1])).abs().iloc[0] > 1
+
+
+@forecasters
+def test_update_trains_on_from_the_present_weights(cls):
+    y = monthly()
+    forecaster = cls(**SMALL).fit(y[:80])
+    before, epochs = weights(forecaster.network_), len(forecaster.history_)
+    forecaster.update(y[80:])
+    after = weights(forecaster.network_)
+    assert not same_weights(after, before)
+    # A tenth of the learning rate for the share of the data that is new: near the old weights.
+    for name in before:
+        torch.testing.assert_close(after[name], before[name], rtol=0, atol=0.01)
+    assert list(forecaster.history_["epoch"]) == list(range(1, len(forecaster.history_) + 1))
+    assert len(forecaster.history_) > epochs
+    longer = with_weights_of(forecaster, y)
+    pd.testing.assert_series_equal(forecaster.predict(fh=FH), longer.predict(fh=FH))
+
+
+@forecasters
+@pytest.mark.parametrize("update_params", [False, True])
+def test_update_reads_nothing_that_sktime_remembers(cls, update_params):
+    y = monthly()
+    X = covariate(y)
+    one, other = (cls(**SMALL).fit(y[:80], X=X[:80]) for _ in range(2))
+    other._y, other._X = "not the data", "not the data"
+    for forecaster in (one, other):
+        forecaster.update(y[80:93], X=X[80:93], update_params=update_params)
+    expected = one.predict(fh=FH, X=X[93:])
+    pd.testing.assert_series_equal(other.predict(fh=FH, X=X[93:]), expected)
+
+
+@forecasters
+def test_remembered_data_change_no_forecast(cls):
+    y = monthly()
+    one, other = cls(**SMALL), cls(**SMALL).set_config(remember_data=True)
+    for forecaster in (one, other):
+        forecaster.fit(y[:80]).update(y[80:])
+    pd.testing.assert_series_equal(other.predict(fh=FH), one.predict(fh=FH))
+
+
+@forecasters
+def test_overlapping_update_equals_one_of_the_new_rows_alone(cls):
+    y = monthly()
+    one = cls(**SMALL).fit(y[:80]).update(y[80:], update_params=False)
+    other = cls(**SMALL).fit(y[:80]).update(y[70:], update_params=False)
+    pd.testing.assert_series_equal(other.predict(fh=FH), one.predict(fh=FH))
+
+
+@forecasters
+def test_update_with_corrected_rows_forecasts_from_the_correction(cls):
+    y = monthly()
+    corrected = y.copy()
+    corrected.iloc[70:80] += 30
+    forecaster = cls(**SMALL).fit(y[:80]).update(corrected[70:], update_params=False)
+    longer = with_weights_of(forecaster, corrected)
+    pd.testing.assert_series_equal(forecaster.predict(fh=FH), longer.predict(fh=FH))
+
+
+@forecasters
+def test_same_update_twice_is_the_update_once(cls):
+    y = monthly()
+    forecaster = cls(**SMALL).fit(y[:80]).update(y[80:], update_params=False)
+    once = forecaster.predict(fh=FH)
+    twice = forecaster.update(y[80:], update_params=False).predict(fh=FH)
+    pd.testing.assert_series_equal(twice, once)
+
+
+@forecasters
+def test_many_small_updates_equal_one_large_update(cls):
+    y = monthly()
+    one = cls(**SMALL).fit(y[:80]).update(y[80:], update_params=False)
+    other = cls(**SMALL).fit(y[:80])
+    for i in range(80, 96):
+        other.update(y[i : i + 1], update_params=False)
+    pd.testing.assert_series_equal(other.predict(fh=FH), one.predict(fh=FH))
+
+
+@forecasters
+def test_update_after_a_gap_is_refused_and_changes_nothing(cls):
+    y = monthly()
+    forecaster = cls(**SMALL).fit(y[:80])
+    before = forecaster.predict(fh=FH)
+    with pytest.raises(ValueError, match=r"2006-09.*2006-11") as error:
+        copy.deepcopy(forecaster).update(y[82:], update_params=False)
+    assert "Pass the rows between" in str(error.value)
+    pd.testing.assert_series_equal(forecaster.predict(fh=FH), before)
+
+
+@forecasters
+@pytest.mark.parametrize("update_params", [False, True])
+def test_cutoff_is_the_last_observation(cls, update_params):
+    y = monthly()
+    forecaster = cls(**SMALL).fit(y[:80])
+    assert forecaster.cutoff[0] == y.index[79]
+    forecaster.update(y[80:90], update_params=update_params)
+    assert forecaster.cutoff[0] == y.index[89]
+    assert list(forecaster.predict(fh=FH).index) == list(y.index[90:93])
+
+
+@forecasters
+def test_update_of_one_series_leaves_the_others(cls):
+    y = panel()
+    train = y.groupby(level=0).head(50)
+    forecaster = cls(**SMALL).fit(train)
+    before = forecaster.predict(fh=FH)
+    forecaster.update(y.loc[["s1"]].iloc[50:], update_params=False)
+    after = forecaster.predict(fh=FH)
+    pd.testing.assert_frame_equal(after.loc[["s0", "s2"]], before.loc[["s0", "s2"]])
+    assert list(after.loc["s1"].index) == [y.loc["s1"].index[-1] + h for h in FH]
+
+
+@forecasters
+def test_update_predict_equals_the_loop_by_hand(cls):
+    y = monthly()
+    cv = ExpandingWindowSplitter(initial_window=6, step_length=3, fh=FH)
+    forecaster = cls(**SMALL).fit(y[:80])
+    made = forecaster.clone().fit(y[:80]).update_predict(y[80:], cv=cv, update_params=False)
+    by_hand = {}
+    for train, _ in cv.split(y[80:]):
+        forecaster.update(y[80:].iloc[train], update_params=False)
+        by_hand[y[80:].index[train[-1]]] = forecaster.predict(fh=FH)
+    assert len(by_hand) > 1
+    for cutoff, expected in by_hand.items():
+        np.testing.assert_allclose(made[cutoff].dropna(), expected, rtol=1e-5)

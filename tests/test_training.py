@@ -1,0 +1,382 @@
+import copy
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from skrnn._chunks import Chunk, Chunks, DevicePanel
+from skrnn._features import NAIVE, Features
+from skrnn._networks import RecurrentNetwork
+from skrnn._panel import Panel
+from skrnn._scaling import Scaler
+from skrnn._training import (
+    CRITERIA,
+    OPTIMIZERS,
+    SCHEDULERS,
+    Trainer,
+    mean_loss,
+    one_cycle,
+    planned_epochs,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+FEATURES = Features((4,), (4,), NAIVE, (), 1, 0)
+
+
+def network_of(seed=0, features=FEATURES):
+    torch.manual_seed(seed)
+    return RecurrentNetwork(features, "gru", 3, 1, 0.0)
+
+
+def chunks_of(seed=0, batch_size=5):
+    """Batches of three short noisy series."""
+    rng = np.random.default_rng(9)
+    index = pd.MultiIndex.from_product([range(3), range(20)])
+    y = pd.DataFrame({"y": np.tile([0.0, 3.0, 1.0, -2.0, 1.0], 12) + rng.normal(size=60)}, index)
+    panel = Panel.from_pandas(y, None)
+    group = panel.series_of_rows()
+    scaler = Scaler("standard").fit(y.to_numpy(), group)
+    data = DevicePanel(
+        panel, FEATURES, scaler, Scaler(None).fit(panel.covariates, group * 0), torch.device("cpu")
+    )
+    rng = np.random.default_rng(seed)
+    return Chunks(data, panel.lengths, FEATURES.reach, 6, batch_size, "dense", rng)
+
+
+def trainer_of(network=None, chunks=None, lr=1e-2, optimizer=None, **kwargs):
+    network = network_of() if network is None else network
+    defaults = {
+        "forecaster": None,
+        "network": network,
+        "chunks": chunks_of() if chunks is None else chunks,
+        "criterion": CRITERIA["mae"],
+        "optimizer": torch.optim.SGD(network.parameters(), lr) if optimizer is None else optimizer,
+        "max_grad_norm": None,
+        "callbacks": [],
+        "history": [],
+        "patience": None,
+    }
+    return Trainer(**defaults | kwargs)
+
+
+def weights_of(network):
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+
+
+def one_chunk():
+    return next(iter(chunks_of().epoch()))
+
+
+# ------------------------------------------------------------------- the loop
+
+
+@pytest.mark.parametrize("criterion", ["mae", "mse"])
+def test_training_equals_a_handwritten_loop(criterion):
+    network = network_of()
+    trainer = trainer_of(
+        network,
+        optimizer=torch.optim.Adam(network.parameters(), lr=1e-2),
+        criterion=CRITERIA[criterion],
+        max_grad_norm=0.1,
+    )
+    trainer.scheduler = one_cycle(trainer.optimizer, 3 * len(trainer.chunks))
+    trainer.fit(3)
+
+    by_hand, chunks = network_of(), chunks_of()
+    optimizer = torch.optim.Adam(by_hand.parameters(), lr=1e-2)
+    scheduler = one_cycle(optimizer, 3 * len(chunks))
+    losses = []
+    for _ in range(3):
+        total = count = 0.0
+        for chunk in chunks.epoch():
+            distance = by_hand(chunk.steps)[0] - chunk.target
+            errors = distance.abs() if criterion == "mae" else distance**2
+            loss = (errors * chunk.weight).sum() / chunk.weight.sum()
+            optimizer.zero_grad()
+            loss.backward()
+            norm = torch.sqrt(sum((p.grad**2).sum() for p in by_hand.parameters()))
+            if norm > 0.1:
+                for p in by_hand.parameters():
+                    p.grad *= 0.1 / norm
+            optimizer.step()
+            scheduler.step()
+            total += loss.item() * chunk.weight.sum().item()
+            count += chunk.weight.sum().item()
+        losses.append(total / count)
+
+    torch.testing.assert_close(weights_of(network), weights_of(by_hand), rtol=0, atol=1e-5)
+    assert [row["loss"] for row in trainer.history] == pytest.approx(losses, rel=1e-5)
+    assert not torch.allclose(weights_of(network), weights_of(network_of()), atol=1e-3)
+
+
+def test_training_lowers_the_loss():
+    network = network_of()
+    trainer = trainer_of(network, optimizer=torch.optim.Adam(network.parameters(), lr=3e-2))
+    trainer.fit(10)
+    losses = [row["loss"] for row in trainer.history]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_history_counts_epochs_and_tells_the_learning_rate_and_the_speed():
+    trainer = trainer_of(lr=0.25)
+    trainer.scheduler = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, lambda step: 0.5**step)
+    trainer.fit(2)
+    first, second = trainer.history
+    assert (first["epoch"], second["epoch"]) == (1, 2)
+    assert first["lr"] == 0.25
+    n_batches = math.log2(first["lr"] / second["lr"])
+    assert n_batches == round(n_batches) > 1
+    speed = trainer.chunks.n_targets / first["seconds"]
+    assert first["targets_per_second"] == pytest.approx(speed, rel=1e-6)
+
+
+def test_history_goes_on_where_it_ended():
+    trainer = trainer_of(history=[{"epoch": 1, "loss": 5.0}])
+    trainer.fit(2)
+    assert [row["epoch"] for row in trainer.history] == [1, 2, 3]
+
+
+def test_gradient_norm_is_clipped():
+    chunk = one_chunk()
+    moved = {}
+    for limit in (None, 1e-3, 1e9):
+        network = network_of()
+        before = weights_of(network)
+        trainer_of(network, lr=1.0, max_grad_norm=limit).step(chunk)
+        moved[limit] = weights_of(network) - before
+    # A step of plain gradient descent is the gradient.
+    assert moved[1e-3].norm() == pytest.approx(1e-3, rel=1e-3)
+    assert moved[None].norm() > 1e-2
+    torch.testing.assert_close(moved[1e9], moved[None])
+    cosine = nn.functional.cosine_similarity(moved[1e-3], moved[None], dim=0)
+    assert cosine == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("criterion", [*CRITERIA.values(), nn.L1Loss()], ids=str)
+def test_target_without_weight_changes_nothing(criterion):
+    chunk = one_chunk()
+    weight = chunk.weight.clone()
+    weight[:, ::2] = 0.0
+    garbage = torch.where(weight > 0, chunk.target, 1e6)
+    moved = []
+    for target in (chunk.target, garbage):
+        network = network_of()
+        trainer = trainer_of(network, criterion=criterion)
+        loss = trainer.step(Chunk(chunk.steps, target, weight, int(weight.sum())))
+        moved.append(torch.cat([weights_of(network), loss[None]]))
+    assert torch.equal(*moved)
+    assert not torch.equal(moved[0][:-1], weights_of(network_of()))
+
+
+def test_step_reports_the_loss_before_it():
+    chunk, network = one_chunk(), network_of()
+    with torch.no_grad():
+        before = mean_loss(CRITERIA["mae"], network(chunk.steps)[0], chunk.target, chunk.weight)
+    assert trainer_of(network).step(chunk) == before
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_loss_that_is_not_finite_raises(value):
+    network = network_of()
+    with torch.no_grad():
+        network.head.bias.fill_(value)
+    trainer = trainer_of(network)
+    with pytest.raises(FloatingPointError, match="training loss must stay finite, but it became"):
+        trainer.fit(1)
+    assert trainer.history == []
+
+
+def test_network_trains_in_training_mode():
+    network = network_of().eval()
+    trainer_of(network).fit(1)
+    assert network.training
+
+
+def test_zero_epochs_change_nothing():
+    trainer = trainer_of()
+    trainer.fit(0)
+    assert trainer.history == []
+    assert torch.equal(weights_of(trainer.network), weights_of(network_of()))
+
+
+# ------------------------------------------------------------------- the loss
+
+FORECAST = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]])
+TARGET = torch.tensor([[[1.5, 4.0], [3.0, 1.0]], [[9.0, 6.0], [0.0, 0.0]]])
+WEIGHT = torch.tensor([[[1.0], [1.0]], [[1.0], [0.0]]])
+# Distances that count: 0.5, 2, 0, 3, 4, 0.
+BY_HAND = {
+    "mae": 9.5 / 6,
+    "mse": (0.25 + 4 + 9 + 16) / 6,
+    "huber": (0.125 + 1.5 + 2.5 + 3.5) / 6,
+}
+MODULES = {"mae": nn.L1Loss(), "mse": nn.MSELoss(), "huber": nn.HuberLoss()}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_mean_loss_is_the_mean_over_what_counts(name):
+    for criterion in (CRITERIA[name], MODULES[name]):
+        made = mean_loss(criterion, FORECAST, TARGET, WEIGHT)
+        assert made.item() == pytest.approx(BY_HAND[name])
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_mean_loss_without_weights_is_the_plain_mean(name):
+    expected = MODULES[name](FORECAST, TARGET).item()
+    for criterion in (CRITERIA[name], MODULES[name]):
+        assert mean_loss(criterion, FORECAST, TARGET).item() == pytest.approx(expected)
+
+
+def test_mean_loss_lets_a_module_reduce_as_it_likes():
+    assert mean_loss(nn.L1Loss(reduction="sum"), FORECAST, TARGET, WEIGHT) == 9.5
+
+
+# --------------------------------------------------------------- the schedule
+
+
+def rates(schedule, total_steps, lr):
+    """Learning rate of each step, and what it would be after the last."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr)
+    scheduler = schedule(optimizer, total_steps)
+    made = []
+    for _ in range(total_steps):
+        made.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return np.array(made), optimizer.param_groups[0]["lr"]
+
+
+def test_one_cycle_rises_for_a_tenth_and_falls_along_a_cosine():
+    made, after = rates(one_cycle, 200, lr=0.5)
+    np.testing.assert_allclose(made[:20], 0.5 * np.arange(1, 21) / 20)
+    assert made.max() == 0.5
+    assert np.flatnonzero(made == 0.5).tolist() == [19, 20]
+    assert (np.diff(made[20:]) < 0).all()
+    # Half of the fall, after half of its steps.
+    assert made[110] == pytest.approx(0.5 * (1 + 1e-4) / 2)
+    assert after == pytest.approx(0.5e-4)
+    assert made[-1] < 2e-4
+
+
+@pytest.mark.parametrize("total_steps", [2, 5, 9])
+def test_one_cycle_of_few_steps_begins_at_the_full_rate(total_steps):
+    made, after = rates(one_cycle, total_steps, lr=0.5)
+    assert made[0] == 0.5
+    assert (made > 0).all()
+    assert after == pytest.approx(0.5e-4)
+
+
+def test_one_cycle_stays_low_beyond_its_end():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.5)
+    scheduler = one_cycle(optimizer, 10)
+    for _ in range(30):
+        optimizer.step()
+        scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5e-4)
+
+
+def test_cosine_falls_from_the_rate_to_zero():
+    made, after = rates(SCHEDULERS["cosine"], 50, lr=0.5)
+    np.testing.assert_allclose(made, 0.25 * (1 + np.cos(np.pi * np.arange(50) / 50)), atol=1e-9)
+    assert after == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("n_targets", "n_batches", "epochs"),
+    [
+        (125, 1, 300),  # 60 * 5 steps
+        (1_000_000, 100, 60),  # 60 * 100 steps, 100 an epoch
+        (1_000_000, 3900, 2),  # 1.54 epochs
+        (1_000_000, 4100, 1),  # 1.46 epochs
+        (1_000_000, 10**6, 1),
+        (1, 1, 60),
+    ],
+)
+def test_planned_epochs(n_targets, n_batches, epochs):
+    assert planned_epochs(n_targets, n_batches) == epochs
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_take_parameters_and_a_rate_and_lower_the_loss(name):
+    parameter = nn.Parameter(torch.tensor([1.0]))
+    optimizer = OPTIMIZERS[name]([parameter], lr=0.01)
+    for _ in range(20):
+        optimizer.zero_grad()
+        (parameter**2).sum().backward()
+        optimizer.step()
+    assert 0 < parameter.item() < 0.95
+
+
+# -------------------------------------------------------------- early stopping
+
+
+def validated(losses, num_epochs, patience):
+    """Train with given validation losses; the trainer, and the weights after each epoch."""
+    seen = []
+    trainer = trainer_of(patience=patience)
+
+    def validate():
+        seen.append(copy.deepcopy(weights_of(trainer.network)))
+        return losses[len(seen) - 1]
+
+    trainer.validate = validate
+    trainer.fit(num_epochs)
+    return trainer, seen
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "trained", "best"),
+    [
+        ([5.0, 3.0, 4.0, 3.5, 1.0], 2, 4, 1),
+        ([5.0, 3.0, 4.0, 3.5, 1.0], 3, 5, 4),
+        ([5.0, 3.0, 3.0, 3.0, 1.0], 2, 4, 1),  # an equal loss is no new lowest
+        ([5.0, 6.0, 1.0, 1.0, 1.0], 1, 2, 0),
+        ([5.0, 4.0, 3.0, 2.0, 1.0], 1, 5, 4),
+        ([5.0, 1.0, 2.0, 3.0, 4.0], None, 5, 1),
+        ([5.0, np.nan, 2.0, np.nan, np.nan], 2, 5, 2),
+    ],
+)
+def test_training_stops_after_patience_and_keeps_the_best_weights(losses, patience, trained, best):
+    trainer, seen = validated(losses, 5, patience)
+    assert len(trainer.history) == trained
+    np.testing.assert_array_equal(
+        [row["validation_loss"] for row in trainer.history], losses[:trained]
+    )
+    assert torch.equal(weights_of(trainer.network), seen[best])
+    assert not torch.equal(seen[0], seen[1])
+
+
+def test_best_weights_are_kept_when_a_callback_stops():
+    trainer = trainer_of(patience=None)
+    seen = []
+
+    def validate():
+        seen.append(weights_of(trainer.network))
+        return float(len(seen))
+
+    stop = SimpleNamespace(
+        on_train_begin=lambda *_: None,
+        on_epoch_begin=lambda *_: None,
+        on_batch_end=lambda *_: None,
+        on_epoch_end=lambda forecaster, row: row["epoch"] == 2,
+        on_train_end=lambda *_: None,
+    )
+    trainer.validate, trainer.callbacks = validate, [stop]
+    trainer.fit(9)
+    assert len(seen) == 2
+    assert torch.equal(weights_of(trainer.network), seen[0])
+
+
+def test_without_validation_the_last_weights_stand():
+    trainer = trainer_of()
+    trainer.fit(2)
+    other = trainer_of()
+    other.fit(1)
+    other.fit(1)
+    assert torch.equal(weights_of(trainer.network), weights_of(other.network))
+    assert "validation_loss" not in trainer.history[0]
