@@ -1,6 +1,6 @@
 """GRU against LSTM on the PJM hourly load: train both, compare them, look at the forecasts.
 
-    python examples/compare_gru_lstm.py                      # protocol "next-hour", two minutes or so
+    python examples/compare_gru_lstm.py                      # protocol "next-hour", two minutes
     python examples/compare_gru_lstm.py --protocol tutorial  # the original set-up; wants a GPU
 
 The next-hour protocol holds out the last tenth of each region: nothing of it is seen in training,
@@ -64,9 +64,9 @@ def compare_next_hour(args: argparse.Namespace) -> None:
     errors = pd.DataFrame({name: by_region(scored, made) for name, made in forecasts.items()})
     print_table("Next-hour sMAPE in percent", errors, rows)
     print(
-        "\nThe tutorial's published 'sMAPE' of 0.2808 % (GRU, 390.5 s on a GPU) and 0.2701 % (LSTM, "
-        "462.7 s)\nuses a formula that is a quarter of sMAPE: in the usual definition these are "
-        "1.123 % and 1.081 %."
+        "\nThe tutorial's published 'sMAPE' of 0.2808 % (GRU, 390.5 s on a GPU) and 0.2701 % "
+        "(LSTM, 462.7 s)\nuses a formula that is a quarter of sMAPE: in the usual definition "
+        "these are 1.123 % and 1.081 %."
     )
     figure = plot(scored, forecasts, histories, "next hour")
     save(figure, args.figure)
@@ -129,7 +129,7 @@ def compare_as_the_tutorial(args: argparse.Namespace) -> None:
     errors = pd.DataFrame({name: by_region(scored, made) for name, made in forecasts.items()})
     print_table("Next-hour sMAPE in percent, the tutorial's set-up", errors, rows)
     print("\nThe tutorial's own figure, the mean over regions of mean(|f - y| / (f + y) / 2):")
-    for name, made in forecasts.items():
+    for name in forecasts:
         quarter = errors[name].mean() / 4
         seconds, published = PUBLISHED[name]
         print(

@@ -5,19 +5,12 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Sequence
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils import Tags, TargetTags
-from sklearn.utils._param_validation import (
-    Interval,
-    Options,
-    StrOptions,
-    validate_parameter_constraints,
-)
 from sklearn.utils.metaestimators import available_if
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 from torch import nn
@@ -25,41 +18,14 @@ from torch import nn
 from skrnn import _decoding
 from skrnn._chunks import Chunks, DevicePanel
 from skrnn._device import resolve_device, seeded
-from skrnn._features import CALENDAR, NAIVE, Features, calendar_fields, seasonal_periods
-from skrnn._networks import CELLS, RecurrentNetwork
+from skrnn._features import NAIVE, Features, calendar_fields, seasonal_periods
+from skrnn._networks import RecurrentNetwork
 from skrnn._panel import Panel, check_covariate_columns, rows_of
-from skrnn._scaling import SCALERS, Scaler
+from skrnn._parameters import check_parameters, named, tuple_of
+from skrnn._scaling import Scaler
 from skrnn._training import CRITERIA, OPTIMIZERS, SCHEDULERS, Trainer, mean_loss, planned_epochs
 from skrnn.callbacks import Callback, ProgressBar, StopAfter
 
-POSITIVE = Interval(Integral, 1, None, closed="left")
-CONSTRAINTS: dict[str, list] = {
-    "cell": [StrOptions(set(CELLS))],
-    "window_length": [POSITIVE],
-    "hidden_size": [POSITIVE],
-    "num_layers": [POSITIVE],
-    "dropout": [Interval(Real, 0, 1, closed="left")],
-    "sp": [StrOptions({"auto"}), POSITIVE, "array-like", None],
-    "lags": [StrOptions({"auto"}), POSITIVE, "array-like", None],
-    "calendar": [StrOptions({"auto"}), "array-like", None],
-    "scaler": [StrOptions({kind for kind in SCALERS if kind}), None],
-    "naive": [StrOptions({"auto"}), "array-like", None],
-    "criterion": [StrOptions(set(CRITERIA)), nn.Module],
-    "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
-    "optimizer_kwargs": [dict, None],
-    "lr": [Interval(Real, 0, None, closed="neither")],
-    "lr_scheduler": [StrOptions(set(SCHEDULERS)), callable, None],
-    "num_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
-    "batch_size": [POSITIVE],
-    "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
-    "supervision": [StrOptions({"dense", "last"})],
-    "validation_split": [Interval(Real, 0, 1, closed="neither"), None],
-    "patience": [POSITIVE, None],
-    "device": [str, torch.device],
-    "random_state": ["random_state"],
-    "verbose": ["boolean"],
-    "callbacks": ["array-like", None],
-}
 # What a pretrained network was built with; other values would need other weights.
 ARCHITECTURE = ("hidden_size", "num_layers")
 
@@ -92,6 +58,10 @@ class BaseRecurrentForecaster(BaseForecaster):
     _y = _X = None
     # scikit-learn's searches set this on a clone and delete it after `fit`, which resets instances.
     _parent_callback_ctx = None
+
+    pretrained_network_: RecurrentNetwork
+    pretrained_features_: Features
+    pretrained_covariate_scaler_: Scaler
 
     def __init__(
         self,
@@ -149,7 +119,7 @@ class BaseRecurrentForecaster(BaseForecaster):
     # ------------------------------------------------------------------ fit
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> BaseRecurrentForecaster:
-        self._check_parameters()
+        check_parameters(type(self).__name__, self.get_params(deep=False))
         device = resolve_device(self.device)
         panel = Panel.from_pandas(y, X)
         self._check_lengths(panel)
@@ -171,8 +141,8 @@ class BaseRecurrentForecaster(BaseForecaster):
         sp = seasonal_periods(self.sp, panel)
         self._features = Features(
             sp=sp,
-            lags=_tuple_of(self.lags, auto=sp),
-            naive=_tuple_of(self.naive, auto=NAIVE),
+            lags=tuple_of(self.lags, auto=sp),
+            naive=tuple_of(self.naive, auto=NAIVE),
             calendar=calendar_fields(self.calendar, panel),
             n_columns=len(panel.columns),
             n_covariates=len(panel.covariate_columns),
@@ -205,7 +175,7 @@ class BaseRecurrentForecaster(BaseForecaster):
             trainer.validate = self._validation(panel, data, stop)
         num_epochs = self._num_epochs(chunks)
         if num_epochs:
-            schedule = SCHEDULERS.get(self.lr_scheduler, self.lr_scheduler)
+            schedule = named(self.lr_scheduler, SCHEDULERS)
             if schedule is not None:
                 trainer.scheduler = schedule(trainer.optimizer, num_epochs * len(chunks))
             trainer.fit(num_epochs)
@@ -230,17 +200,17 @@ class BaseRecurrentForecaster(BaseForecaster):
         )
 
     def _num_epochs(self, chunks: Chunks) -> int:
-        if self.num_epochs == "auto":
+        if isinstance(self.num_epochs, str):
             return planned_epochs(chunks.n_targets, len(chunks))
         return self.num_epochs
 
     def _trainer(self, chunks: Chunks, lr: float) -> Trainer:
-        make = OPTIMIZERS.get(self.optimizer, self.optimizer)
+        make = named(self.optimizer, OPTIMIZERS)
         return Trainer(
             forecaster=self,
             network=self.network_,
             chunks=chunks,
-            criterion=CRITERIA.get(self.criterion, self.criterion),
+            criterion=named(self.criterion, CRITERIA),
             optimizer=make(self.network_.parameters(), lr=lr, **(self.optimizer_kwargs or {})),
             max_grad_norm=self.max_grad_norm,
             callbacks=[*(self.callbacks or []), *([ProgressBar()] if self.verbose else [])],
@@ -248,15 +218,13 @@ class BaseRecurrentForecaster(BaseForecaster):
             patience=self.patience,
         )
 
-    def _validation(
-        self, panel: Panel, data: DevicePanel, stop: np.ndarray
-    ) -> Callable[[], float]:
+    def _validation(self, panel: Panel, data: DevicePanel, stop: np.ndarray) -> Callable[[], float]:
         """Mean one-step loss over the end of each series, as forecasts are made later."""
         count = panel.lengths - stop
         series = np.repeat(np.arange(panel.n_series), count)
         cutoff = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count - stop, count)
         target = data.values[panel.offsets[series] + cutoff].cpu()
-        criterion = CRITERIA.get(self.criterion, self.criterion)
+        criterion = named(self.criterion, CRITERIA)
 
         def validate() -> float:
             made = self._decode(panel, data, series, cutoff)[:, 0]
@@ -288,10 +256,10 @@ class BaseRecurrentForecaster(BaseForecaster):
 
     def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
         check_covariate_columns(X, self._panel.covariate_columns, self._needs_X(fh))
-        wanted = self._positions(fh)                                   # (S, J)
+        wanted = self._positions(fh)  # (S, J)
         horizon = int(max(0, (wanted - self._panel.end[:, None] + 1).max()))
-        future = self._future_covariates(X, horizon)                   # (S, H, P)
-        values = self._forecast_positions(wanted, horizon, future)     # (S, J, C)
+        future = self._future_covariates(X, horizon)  # (S, H, P)
+        values = self._forecast_positions(wanted, horizon, future)  # (S, J, C)
         series = np.repeat(np.arange(self._panel.n_series), wanted.shape[1])
         index = self._panel.index(series, wanted.ravel())
         flat = values.reshape(len(index), -1)
@@ -334,7 +302,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         data = self._on_device(panel.extended(horizon, future), self._forecast_device())
         result = np.full((*wanted.shape, len(panel.columns)), np.nan)
 
-        row = wanted - panel.origin[:, None]                           # (S, J)
+        row = wanted - panel.origin[:, None]  # (S, J)
         inside = (row > 0) & (wanted < panel.end[:, None])
         if inside.any():
             series, j = np.nonzero(inside)
@@ -442,29 +410,6 @@ class BaseRecurrentForecaster(BaseForecaster):
         """
         return self._set_params_at("pretrained", params)
 
-    # ------------------------------------------------------------- validate
-
-    def _check_parameters(self) -> None:
-        params = self.get_params(deep=False)
-        validate_parameter_constraints(CONSTRAINTS, params, type(self).__name__)
-        names = {"calendar": Options(str, set(CALENDAR)), "naive": Options(str, set(NAIVE))}
-        for name, options in names.items():
-            for value in _tuple_of(params[name], auto=()):
-                validate_parameter_constraints(
-                    {name: [options]}, {name: value}, type(self).__name__
-                )
-        for name in ("sp", "lags"):
-            for value in _tuple_of(params[name], auto=()):
-                validate_parameter_constraints(
-                    {name: [POSITIVE]}, {name: value}, type(self).__name__
-                )
-        if self.patience is not None and self.validation_split is None:
-            msg = (
-                "The 'patience' parameter needs a validation loss to wait for, but "
-                "validation_split is None. Set it, for example to 0.1."
-            )
-            raise ValueError(msg)
-
     def _check_lengths(self, panel: Panel) -> None:
         short = np.flatnonzero(panel.lengths < 2)
         if len(short):
@@ -520,7 +465,6 @@ class BaseRecurrentForecaster(BaseForecaster):
                 state[name] = copy.deepcopy(state[name]).cpu()
         return state
 
-
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
         """Small settings that train in a fraction of a second, for sktime's test suites.
@@ -556,11 +500,3 @@ class BaseRecurrentForecaster(BaseForecaster):
                 "patience": 1,
             },
         ]
-
-
-def _tuple_of(value: Any, auto: tuple) -> tuple:
-    if value is None:
-        return ()
-    if isinstance(value, str):
-        return auto
-    return (int(value),) if isinstance(value, Integral) else tuple(value)

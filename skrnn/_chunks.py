@@ -42,12 +42,12 @@ class DevicePanel:
         self.device = device
         self.lengths = panel.lengths
         self.values = torch.from_numpy(scaler.transform(panel.values, group)).to(device)  # (N, C)
-        self.covariates = torch.from_numpy(covariates).to(device)                         # (N, P)
-        self.calendar = torch.from_numpy(calendar).to(device)                             # (T, Q)
-        self.first = torch.from_numpy(panel.offsets[:-1]).to(device)                      # (S,)
-        self.origin = torch.from_numpy(panel.origin - base).to(device)                    # (S,)
-        self.last = torch.from_numpy(panel.lengths - 1).to(device)                        # (S,)
-        self.offsets = torch.tensor(features.offsets, device=device)                      # (K,)
+        self.covariates = torch.from_numpy(covariates).to(device)  # (N, P)
+        self.calendar = torch.from_numpy(calendar).to(device)  # (T, Q)
+        self.first = torch.from_numpy(panel.offsets[:-1]).to(device)  # (S,)
+        self.origin = torch.from_numpy(panel.origin - base).to(device)  # (S,)
+        self.last = torch.from_numpy(panel.lengths - 1).to(device)  # (S,)
+        self.offsets = torch.tensor(features.offsets, device=device)  # (K,)
 
     def steps(self, series: Tensor, start: Tensor, length: int) -> tuple[Steps, Tensor]:
         """Steps ``start`` to ``start + length`` of the given series, and their targets.
@@ -67,10 +67,10 @@ class DevicePanel:
         count = start[:, None] + torch.arange(length, device=self.device)  # (B, L)
         count = torch.minimum(count, self.last[series][:, None])
         first = self.first[series]
-        back = (count[..., None] - self.offsets).clamp_(min=0)             # (B, L, K)
+        back = (count[..., None] - self.offsets).clamp_(min=0)  # (B, L, K)
         rows = first[:, None] + count
         known = [self.calendar[self.origin[series][:, None] + count], self.covariates[rows]]
-        past = self.values[first[:, None, None] + back]                    # (B, L, K, C)
+        past = self.values[first[:, None, None] + back]  # (B, L, K, C)
         return Steps(past, count, torch.cat(known, dim=-1)), self.values[rows]
 
 
@@ -137,7 +137,11 @@ class Chunks:
 
     def _n_batches(self, n_chunks: int) -> int:
         # The incomplete last batch waits for the next epoch's shuffle, unless it is the only one.
-        return max(1, n_chunks // self.batch_size) if not self.dense else -(-n_chunks // self.batch_size)
+        return (
+            max(1, n_chunks // self.batch_size)
+            if not self.dense
+            else -(-n_chunks // self.batch_size)
+        )
 
     def epoch(self) -> Iterator[Chunk]:
         """Draw the batches of one epoch, in random order."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -75,7 +78,7 @@ def forecast(
     place[order] = np.arange(len(order))
     by_run = np.argsort(place[runs.run], kind="stable")  # cutoffs in the order of their runs
     edges = np.searchsorted(place[runs.run][by_run], np.arange(0, len(order) + at_once, at_once))
-    for i, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for i, (low, high) in enumerate(pairwise(edges)):
         batch, cutoffs = order[i * at_once : (i + 1) * at_once], by_run[low:high]
         device = data.device
         run = torch.from_numpy(place[runs.run[cutoffs]] - i * at_once).to(device)
@@ -86,7 +89,7 @@ def forecast(
             int(runs.length[batch].max()),
         )
         if horizon == 1:
-            made = network(steps)[0][run, step][:, None]               # (n, 1, C)
+            made = network(steps)[0][run, step][:, None]  # (n, 1, C)
         else:
             first, state = states(network, steps, run, step)
             made = recursive(
@@ -111,26 +114,26 @@ def states(
     cutoff to the next.
     """
     first = torch.empty(len(run), 1, network.n_columns, device=run.device)
-    collected: list[tuple[Tensor, State]] = []
+    order: list[Tensor] = []
+    collected: list[State] = []
     state, done = None, 0
     for stop in torch.unique(step).tolist():  # sorted
         segment = Steps(*(part[:, done : stop + 1] for part in steps))
         made, state = network(segment, state)
         here = torch.nonzero(step == stop)[:, 0]
         first[here] = made[run[here], -1:]
-        collected.append((here, _select(state, run[here])))
+        order.append(here)
+        collected.append(each(lambda part, rows=run[here]: part[:, rows], state))
         done = stop + 1
-    order = torch.argsort(torch.cat([here for here, _ in collected]))
-    parts = [part for _, part in collected]
-    if isinstance(parts[0], tuple):
-        return first, tuple(torch.cat(part, dim=1)[:, order] for part in zip(*parts, strict=True))
-    return first, torch.cat(parts, dim=1)[:, order]
+    back = torch.argsort(torch.cat(order))
+    return first, each(lambda *parts: torch.cat(parts, dim=1)[:, back], *collected)
 
 
-def _select(state: State, rows: Tensor) -> State:
-    if isinstance(state, tuple):
-        return tuple(part[:, rows] for part in state)
-    return state[:, rows]
+def each(function: Callable[..., Tensor], *states: State) -> State:
+    """Apply a function to the parts of states: an LSTM has two, other cells one."""
+    if isinstance(states[0], tuple):
+        return tuple(function(*parts) for parts in zip(*states, strict=True))
+    return function(*states)
 
 
 def recursive(
@@ -146,16 +149,16 @@ def recursive(
     reach = int(data.offsets[-1])
     back = cutoff[:, None] - torch.arange(reach, 0, -1, device=cutoff.device)
     rows = data.first[series][:, None] + back.clamp_(min=0)
-    past = data.values[rows]                                           # (n, reach, C)
+    past = data.values[rows]  # (n, reach, C)
     values = torch.cat([past, past.new_empty(len(past), horizon, past.shape[-1])], dim=1)
     values[:, reach] = first[:, 0]
     for h in range(1, horizon):
         count = (cutoff + h)[:, None]
-        calendar = data.calendar[data.origin[series] + cutoff + h]     # (n, Q)
+        calendar = data.calendar[data.origin[series] + cutoff + h]  # (n, Q)
         covariates = data.covariates[data.first[series] + cutoff + h]  # (n, P)
         steps = Steps(
-            past=values[:, reach + h - data.offsets][:, None],          # (n, 1, K, C)
-            count=count,
+            past=values[:, reach + h - data.offsets][:, None],  # (n, 1, K, C)
+            n_past=count,
             known=torch.cat([calendar, covariates], dim=-1)[:, None],
         )
         made, state = network(steps, state)

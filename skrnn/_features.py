@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+
 from skrnn._panel import Panel, Timeline
 
 # Phase of a stamp within a cycle, in [0, 1); the cycle's length in days; the harmonics encoded.
@@ -81,9 +82,7 @@ class Features:
 
     @property
     def n_inputs(self) -> int:
-        return (
-            self.n_columns * (1 + len(self.lags)) + self.n_calendar + self.n_covariates
-        )
+        return self.n_columns * (1 + len(self.lags)) + self.n_calendar + self.n_covariates
 
     @property
     def n_calendar(self) -> int:

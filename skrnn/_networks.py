@@ -17,19 +17,20 @@ if TYPE_CHECKING:
 
 CELLS = {"gru": GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
 
-State = Tensor | tuple[Tensor, Tensor] | None
+# None is the zero state; an LSTM's has two parts, (hidden, cell).
+State = Tensor | tuple[Tensor, ...] | None
 
 
 class Steps(NamedTuple):
     """What is known before each of L time steps of B sequences.
 
     past : scaled values at each of K offsets before the step, (B, L, K, C).
-    count : observations before the step, (B, L); an offset beyond it has no value.
+    n_past : observations before the step, (B, L); an offset beyond it has no value.
     known : calendar and X at the step itself, (B, L, Q).
     """
 
     past: Tensor
-    count: Tensor
+    n_past: Tensor
     known: Tensor
 
 
@@ -53,6 +54,11 @@ class RecurrentNetwork(nn.Module):
     dropout : float
         Between recurrent layers, as in torch; with a single layer, on its output.
     """
+
+    lags: Tensor
+    lag_position: Tensor
+    candidate_weights: Tensor
+    candidate_reach: Tensor
 
     def __init__(
         self, features: Features, cell: str, hidden_size: int, num_layers: int, dropout: float
@@ -92,15 +98,15 @@ class RecurrentNetwork(nn.Module):
 
     def forward(self, steps: Steps, state: State = None) -> tuple[Tensor, State]:
         """Forecast every step, (B, L, C), and return the state after the last one."""
-        hidden, state = self.recurrent(self.inputs(steps), state)      # (B, L, H)
-        correction = self.head(torch.relu(self.dropout(hidden)))       # (B, L, C)
+        hidden, state = self.recurrent(self.inputs(steps), state)  # (B, L, H)
+        correction = self.head(torch.relu(self.dropout(hidden)))  # (B, L, C)
         if not self.n_naive:
             return correction, state
-        naive, exists = self.naive_forecasts(steps)                    # (B, L, C, J), (B, L, 1, J)
+        naive, exists = self.naive_forecasts(steps)  # (B, L, C, J), (B, L, 1, J)
         score = self.mix(hidden).unflatten(-1, (self.n_columns, self.n_naive))
         # Where none exists, before the first season, all share: a softmax of nothing is NaN.
         exists = exists | ~exists.any(-1, keepdim=True)
-        weights = score.masked_fill(~exists, -torch.inf).softmax(-1)   # (B, L, C, J)
+        weights = score.masked_fill(~exists, -torch.inf).softmax(-1)  # (B, L, C, J)
         return (weights * naive).sum(-1) + correction, state
 
     @torch.no_grad()
@@ -124,18 +130,23 @@ class RecurrentNetwork(nn.Module):
         error = torch.where(n > 0, error / n, (error / n.clamp(min=1)).max())
         self.mix.bias.copy_(-4 * (error + 1e-6).log())
 
+    def departure(self) -> Tensor | float:
+        """Squared size of what departs from a fixed mix of the naive forecasts: A, b and M."""
+        if not self.n_naive:
+            return 0.0
+        return sum(p.square().sum() for p in (*self.head.parameters(), self.mix.weight))
+
     def inputs(self, steps: Steps) -> Tensor:
         """Last change (or value), lags relative to the last value, calendar and X, (B, L, D)."""
-        last, before = steps.past[:, :, :1], steps.past[:, :, 1:2]     # (B, L, 1, C)
-        if self.n_naive:
-            first = (last - before) * (steps.count >= 2)[..., None, None]
-        else:
-            first = last
-        lagged = steps.past[:, :, self.lag_position] - last            # (B, L, lags, C)
-        lagged = lagged * (steps.count[..., None] >= self.lags)[..., None]
+        last, before = steps.past[:, :, :1], steps.past[:, :, 1:2]  # (B, L, 1, C)
+        # The bare network must find the level, so it is shown it; see `Features`.
+        change = (last - before) * (steps.n_past >= 2)[..., None, None]
+        first = change if self.n_naive else last
+        lagged = steps.past[:, :, self.lag_position] - last  # (B, L, lags, C)
+        lagged = lagged * (steps.n_past[..., None] >= self.lags)[..., None]
         return torch.cat([first.flatten(2), lagged.flatten(2), steps.known], dim=-1)
 
     def naive_forecasts(self, steps: Steps) -> tuple[Tensor, Tensor]:
         """Naive forecasts of each step, (B, L, C, J), and whether they exist, (B, L, 1, J)."""
-        exists = steps.count[..., None] >= self.candidate_reach
+        exists = steps.n_past[..., None] >= self.candidate_reach
         return steps.past.transpose(2, 3) @ self.candidate_weights, exists[:, :, None]

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-
 DATES = (pd.DatetimeIndex, pd.PeriodIndex)
 
 
@@ -25,7 +24,7 @@ class Timeline:
     """
 
     start: pd.Index
-    freq: pd.offsets.BaseOffset | int
+    freq: Any
 
     @classmethod
     def of(cls, index: pd.Index, offsets: np.ndarray) -> Timeline:
@@ -312,8 +311,8 @@ class Panel:
         if (match < 0).any():
             unknown = new.keys[np.flatnonzero(match < 0)[0]]
             msg = (
-                f"Series {_name(unknown)} was not seen in fit, so its scale is not known. Fit on it: "
-                f"`pretrain` on the panel, then `fit` with num_epochs=0, keeps the network."
+                f"Series {_name(unknown)} was not seen in fit, so its scale is not known. Fit on "
+                f"it: `pretrain` on the panel, then `fit` with num_epochs=0, keeps the network."
             )
             raise ValueError(msg)
         return match

@@ -95,7 +95,7 @@ def backtest(
     made = forecaster._decode(panel, data, match[series], row, int(steps.max()))
     made = forecaster.scaler_.inverse(made[:, steps - 1], match[series])  # (n, J, C)
 
-    rows = new.offsets[series][:, None] + cutoff[:, None] + steps       # (n, J)
+    rows = new.offsets[series][:, None] + cutoff[:, None] + steps  # (n, J)
     n = len(steps)
     index = _index(new, np.repeat(series, n), np.repeat(cutoff, n), np.tile(steps, len(cutoff)))
     columns = context.columns
@@ -129,8 +129,10 @@ def _cutoffs(
     """Series and row of each cutoff from which ``horizon`` observations follow."""
     lengths = panel.lengths
     if isinstance(start, Integral):
-        first = np.where(start < 0, lengths + start, start)
+        position = int(start)
+        first = lengths + position if position < 0 else np.full_like(lengths, position)
     elif isinstance(start, Real):
+        start = float(start)
         if not 0 <= start < 1:
             msg = (
                 f"The 'start' parameter must be a fraction in [0, 1), an integer position or a "

@@ -14,7 +14,7 @@ from skrnn.callbacks import Callback
 
 Forecaster = TypeVar("Forecaster", bound=type[BaseRecurrentForecaster])
 
-PARAMETERS = '''\
+PARAMETERS = """\
     window_length : int, default=192
         Time steps of a training chunk, and the least number of steps over which the network runs
         up to a cutoff. A shorter series is one chunk.
@@ -55,8 +55,8 @@ PARAMETERS = '''\
         Course of the learning rate over the optimiser steps. A callable takes the optimizer and
         the number of steps and returns a torch scheduler. None keeps it constant.
     num_epochs : int or "auto", default="auto"
-        Passes over the training data. "auto" plans about 60 n^(1/3) optimiser steps for n
-        targets: 300 for 144 months, 6,000 for a million hours. 0 leaves the network as it is.
+        Passes over the training data. "auto" plans about min(n / 4, 60 n^(1/3)) optimiser steps
+        for n targets: 33 for 132 months, 6,000 for a million hours. 0 leaves the network as it is.
     batch_size : int, default=16
         Chunks (windows, with ``supervision="last"``) of an optimiser step.
     max_grad_norm : float or None, default=1.0
@@ -78,9 +78,9 @@ PARAMETERS = '''\
         Whether to show a progress bar (needs tqdm). Nothing is ever printed otherwise.
     callbacks : list of skrnn.callbacks.Callback or None, default=None
         Called during training.
-'''
+"""
 
-REST = '''
+REST = """
     Attributes
     ----------
     network_ : torch.nn.Module
@@ -109,7 +109,8 @@ REST = '''
         w_t = \\mathrm{{softmax}}(M h_t + m).
 
     A, b and M start at zero and m favours the naive forecasts with the least error, so training
-    starts from a good naive forecaster. Horizons beyond one are forecast recursively, each
+    starts from a good naive forecaster; a ridge on them that weighs as much as 100 observations
+    keeps short series near it. Horizons beyond one are forecast recursively, each
     forecast an input of the next step, the recurrent state carried along.
 
     A panel trains one network; each series is scaled on its own and forecast from its own end.
@@ -132,12 +133,13 @@ REST = '''
     {name}(random_state=0)
     >>> forecaster.predict(fh=[1, 2, 3]).index.astype(str).tolist()
     ['1961-01', '1961-02', '1961-03']
-'''
+"""
 
-GRU = '''.. [1] K. Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for
-       Statistical Machine Translation", EMNLP 2014.'''
-LSTM = """.. [1] S. Hochreiter, J. Schmidhuber, "Long Short-Term Memory", Neural Computation 9, 1997."""
-ELMAN = '''.. [1] J. L. Elman, "Finding Structure in Time", Cognitive Science 14, 1990.'''
+GRU = """.. [1] K. Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for
+       Statistical Machine Translation", EMNLP 2014."""
+LSTM = """.. [1] S. Hochreiter, J. Schmidhuber, "Long Short-Term Memory", Neural Computation 9,
+       1997."""
+ELMAN = """.. [1] J. L. Elman, "Finding Structure in Time", Cognitive Science 14, 1990."""
 
 
 def _documented(reference: str) -> Callable[[Forecaster], Forecaster]:
@@ -157,7 +159,7 @@ class GRUForecaster(BaseRecurrentForecaster):
 
     Parameters
     ----------
-"""
+    """
 
     def _cell(self) -> str:
         return "gru"
@@ -169,7 +171,7 @@ class LSTMForecaster(BaseRecurrentForecaster):
 
     Parameters
     ----------
-"""
+    """
 
     def _cell(self) -> str:
         return "lstm"
@@ -183,7 +185,7 @@ class RNNForecaster(BaseRecurrentForecaster):
     ----------
     cell : {"gru", "lstm", "rnn"}, default="gru"
         Gated recurrent unit, long short-term memory, or Elman's plain cell with tanh.
-"""
+    """
 
     def __init__(
         self,

@@ -224,7 +224,7 @@ def _horizon(
     forecaster: BaseForecaster, y: pd.Series | pd.DataFrame | ArrayLike
 ) -> ForecastingHorizon:
     if not isinstance(y, (pd.Series, pd.DataFrame)):
-        return ForecastingHorizon(np.arange(1, len(y) + 1), is_relative=True)
+        return ForecastingHorizon(np.arange(1, len(np.asarray(y)) + 1), is_relative=True)
     times = y.index.unique(level=-1)  # the time level, if y is a panel
     # Where the cutoff has a frequency it decides, since sktime refuses a horizon that spells it
     # differently: a training index that lost its freq is inferred as quarters from October, while

@@ -1,5 +1,7 @@
 """Bad input is refused with a sentence: what must hold, what came, and the way out."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,6 +51,12 @@ def with_value(data, row, value):
 
 def absolute(times):
     return ForecastingHorizon(pd.Index(times), is_relative=False)
+
+
+def without_tqdm():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "tqdm.auto", None)
+        fit(verbose=True)
 
 
 # Name, how to provoke it, the exception, and words of the message: the parameter or series, what
@@ -176,7 +184,7 @@ PREDICT = [
         "X given when fitted without",
         lambda: fitted().predict(fh=[1], X=X),
         ValueError,
-        ["X", "['temp', 'wind']", "fit again"],
+        ["without X", "['temp', 'wind']", "Leave it out"],
     ),
     (
         "horizon of periods",
@@ -241,7 +249,7 @@ UPDATE = [
         "update with X when fitted without",
         lambda: fitted().update(Y[FITTED:], X=X[FITTED:]),
         ValueError,
-        ["X", "['temp', 'wind']", "fit again"],
+        ["without X", "['temp', 'wind']", "Leave it out"],
     ),
     (
         "update of an unknown series",
@@ -372,6 +380,12 @@ OTHERS = [
         ["'patience'", "validation_split is None", "0.1"],
     ),
     (
+        "verbose without tqdm",
+        without_tqdm,
+        ImportError,
+        ["verbose=True", "tqdm", "pip install skrnn[progress]", "verbose=False"],
+    ),
+    (
         "training that diverges",
         lambda: fit(
             lr=1e30,
@@ -409,7 +423,7 @@ BACKTEST = [
         "backtest with X when fitted without",
         lambda: backtest(fitted(), Y, X),
         ValueError,
-        ["X", "['temp', 'wind']", "fit again"],
+        ["without X", "['temp', 'wind']", "Leave it out"],
     ),
     (
         "backtest after a gap",

@@ -1,5 +1,4 @@
 # `values` is an array of ours here, never that of pandas.
-# ruff: noqa: PD011
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,7 +81,7 @@ def test_steps_hold_the_values_before_their_target():
     past = steps.past[..., 0]
     assert past[..., features.offsets.index(1)].tolist() == [[3, 4, 5], [14, 15, 16]]
     assert past[..., features.offsets.index(3)].tolist() == [[1, 2, 3], [12, 13, 14]]
-    assert steps.count.tolist() == [[4, 5, 6], [5, 6, 7]]
+    assert steps.n_past.tolist() == [[4, 5, 6], [5, 6, 7]]
     assert steps.known[..., 0].tolist() == [[-4, -5, -6], [-15, -16, -17]]
 
 
@@ -90,7 +89,7 @@ def test_steps_before_the_first_value_of_a_series_do_not_reach_into_the_one_befo
     features = features_of(lags=(3,), n_covariates=1)
     _, data = data_of([10, 12], features)
     steps, _ = data.steps(torch.tensor([1]), torch.tensor([1]), 4)
-    assert steps.count.tolist() == [[1, 2, 3, 4]]
+    assert steps.n_past.tolist() == [[1, 2, 3, 4]]
     past = steps.past[0, :, features.offsets.index(3), 0].tolist()
     assert past[2:] == [10, 11]  # the lag exists from the third step on
     assert min(past) >= 10
@@ -163,7 +162,7 @@ def test_steps_never_know_their_target_or_later(seed, supervision):
         assert counts.any()
         # Values are row numbers.
         for k, offset in enumerate(features.offsets):
-            exists = counts & (chunk.steps.count >= offset)
+            exists = counts & (chunk.steps.n_past >= offset)
             assert torch.equal(past[..., k][exists], target[exists] - offset)
         assert (past < target[..., None])[counts].all()
 
@@ -296,8 +295,8 @@ def test_dense_chunks_are_cut_at_another_phase_each_epoch():
 
 
 def test_drawing_leaves_global_random_numbers_untouched():
-    numpy_state, torch_state = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    numpy_state, torch_state = np.random.get_state()[1].copy(), torch.get_rng_state()
     _, chunks = chunks_of()
     drawn(chunks)
-    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
     assert torch.equal(torch.get_rng_state(), torch_state)

@@ -78,7 +78,7 @@ def draw(random_state):
 
 
 def global_states():
-    return np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
+    return np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
 
 
 @pytest.mark.parametrize("random_state", [None, 0, 7])
@@ -109,7 +109,7 @@ def test_seeded_repeats_with_the_same_seed():
 def test_seeded_does_not_depend_on_global_generators():
     made = []
     for seed in (1, 2):
-        np.random.seed(seed)  # noqa: NPY002
+        np.random.seed(seed)
         torch.manual_seed(seed)
         made.append(draw(5))
     assert made[0] == made[1]
@@ -118,7 +118,7 @@ def test_seeded_does_not_depend_on_global_generators():
 def test_seeded_with_none_differs_though_global_generators_repeat():
     made = []
     for _ in range(2):
-        np.random.seed(0)  # noqa: NPY002
+        np.random.seed(0)
         torch.manual_seed(0)
         made.append(draw(None))
     assert made[0] != made[1]

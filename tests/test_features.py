@@ -1,7 +1,6 @@
 """The features of a step, the naive forecasts, and the network that corrects them."""
 
 # `values` is an array of ours here, never that of pandas.
-# ruff: noqa: PD011
 
 import numpy as np
 import pandas as pd

@@ -413,6 +413,18 @@ def test_forecasts_of_a_shifted_and_stretched_series_are_shifted_and_stretched(c
 
 
 @cells
+@pytest.mark.parametrize("naive", [["seasonal"], ["shifted"]], ids=str)
+def test_naive_forecasts_that_do_not_exist_yet_spoil_nothing(cell, naive):
+    y = noisy()
+    forecaster = cell(**SMALL, naive=naive, sp=12).fit(y)
+    assert np.isfinite(forecaster.history_["loss"]).all()
+    # The first season has no season before it, and is forecast nevertheless.
+    made = forecaster.predict(fh=range(-98, 13))
+    assert made.notna().all()
+    assert np.abs(made - y.mean()).max() < 100
+
+
+@cells
 def test_two_observations_are_enough(cell):
     y = pd.Series([1.0, 2.0], index=pd.period_range("2024-01", periods=2, freq="M"))
     made = cell(**SMALL).fit(y).predict(fh=[1])
@@ -478,14 +490,14 @@ def test_random_state_instance_is_a_seed(cell):
 def test_global_random_generators_are_left_alone(cell, random_state):
     y = noisy()
     forecaster = cell(**{**SMALL, "random_state": random_state, "dropout": 0.2})
-    np.random.seed(5)  # noqa: NPY002
+    np.random.seed(5)
     torch.manual_seed(5)
-    before = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    before = np.random.get_state(), torch.get_rng_state()
     forecaster.fit(y[:80])
     forecaster.predict(fh=[1, 2])
     forecaster.update(y[80:])
     backtest(forecaster, y)
-    after = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    after = np.random.get_state(), torch.get_rng_state()
     assert torch.equal(after[1], before[1])
     np.testing.assert_array_equal(after[0][1], before[0][1])
     assert after[0][2:] == before[0][2:]
@@ -496,7 +508,7 @@ def test_global_seeds_change_no_result(cell):
     y = noisy()
     made = []
     for seed in (1, 2):
-        np.random.seed(seed)  # noqa: NPY002
+        np.random.seed(seed)
         torch.manual_seed(seed)
         made.append(cell(**SMALL).fit(y).predict(fh=[1, 2]))
     pd.testing.assert_series_equal(*made)

@@ -1,5 +1,4 @@
 # `values` is an array of ours here, never that of pandas.
-# ruff: noqa: PD011
 import time
 
 import numpy as np

@@ -1,0 +1,85 @@
+"""Parameters: what each may be, and one sentence for all that is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from sklearn.utils._param_validation import (
+    Interval,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
+from torch import nn
+
+from skrnn._features import CALENDAR, NAIVE
+from skrnn._networks import CELLS
+from skrnn._scaling import SCALERS
+from skrnn._training import CRITERIA, OPTIMIZERS, SCHEDULERS
+
+POSITIVE = Interval(Integral, 1, None, closed="left")
+CONSTRAINTS: dict[str, list] = {
+    "cell": [StrOptions(set(CELLS))],
+    "window_length": [POSITIVE],
+    "hidden_size": [POSITIVE],
+    "num_layers": [POSITIVE],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "sp": [StrOptions({"auto"}), POSITIVE, "array-like", None],
+    "lags": [StrOptions({"auto"}), POSITIVE, "array-like", None],
+    "calendar": [StrOptions({"auto"}), "array-like", None],
+    "scaler": [StrOptions({kind for kind in SCALERS if kind}), None],
+    "naive": [StrOptions({"auto"}), "array-like", None],
+    "criterion": [StrOptions(set(CRITERIA)), nn.Module],
+    "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
+    "optimizer_kwargs": [dict, None],
+    "lr": [Interval(Real, 0, None, closed="neither")],
+    "lr_scheduler": [StrOptions(set(SCHEDULERS)), callable, None],
+    "num_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
+    "batch_size": [POSITIVE],
+    "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+    "supervision": [StrOptions({"dense", "last"})],
+    "validation_split": [Interval(Real, 0, 1, closed="neither"), None],
+    "patience": [POSITIVE, None],
+    "device": [str, torch.device],
+    "random_state": ["random_state"],
+    "verbose": ["boolean"],
+    "callbacks": ["array-like", None],
+}
+# What each entry of a list may be.
+ENTRIES: dict[str, list] = {
+    "sp": [POSITIVE],
+    "lags": [POSITIVE],
+    "calendar": [Options(str, set(CALENDAR))],
+    "naive": [Options(str, set(NAIVE))],
+}
+
+
+def check_parameters(caller: str, params: Mapping[str, Any]) -> None:
+    """Raise ValueError or TypeError unless every parameter of a forecaster is in its range."""
+    validate_parameter_constraints(CONSTRAINTS, params, caller)
+    for name, constraint in ENTRIES.items():
+        for entry in tuple_of(params[name], auto=()):
+            validate_parameter_constraints({name: constraint}, {name: entry}, caller)
+    if params["patience"] is not None and params["validation_split"] is None:
+        msg = (
+            "The 'patience' parameter needs a validation loss to wait for, but validation_split "
+            "is None. Set it, for example to 0.1."
+        )
+        raise ValueError(msg)
+
+
+def tuple_of(value: Any, auto: tuple) -> tuple:
+    """Entries of a parameter that is None, "auto", one number or a list."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return auto
+    return (int(value),) if isinstance(value, Integral) else tuple(value)
+
+
+def named(value: Any, table: Mapping[str, Any]) -> Any:
+    """What the table holds under a name; anything else stands for itself."""
+    return table[value] if isinstance(value, str) else value
