@@ -20,7 +20,7 @@ from skrnn._chunks import Chunks, DevicePanel
 from skrnn._device import resolve_device, seeded
 from skrnn._features import NAIVE, Features, calendar_fields, seasonal_periods
 from skrnn._networks import RecurrentNetwork
-from skrnn._panel import Panel, check_covariate_columns, rows_of
+from skrnn._panel import Panel, check_covariate_columns, check_finite, rows_of
 from skrnn._parameters import check_parameters, named, tuple_of
 from skrnn._scaling import Scaler
 from skrnn._training import CRITERIA, OPTIMIZERS, SCHEDULERS, Trainer, mean_loss, planned_epochs
@@ -409,6 +409,13 @@ class BaseRecurrentForecaster(BaseForecaster):
         that has learnt nothing.
         """
         return self._set_params_at("pretrained", params)
+
+    def _check_X_y(self, X: Any = None, y: Any = None, **options: Any) -> Any:
+        # sktime refuses NaN as well, but names neither the column nor the way out.
+        for name, data in (("y", y), ("X", X)):
+            if isinstance(data, (pd.Series, pd.DataFrame)):
+                check_finite(data.to_frame() if isinstance(data, pd.Series) else data, name)
+        return super()._check_X_y(X=X, y=y, **options)
 
     def _check_lengths(self, panel: Panel) -> None:
         short = np.flatnonzero(panel.lengths < 2)

@@ -166,7 +166,7 @@ class Panel:
         position = timeline.positions(stamps)
         _check_steps(np.diff(position) == 1, f"frequency {timeline!s}", stamps, offsets, keys)
         values = _as_float(y, "y")
-        _check_finite(values, y.columns, y.index, "y")
+        check_finite(y, "y")
         if X is None:
             covariates, covariate_columns = np.empty((len(y), 0)), pd.Index([])
         else:
@@ -342,7 +342,7 @@ def rows_of(X: pd.DataFrame, index: pd.Index) -> np.ndarray:
             raise ValueError(msg)
         X = X.take(found)
     values = _as_float(X, "X")
-    _check_finite(values, X.columns, X.index, "X")
+    check_finite(X, "X")
     return values
 
 
@@ -364,6 +364,21 @@ def check_covariate_columns(
         raise ValueError(msg)
     if X is not None:
         _check_columns(X.columns, expected, "X")
+
+
+def check_finite(frame: pd.DataFrame, name: str) -> None:
+    """Raise ValueError if a numeric column holds NaN or infinite values."""
+    numbers = frame.select_dtypes("number")
+    wrong = ~np.isfinite(numbers.to_numpy(dtype=np.float64))
+    if not wrong.any():
+        return
+    row, column = np.argwhere(wrong)[0]
+    msg = (
+        f"{name} must be finite, but column {numbers.columns[column]!r} holds "
+        f"{numbers.iat[row, column]} at {_stamp(frame.index, row)} ({wrong.sum()} such values in "
+        f"all). Fill them, for example with `.interpolate()`, or drop the series."
+    )
+    raise ValueError(msg)
 
 
 def _check_columns(columns: pd.Index, expected: pd.Index, name: str) -> None:
@@ -444,18 +459,6 @@ def _check_steps(
         f"{stamps[row + 1]} follows {stamps[row]}. Sort it, average duplicates and fill gaps "
         f"(`.groupby(level=-1).mean().asfreq(...).interpolate()`), or use a RangeIndex if time "
         f"plays no part."
-    )
-    raise ValueError(msg)
-
-
-def _check_finite(values: np.ndarray, columns: pd.Index, index: pd.Index, name: str) -> None:
-    if np.isfinite(values).all():
-        return
-    row, column = np.argwhere(~np.isfinite(values))[0]
-    msg = (
-        f"{name} must be finite, but column {columns[column]!r} holds {values[row, column]} at "
-        f"{_stamp(index, row)} ({int((~np.isfinite(values)).sum())} such values in all). "
-        f"Fill them, for example with `.interpolate()`, or drop the series."
     )
     raise ValueError(msg)
 
