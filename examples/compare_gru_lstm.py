@@ -266,10 +266,10 @@ def plot(
     regions = observed.index.get_level_values(0).unique()
     for k, region in enumerate(regions[:: max(1, len(regions) // PANELS)][:PANELS]):
         actual = observed.loc[region].iloc[-HOURS_SHOWN:]
-        axes[k].plot(actual.index, actual, color="black", linewidth=2.5, label="actual")
-        for name in histories:
+        axes[k].plot(actual.index, actual, color="lightgrey", linewidth=5, label="actual")
+        for name, style in zip(histories, ["-", "--"], strict=True):
             made = forecasts[name].loc[region].reindex(actual.index)
-            axes[k].plot(made.index, made, linewidth=1.2, label=name)
+            axes[k].plot(made.index, made, style, linewidth=1.4, label=name)
         axes[k].set(title=region, ylabel="load in MW")
         axes[k].tick_params(axis="x", rotation=20)
     axes[0].legend()

@@ -20,14 +20,14 @@ from skrnn._chunks import Chunks, DevicePanel
 from skrnn._device import resolve_device, seeded
 from skrnn._features import NAIVE, Features, calendar_fields, seasonal_periods
 from skrnn._networks import RecurrentNetwork
-from skrnn._panel import Panel, check_covariate_columns, check_finite, rows_of
+from skrnn._panel import Panel, check_covariate_columns, explain, rows_of
 from skrnn._parameters import check_parameters, named, tuple_of
 from skrnn._scaling import Scaler
 from skrnn._training import CRITERIA, OPTIMIZERS, SCHEDULERS, Trainer, mean_loss, planned_epochs
 from skrnn.callbacks import Callback, ProgressBar, StopAfter
 
 # What a pretrained network was built with; other values would need other weights.
-ARCHITECTURE = ("hidden_size", "num_layers")
+ARCHITECTURE = ("cell", "hidden_size", "num_layers", "sp", "lags", "calendar", "naive")
 
 
 class BaseRecurrentForecaster(BaseForecaster):
@@ -62,6 +62,7 @@ class BaseRecurrentForecaster(BaseForecaster):
     pretrained_network_: RecurrentNetwork
     pretrained_features_: Features
     pretrained_covariate_scaler_: Scaler
+    pretrained_architecture_: dict[str, Any]
 
     def __init__(
         self,
@@ -163,10 +164,11 @@ class BaseRecurrentForecaster(BaseForecaster):
         self, panel: Panel, device: torch.device, rng: np.random.Generator, fresh: bool
     ) -> None:
         """Scale, put the panel on the device, draw chunks and train the network."""
-        self.scaler_ = Scaler(self.scaler).fit(panel.values, panel.series_of_rows())
+        stop = self._training_stop(panel)
+        trained = panel.cut(stop)
+        self.scaler_ = Scaler(self.scaler).fit(trained.values, trained.series_of_rows())
         self._history: list[dict[str, float]] = []
         data = self._on_device(panel, device)
-        stop = self._training_stop(panel)
         chunks = self._chunks(data, stop, rng)
         if fresh:
             self.network_.start_from(chunks.epoch())
@@ -182,8 +184,18 @@ class BaseRecurrentForecaster(BaseForecaster):
 
     def _training_stop(self, panel: Panel) -> np.ndarray:
         """Row of each series at which training targets end and validation targets begin."""
-        held = np.ceil((self.validation_split or 0.0) * panel.lengths).astype(np.int64)
-        return np.maximum(panel.lengths - held, 2)
+        if self.validation_split is None:
+            return panel.lengths
+        held = np.ceil(self.validation_split * panel.lengths).astype(np.int64)
+        stop = np.maximum(panel.lengths - held, 2)
+        if (stop == panel.lengths).all():
+            msg = (
+                f"validation_split={self.validation_split} must leave 2 observations to train on "
+                f"and hold out at least one, but the longest series has {panel.lengths.max()}. "
+                f"Pass longer series, or validation_split=None."
+            )
+            raise ValueError(msg)
+        return stop
 
     def _on_device(self, panel: Panel, device: torch.device) -> DevicePanel:
         return DevicePanel(panel, self._features, self.scaler_, self._covariate_scaler, device)
@@ -379,12 +391,14 @@ class BaseRecurrentForecaster(BaseForecaster):
         self.pretrained_network_ = self.network_
         self.pretrained_features_ = self._features
         self.pretrained_covariate_scaler_ = self._covariate_scaler
+        params = self.get_params(deep=False)
+        self.pretrained_architecture_ = {n: params[n] for n in ARCHITECTURE if n in params}
         for name in ("network_", "scaler_", "_panel", "_features", "_covariate_scaler"):
             delattr(self, name)
 
     def _check_fits_pretrained(self, panel: Panel) -> None:
         """Raise ValueError unless the pretrained network takes this panel's channels."""
-        features, recurrent = self.pretrained_features_, self.pretrained_network_.recurrent
+        features = self.pretrained_features_
         came = (len(panel.columns), len(panel.covariate_columns))
         if came != (features.n_columns, features.n_covariates):
             msg = (
@@ -393,12 +407,12 @@ class BaseRecurrentForecaster(BaseForecaster):
                 f"same columns, or `reset()` the forecaster first."
             )
             raise ValueError(msg)
-        for name in ARCHITECTURE:
-            if getattr(recurrent, name) != getattr(self, name):
+        for name, value in self.pretrained_architecture_.items():
+            if str(getattr(self, name)) != str(value):
                 msg = (
-                    f"The network was pretrained with {name}={getattr(recurrent, name)}, but the "
-                    f"parameter is {getattr(self, name)} now. Set it back, or `reset()` the "
-                    f"forecaster and fit anew."
+                    f"The network was pretrained with {name}={value!r}, but the parameter is "
+                    f"{getattr(self, name)!r} now. Set it back, or `reset()` the forecaster and "
+                    f"fit anew."
                 )
                 raise ValueError(msg)
 
@@ -411,11 +425,13 @@ class BaseRecurrentForecaster(BaseForecaster):
         return self._set_params_at("pretrained", params)
 
     def _check_X_y(self, X: Any = None, y: Any = None, **options: Any) -> Any:
-        # sktime refuses NaN as well, but names neither the column nor the way out.
-        for name, data in (("y", y), ("X", X)):
-            if isinstance(data, (pd.Series, pd.DataFrame)):
-                check_finite(data.to_frame() if isinstance(data, pd.Series) else data, name)
-        return super()._check_X_y(X=X, y=y, **options)
+        try:
+            return super()._check_X_y(X=X, y=y, **options)
+        except (TypeError, ValueError) as error:
+            # Where the package's own checks refuse the data too, they name the column or series,
+            # the row and the way out.
+            explain(y, X, error)
+            raise
 
     def _check_lengths(self, panel: Panel) -> None:
         short = np.flatnonzero(panel.lengths < 2)

@@ -115,11 +115,19 @@ def calendar_fields(calendar: str | Sequence[str] | None, panel: Panel) -> tuple
     "auto" takes a cycle of more than two steps that the data holds at least twice: of one winter
     nobody learns what a winter does.
     """
-    timeline = panel.timeline
-    if calendar is None or not timeline.is_calendar:
+    if calendar is None:
         return ()
-    if not isinstance(calendar, str):
-        return tuple(calendar)
+    timeline = panel.timeline
+    if calendar != "auto":
+        if not timeline.is_calendar:
+            msg = (
+                f"calendar={calendar!r} needs dates or periods in the index of y, but it holds "
+                f"integers. Pass calendar='auto' or None, or a DatetimeIndex."
+            )
+            raise ValueError(msg)
+        return (calendar,) if isinstance(calendar, str) else tuple(calendar)
+    if not timeline.is_calendar:
+        return ()
     step = _step_in_days(timeline)
     span = step * (panel.end.max() - panel.origin.min())
     return tuple(

@@ -159,6 +159,9 @@ class Panel:
         if len(y) == 0:
             msg = "y must hold at least one observation, but it is empty. Pass a longer series."
             raise ValueError(msg)
+        if y.shape[1] == 0:
+            msg = "y must have at least one column, but it has none. Pass the values to forecast."
+            raise ValueError(msg)
         offsets, keys, stamps = _series_of(y.index)
         _check_steps(stamps[1:] > stamps[:-1], "the index", stamps, offsets, keys)
         if timeline is None:
@@ -166,7 +169,7 @@ class Panel:
         position = timeline.positions(stamps)
         _check_steps(np.diff(position) == 1, f"frequency {timeline!s}", stamps, offsets, keys)
         values = _as_float(y, "y")
-        check_finite(y, "y")
+        _check_finite(y, "y")
         if X is None:
             covariates, covariate_columns = np.empty((len(y), 0)), pd.Index([])
         else:
@@ -213,6 +216,10 @@ class Panel:
         keys = self.keys.take(series)
         levels = [keys.get_level_values(i) for i in range(keys.nlevels)]
         return pd.MultiIndex.from_arrays([*levels, stamps])
+
+    def cut(self, stop: np.ndarray) -> Panel:
+        """Only the first ``stop`` rows of each series."""
+        return self._select(self.offsets[:-1], self.offsets[:-1] + stop)
 
     def tail(self, rows: int) -> Panel:
         """Only the last ``rows`` rows of each series: copies little, whatever the history."""
@@ -268,7 +275,8 @@ class Panel:
         ValueError
             If ``new`` has other columns, a series that is not here, or starts after a gap.
         """
-        _check_columns(new.columns, self.columns, "y")
+        if len(self.columns) > 1 or len(new.columns) > 1:  # the name of a single one plays no part
+            _check_columns(new.columns, self.columns, "y")
         _check_columns(new.covariate_columns, self.covariate_columns, "X")
         match = self._match(new)
         begin = np.full(self.n_series, np.iinfo(np.int64).max)
@@ -286,7 +294,7 @@ class Panel:
         # Rows of the old panel before the first new row of their series, then all new rows;
         # a stable sort by series puts each series together again.
         kept = np.clip(begin - self.origin, 0, self.lengths)
-        old = self._select(self.offsets[:-1], self.offsets[:-1] + kept)
+        old = self.cut(kept)
         series = np.concatenate([old.series_of_rows(), match[new.series_of_rows()]])
         order = np.argsort(series, kind="stable")
         return replace(
@@ -342,7 +350,7 @@ def rows_of(X: pd.DataFrame, index: pd.Index) -> np.ndarray:
             raise ValueError(msg)
         X = X.take(found)
     values = _as_float(X, "X")
-    check_finite(X, "X")
+    _check_finite(X, "X")
     return values
 
 
@@ -366,7 +374,19 @@ def check_covariate_columns(
         _check_columns(X.columns, expected, "X")
 
 
-def check_finite(frame: pd.DataFrame, name: str) -> None:
+def explain(y: Any, X: Any, error: Exception) -> None:
+    """Raise what is wrong with y and X in the package's own words, if it can tell."""
+    y, X = (data.to_frame() if isinstance(data, pd.Series) else data for data in (y, X))
+    try:
+        if isinstance(X, pd.DataFrame):
+            rows_of(X, X.index)
+        if isinstance(y, pd.DataFrame) and len(y):
+            Panel.from_pandas(y, X if isinstance(X, pd.DataFrame) else None)
+    except (TypeError, ValueError) as clearer:
+        raise clearer from error
+
+
+def _check_finite(frame: pd.DataFrame, name: str) -> None:
     """Raise ValueError if a numeric column holds NaN or infinite values."""
     numbers = frame.select_dtypes("number")
     wrong = ~np.isfinite(numbers.to_numpy(dtype=np.float64))
@@ -375,7 +395,7 @@ def check_finite(frame: pd.DataFrame, name: str) -> None:
     row, column = np.argwhere(wrong)[0]
     msg = (
         f"{name} must be finite, but column {numbers.columns[column]!r} holds "
-        f"{numbers.iat[row, column]} at {_stamp(frame.index, row)} ({wrong.sum()} such values in "
+        f"{numbers.iloc[row, column]} at {_stamp(frame.index, row)} ({wrong.sum()} such values in "
         f"all). Fill them, for example with `.interpolate()`, or drop the series."
     )
     raise ValueError(msg)
@@ -468,11 +488,11 @@ def _as_float(frame: pd.DataFrame, name: str) -> np.ndarray:
         real = pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype)
         if not real:
             msg = (
-                f"{name} must be numeric, but column {column!r} is {dtype}. Encode it as numbers, "
-                f"or drop it."
+                f"{name} must be numeric, but column {column!r} is categorical ({dtype}). "
+                f"Encode it as numbers, or drop it."
             )
             raise TypeError(msg)
-    return frame.to_numpy(dtype=np.float64)
+    return frame.to_numpy(dtype=np.float64, copy=True)  # the user may go on to change the frame
 
 
 def _stamp(index: pd.Index, row: int) -> str:

@@ -19,6 +19,7 @@ from skrnn._features import CALENDAR, NAIVE
 from skrnn._networks import CELLS
 from skrnn._scaling import SCALERS
 from skrnn._training import CRITERIA, OPTIMIZERS, SCHEDULERS
+from skrnn.callbacks import Callback
 
 POSITIVE = Interval(Integral, 1, None, closed="left")
 CONSTRAINTS: dict[str, list] = {
@@ -29,9 +30,9 @@ CONSTRAINTS: dict[str, list] = {
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "sp": [StrOptions({"auto"}), POSITIVE, "array-like", None],
     "lags": [StrOptions({"auto"}), POSITIVE, "array-like", None],
-    "calendar": [StrOptions({"auto"}), "array-like", None],
+    "calendar": [StrOptions({"auto", *CALENDAR}), "array-like", None],
     "scaler": [StrOptions({kind for kind in SCALERS if kind}), None],
-    "naive": [StrOptions({"auto"}), "array-like", None],
+    "naive": [StrOptions({"auto", *NAIVE}), "array-like", None],
     "criterion": [StrOptions(set(CRITERIA)), nn.Module],
     "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
     "optimizer_kwargs": [dict, None],
@@ -54,6 +55,7 @@ ENTRIES: dict[str, list] = {
     "lags": [POSITIVE],
     "calendar": [Options(str, set(CALENDAR))],
     "naive": [Options(str, set(NAIVE))],
+    "callbacks": [Callback],
 }
 
 
@@ -72,11 +74,11 @@ def check_parameters(caller: str, params: Mapping[str, Any]) -> None:
 
 
 def tuple_of(value: Any, auto: tuple) -> tuple:
-    """Entries of a parameter that is None, "auto", one number or a list."""
+    """Entries of a parameter that is None, "auto", one entry or a list."""
     if value is None:
         return ()
     if isinstance(value, str):
-        return auto
+        return auto if value == "auto" else (value,)
     return (int(value),) if isinstance(value, Integral) else tuple(value)
 
 

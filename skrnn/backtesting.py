@@ -39,7 +39,7 @@ def backtest(
     X : pd.DataFrame, optional
         Covariates at every row of ``y``, if the forecaster was fitted with X.
     fh : int, list of int or relative ForecastingHorizon, default=1
-        Steps ahead, at least 1.
+        Steps ahead, at least 1; as in sktime, an int is that many steps, 3 as [1, 2, 3].
     start : float, int or time stamp, default=0.9
         The first cutoff, which is the last observation that the first forecast knows: a fraction
         of each series, a position in it (negative: from its end), or the first stamp that is not
@@ -74,6 +74,7 @@ def backtest(
     >>> smape(table["y_true"], table["y_pred"]) < 20
     True
     """
+    _check_kinds(forecaster, y)
     forecaster.check_is_fitted()
     steps = _steps(fh)
     if not isinstance(step_length, Integral) or step_length < 1:
@@ -81,8 +82,6 @@ def backtest(
         raise ValueError(msg)
     context = forecaster._panel
     y = y.to_frame() if isinstance(y, pd.Series) else y
-    if len(context.columns) == 1 and y.shape[1] == 1:
-        y = y.set_axis(context.columns, axis=1)  # the name of a single column plays no part
     check_covariate_columns(X, context.covariate_columns)
     new = Panel.from_pandas(y, X, timeline=context.timeline)
 
@@ -106,6 +105,21 @@ def backtest(
     return pd.concat({"y_true": true, "y_pred": pred}, axis=1)
 
 
+def _check_kinds(forecaster: Any, y: Any) -> None:
+    for name, value, kind in (
+        ("forecaster", forecaster, BaseRecurrentForecaster),
+        ("y", y, (pd.Series, pd.DataFrame)),
+    ):
+        if not isinstance(value, kind):
+            msg = (
+                f"The {name!r} parameter of backtest must be "
+                f"{'pandas' if name == 'y' else 'a forecaster of skrnn'}, but "
+                f"{type(value).__name__} came. "
+                f"{'Convert it' if name == 'y' else 'For others, use evaluate of sktime'}."
+            )
+            raise TypeError(msg)
+
+
 def _steps(fh: Any) -> np.ndarray:
     """Steps ahead, ascending, each at least 1."""
     if isinstance(fh, ForecastingHorizon):
@@ -116,6 +130,8 @@ def _steps(fh: Any) -> np.ndarray:
             )
             raise ValueError(msg)
         fh = fh.to_numpy()
+    elif isinstance(fh, (int, np.integer)) and fh > 0:
+        fh = range(1, int(fh) + 1)  # as in sktime, 3 is the next three steps
     steps = np.unique(np.atleast_1d(fh))
     if not np.issubdtype(steps.dtype, np.integer) or not len(steps) or steps[0] < 1:
         msg = f"The 'fh' parameter must be steps ahead of at least 1. Got {fh!r} instead."
@@ -141,8 +157,7 @@ def _cutoffs(
             raise ValueError(msg)
         first = (start * lengths).astype(np.int64)
     else:
-        stamp = pd.Period(start) if isinstance(panel.timeline.start, pd.PeriodIndex) else start
-        first = _first_not_before(panel, stamp)
+        first = _first_not_before(panel, start)
     stop = lengths - horizon
     short = np.flatnonzero((first < 0) | (first >= stop))
     if len(short):
@@ -163,7 +178,18 @@ def _first_not_before(panel: Panel, stamp: Any) -> np.ndarray:
     """Row of each series whose stamp is the first that is not earlier than ``stamp``."""
     first, stop = int(panel.origin.min()), int(panel.end.max())
     stamps = panel.timeline.stamps(np.arange(first, stop))
-    position = first + int(stamps.searchsorted(stamp, side="left"))
+    try:
+        if isinstance(stamps, pd.PeriodIndex):
+            stamp = pd.Period(stamp, freq=stamps.freq)
+        elif isinstance(stamps, pd.DatetimeIndex):
+            stamp = pd.Timestamp(stamp)
+        position = first + int(stamps.searchsorted(stamp, side="left"))
+    except (TypeError, ValueError) as error:
+        msg = (
+            f"The 'start' parameter must be a fraction in [0, 1), an integer position or a time "
+            f"stamp of the index, such as {stamps[0]}. Got {stamp!r} instead."
+        )
+        raise TypeError(msg) from error
     return np.maximum(position - panel.origin, 0)
 
 

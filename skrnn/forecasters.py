@@ -147,7 +147,8 @@ def _documented(reference: str) -> Callable[[Forecaster], Forecaster]:
 
     def complete(cls: Forecaster) -> Forecaster:
         rest = REST.format(name=cls.__name__, reference=reference)
-        cls.__doc__ = f"{cls.__doc__}{PARAMETERS}{rest}    "
+        head = (cls.__doc__ or "").rstrip(" ")  # a formatter indents the closing quotes
+        cls.__doc__ = f"{head}{PARAMETERS}{rest}    "
         return cls
 
     return complete

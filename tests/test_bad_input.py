@@ -63,6 +63,24 @@ def without_tqdm():
 # came, and the way out.
 DATA = [
     (
+        "y NaN",
+        lambda: fit(with_value(Y, 5, np.nan)),
+        ValueError,
+        ["y", "'load'", "nan", "2024-01-01 05:00:00", "interpolate"],
+    ),
+    (
+        "y NaN in a panel",
+        lambda: fit(with_value(PANEL, N + 5, np.nan)),
+        ValueError,
+        ["'load'", "nan", "south", "2024-01-01 05:00:00", "interpolate"],
+    ),
+    (
+        "X NaN",
+        lambda: fit(x=with_value(X, 5, np.nan)),
+        ValueError,
+        ["X", "'temp'", "nan", "2024-01-01 05:00:00", "interpolate"],
+    ),
+    (
         "y infinite",
         lambda: fit(with_value(Y, 5, np.inf)),
         ValueError,
@@ -155,6 +173,12 @@ PREDICT = [
         lambda: fitted_x().predict(fh=[1, 5], X=X[50:52]),
         ValueError,
         ["X", "3 of 5", "2024-01-03 04:00:00", "Pass X over the whole range"],
+    ),
+    (
+        "X NaN at predict",
+        lambda: fitted_x().predict(fh=[1, 5], X=with_value(X, 52, np.nan)),
+        ValueError,
+        ["X", "'temp'", "nan", "2024-01-03 04:00:00", "interpolate"],
     ),
     (
         "X on another index at predict",

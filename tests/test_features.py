@@ -327,7 +327,10 @@ def test_auto_calendar_takes_the_cycles_that_the_data_holds_twice(index, expecte
 
 def test_calendar_asked_for_is_taken_where_there_are_dates():
     assert calendar_fields(["dayofyear"], panel_of(dates("h", 20))) == ("dayofyear",)
-    assert calendar_fields(["dayofyear"], panel_of(pd.RangeIndex(20))) == ()
+    assert calendar_fields("dayofyear", panel_of(dates("h", 20))) == ("dayofyear",)
+    assert calendar_fields("auto", panel_of(pd.RangeIndex(20))) == ()
+    with pytest.raises(ValueError, match="needs dates or periods in the index"):
+        calendar_fields(["dayofyear"], panel_of(pd.RangeIndex(20)))
     assert calendar_fields(None, panel_of(dates("h", 4000))) == ()
 
 

@@ -713,18 +713,18 @@ def test_validation_end_is_not_trained_on(cell):
 @cells
 def test_weights_of_the_best_epoch_are_kept(cell):
     def spoil(optimizer, total_steps):
-        # The last epochs leap far away from anything good.
+        # The later half of training climbs the loss instead of descending it.
         return torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: 1.0 if step < total_steps / 2 else 1000.0
+            optimizer, lambda step: 1.0 if step < total_steps / 2 else -50.0
         )
 
     y = noisy()
-    parameters = {**SMALL, "num_epochs": 8, "lr_scheduler": spoil, "sp": None}
+    parameters = {**SMALL, "num_epochs": 8, "lr_scheduler": spoil, "optimizer": "sgd", "sp": None}
     forecaster = cell(**parameters, validation_split=0.2).fit(y)
     losses = forecaster.history_["validation_loss"]
     assert len(losses) == 8
-    assert losses.min() < 0.5 * losses.iloc[-1]
-    error = (forecaster.predict(fh=range(-19, 1)) - y[80:]) / y.std(ddof=0)
+    assert losses.idxmin() < 7  # or the last epoch were the best one anyway
+    error = (forecaster.predict(fh=range(-19, 1)) - y[80:]) / y[:80].std(ddof=0)
     assert error.abs().mean() == pytest.approx(losses.min(), rel=1e-4)
 
 

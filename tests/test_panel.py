@@ -457,10 +457,17 @@ def test_update_of_a_panel_with_a_single_series_is_refused(panel_first):
 
 
 def test_update_with_other_columns_is_refused():
+    two = frame(HOURS[3:5], y=np.ones(2), z=np.ones(2))
     with pytest.raises(ValueError, match=r"y must have the columns seen in fit, \['y'\], but"):
-        updated(frame(HOURS[:3]), frame(HOURS[3:5], z=np.ones(2)))
+        updated(frame(HOURS[:3]), two)
     with pytest.raises(ValueError, match=r"X must have the columns seen in fit, \['y'\], but"):
         updated(frame(HOURS[:3]), frame(HOURS[3:5]), X_old=frame(HOURS))
+
+
+def test_name_of_a_single_column_plays_no_part_in_an_update():
+    renamed = updated(frame(HOURS[:3], y=[1.0, 2, 3]), frame(HOURS[3:4], z=[4.0]))
+    assert first_column(renamed) == [1, 2, 3, 4]
+    assert list(renamed.columns) == ["y"]
 
 
 # ------------------------------------------------------------ tail, extended
