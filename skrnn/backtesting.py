@@ -179,6 +179,8 @@ def _first_not_before(panel: Panel, stamp: Any) -> np.ndarray:
     first, stop = int(panel.origin.min()), int(panel.end.max())
     stamps = panel.timeline.stamps(np.arange(first, stop))
     try:
+        if stamp is None:
+            raise TypeError("None is no time stamp")
         if isinstance(stamps, pd.PeriodIndex):
             stamp = pd.Period(stamp, freq=stamps.freq)
         elif isinstance(stamps, pd.DatetimeIndex):

@@ -322,3 +322,11 @@ def test_many_cutoffs_in_several_passes_equal_few(monkeypatch):
     monkeypatch.setattr("skrnn._decoding.STEPS_AT_ONCE", 100)
     table = backtest(forecaster, y, fh=[1, 3], start=20)
     pd.testing.assert_frame_equal(table, expected, rtol=1e-4)
+
+
+def test_int_horizon_is_that_many_steps_as_in_sktime():
+    y = pd.Series(np.arange(60.0) % 7)
+    forecaster = GRUForecaster(hidden_size=4, num_epochs=1, random_state=0).fit(y)
+    pd.testing.assert_frame_equal(
+        backtest(forecaster, y, fh=3), backtest(forecaster, y, fh=[1, 2, 3])
+    )

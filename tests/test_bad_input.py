@@ -8,6 +8,7 @@ import pytest
 import torch
 from sktime.exceptions import NotFittedError
 from sktime.forecasting.base import ForecastingHorizon
+from sktime.forecasting.naive import NaiveForecaster
 
 from skrnn import GRUForecaster, RNNForecaster, backtest
 
@@ -538,9 +539,79 @@ BACKTEST += [
     for step in (0, -1, 1.5, "day", None)
 ]
 
+OWN_WORDS = [
+    (
+        "text in y",
+        lambda: fit(TWO.assign(b="high")),
+        TypeError,
+        ["y must be numeric", "'b'", "categorical", "Encode"],
+    ),
+    (
+        "text in X",
+        lambda: fit(x=X.assign(sky="blue")),
+        TypeError,
+        ["X must be numeric", "'sky'", "categorical", "Encode"],
+    ),
+    (
+        "categories in X",
+        lambda: fit(x=X.assign(sky=pd.Categorical(["blue"] * N))),
+        TypeError,
+        ["X must be numeric", "'sky'", "categorical", "Encode"],
+    ),
+    (
+        "rows of y in disorder",
+        lambda: fit(Y.iloc[[1, 0, *range(2, N)]]),
+        ValueError,
+        ["Series y", "2024-01-01 00:00:00 follows 2024-01-01 01:00:00", "Sort"],
+    ),
+    (
+        "X without the last rows of y",
+        lambda: fit(x=X[:50]),
+        ValueError,
+        ["X", "10 of 60", "2024-01-03 02:00:00", "Pass X over the whole range"],
+    ),
+    ("y without columns", lambda: fit(pd.DataFrame(index=Y.index)), ValueError, ["y", "column"]),
+    (
+        "a callback of another kind",
+        lambda: fit(callbacks=[3]),
+        ValueError,
+        ["'callbacks'", "Callback", "Got 3"],
+    ),
+    (
+        "backtest of a numpy array",
+        lambda: backtest(fitted(), Y.to_numpy()),
+        TypeError,
+        ["'y'", "pandas", "ndarray", "Convert"],
+    ),
+    (
+        "backtest of another library's forecaster",
+        lambda: backtest(NaiveForecaster().fit(Y), Y),
+        TypeError,
+        ["'forecaster'", "NaiveForecaster", "evaluate"],
+    ),
+    (
+        "backtest from a word",
+        lambda: backtest(fitted(), Y, start="tomorrow"),
+        TypeError,
+        ["'start'", "'tomorrow'", "time stamp"],
+    ),
+    (
+        "backtest from nowhere",
+        lambda: backtest(fitted(), Y, start=None),
+        TypeError,
+        ["'start'", "None", "fraction"],
+    ),
+    (
+        "validation of too short a series",
+        lambda: fit(Y[:2], validation_split=0.5),
+        ValueError,
+        ["validation_split=0.5", "the longest series has 2", "None"],
+    ),
+]
+
 CASES = [
     pytest.param(*case, id=name)
-    for group in (DATA, PREDICT, UPDATE, DEVICES, PARAMETERS, ENTRIES, OTHERS, BACKTEST)
+    for group in (DATA, PREDICT, UPDATE, DEVICES, PARAMETERS, ENTRIES, OTHERS, BACKTEST, OWN_WORDS)
     for name, *case in group
 ]
 # On a machine with CUDA this device is there.

@@ -958,3 +958,24 @@ def test_constructor_sets_parameters_and_nothing_else(cls):
     given = {name: object() for name in coded(cls)}
     forecaster = cls(**given)
     assert all(getattr(forecaster, name) is value for name, value in given.items())
+
+
+@cells
+def test_changing_the_data_after_fit_changes_no_forecast(cell):
+    y = hourly()
+    X = covariate(y)
+    forecaster = cell(**SMALL).fit(y, X)
+    future = pd.DataFrame({"x": [0.0]}, index=y.index[-1:] + pd.Timedelta("1h"))
+    before = forecaster.predict(fh=1, X=future)
+    y.iloc[:] = 0.0
+    X.iloc[:] = 99.0
+    pd.testing.assert_series_equal(forecaster.predict(fh=1, X=future), before)
+
+
+def test_held_out_end_does_not_enter_the_scaling():
+    y = noisy()
+    spoiled = y.copy()
+    spoiled.iloc[80:] = 1e4
+    scales = [GRUForecaster(**SMALL, validation_split=0.2).fit(v).scaler_ for v in (y, spoiled)]
+    assert scales[0].center_ == scales[1].center_ == pytest.approx(y[:80].mean())
+    assert scales[0].scale_ == scales[1].scale_ == pytest.approx(y[:80].std(ddof=0))

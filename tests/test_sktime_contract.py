@@ -244,6 +244,21 @@ def test_pretrained_forecasts_are_in_the_new_series_unit(pretrained):
     np.testing.assert_allclose(elsewhere, 1000 * forecast - 7, rtol=1e-5)
 
 
+def test_pretrained_with_another_cell_is_refused():
+    forecaster = RNNForecaster(cell="gru", **SMALL).pretrain(panel())
+    with pytest.raises(ValueError, match="pretrained with cell='gru', but the parameter is 'lstm'"):
+        forecaster.set_params(cell="lstm").fit(monthly())
+
+
+@pytest.mark.parametrize(
+    "change", [{"hidden_size": 9}, {"lags": [5]}, {"sp": 5}, {"naive": None}, {"calendar": "hour"}]
+)
+def test_pretrained_with_another_architecture_is_refused(change):
+    forecaster = GRUForecaster(**SMALL).pretrain(panel())
+    with pytest.raises(ValueError, match=f"pretrained with {next(iter(change))}="):
+        forecaster.set_params(**change).fit(monthly())
+
+
 def test_fit_trains_on_from_the_pretrained_weights(pretrained):
     y = monthly(seed=5)
     tuned = pretrained.clone().set_params(num_epochs=1, lr=1e-9).fit(y)
