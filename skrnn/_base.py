@@ -26,6 +26,13 @@ from skrnn._scaling import Scaler
 from skrnn._training import CRITERIA, OPTIMIZERS, SCHEDULERS, Trainer, mean_loss, planned_epochs
 from skrnn.callbacks import Callback, ProgressBar, StopAfter
 
+# What pretrain leaves behind.
+PRETRAINED = (
+    "pretrained_network_",
+    "pretrained_features_",
+    "pretrained_covariate_scaler_",
+    "pretrained_architecture_",
+)
 # What a pretrained network was built with; other values would need other weights.
 ARCHITECTURE = ("cell", "hidden_size", "num_layers", "sp", "lags", "calendar", "naive")
 
@@ -167,7 +174,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         stop = self._training_stop(panel)
         trained = panel.cut(stop)
         self.scaler_ = Scaler(self.scaler).fit(trained.values, trained.series_of_rows())
-        self._history: list[dict[str, float]] = []
+        self.history_ = pd.DataFrame()
         data = self._on_device(panel, device)
         chunks = self._chunks(data, stop, rng)
         if fresh:
@@ -226,7 +233,7 @@ class BaseRecurrentForecaster(BaseForecaster):
             optimizer=make(self.network_.parameters(), lr=lr, **(self.optimizer_kwargs or {})),
             max_grad_norm=self.max_grad_norm,
             callbacks=[*(self.callbacks or []), *([ProgressBar()] if self.verbose else [])],
-            history=self._history,
+            history=self.history_.to_dict("records"),
             patience=self.patience,
         )
 
@@ -347,6 +354,7 @@ class BaseRecurrentForecaster(BaseForecaster):
     def _update(
         self, y: pd.DataFrame, X: pd.DataFrame | None = None, update_params: bool = True
     ) -> BaseRecurrentForecaster:
+        self._set_cutoff_from_y(y)  # sktime 1.0 does so only where it remembers the data itself
         check_covariate_columns(X, self._panel.covariate_columns)
         new = Panel.from_pandas(y, X, timeline=self._panel.timeline)
         before = len(self._panel.values)
@@ -393,7 +401,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         self.pretrained_covariate_scaler_ = self._covariate_scaler
         params = self.get_params(deep=False)
         self.pretrained_architecture_ = {n: params[n] for n in ARCHITECTURE if n in params}
-        for name in ("network_", "scaler_", "_panel", "_features", "_covariate_scaler"):
+        for name in ("network_", "scaler_", "history_", "_panel", "_features", "_covariate_scaler"):
             delattr(self, name)
 
     def _check_fits_pretrained(self, panel: Panel) -> None:
@@ -422,7 +430,11 @@ class BaseRecurrentForecaster(BaseForecaster):
         Without them, ``set_params(num_epochs=0)`` after `pretrain` would forecast with a network
         that has learnt nothing.
         """
-        return self._set_params_at("pretrained", params)
+        kept = {name: getattr(self, name) for name in PRETRAINED if hasattr(self, name)}
+        super().set_params(**params)
+        if kept and params:
+            self.__dict__ |= kept | {"_pretrained_attrs": list(kept), "_state": "pretrained"}
+        return self
 
     def _check_X_y(self, X: Any = None, y: Any = None, **options: Any) -> Any:
         try:
@@ -443,11 +455,6 @@ class BaseRecurrentForecaster(BaseForecaster):
             raise ValueError(msg)
 
     # -------------------------------------------------- scikit-learn, pickle
-
-    @property
-    def history_(self) -> pd.DataFrame:
-        """Epochs trained: epoch, loss, validation_loss, lr, seconds, targets_per_second."""
-        return pd.DataFrame(self._history)
 
     @available_if(lambda self: self.is_fitted)
     def score(self, y: Any, X: Any = None, fh: Any = None) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -93,7 +94,7 @@ class Trainer:
     Parameters
     ----------
     forecaster : object
-        What callbacks are shown.
+        What callbacks are shown; its ``history_`` gets a row each epoch.
     network : RecurrentNetwork
     chunks : Chunks
     criterion : callable
@@ -101,7 +102,7 @@ class Trainer:
     max_grad_norm : float or None
     callbacks : list of Callback
     history : list of dict
-        A row is appended each epoch.
+        The rows so far.
     patience : int or None
         Epochs to wait for a new lowest validation loss.
     scheduler : torch.optim.lr_scheduler.LRScheduler or None
@@ -137,6 +138,7 @@ class Trainer:
                         best, waited = row["validation_loss"], 0
                         best_weights = copy.deepcopy(self.network.state_dict())
                 self.history.append(row)
+                self.forecaster.history_ = pd.DataFrame(self.history)
                 self._tell("on_epoch_end", row)
                 if self.stopped or (self.patience is not None and waited >= self.patience):
                     break

@@ -51,7 +51,7 @@ def chunks_of(seed=0, batch_size=5):
 def trainer_of(network=None, chunks=None, lr=1e-2, optimizer=None, **kwargs):
     network = network_of() if network is None else network
     defaults = {
-        "forecaster": None,
+        "forecaster": SimpleNamespace(),
         "network": network,
         "chunks": chunks_of() if chunks is None else chunks,
         "criterion": CRITERIA["mae"],
