@@ -354,7 +354,6 @@ class BaseRecurrentForecaster(BaseForecaster):
     def _update(
         self, y: pd.DataFrame, X: pd.DataFrame | None = None, update_params: bool = True
     ) -> BaseRecurrentForecaster:
-        self._set_cutoff_from_y(y)  # sktime 1.0 does so only where it remembers the data itself
         check_covariate_columns(X, self._panel.covariate_columns)
         new = Panel.from_pandas(y, X, timeline=self._panel.timeline)
         before = len(self._panel.values)
@@ -444,6 +443,12 @@ class BaseRecurrentForecaster(BaseForecaster):
             # the row and the way out.
             explain(y, X, error)
             raise
+
+    def _update_y_X(self, y: Any, X: Any = None, **options: Any) -> None:
+        super()._update_y_X(y, X, **options)
+        if y is not None:
+            # sktime 1.0 moves the cutoff only where it remembers the data itself.
+            self._set_cutoff_from_y(y)
 
     def _check_lengths(self, panel: Panel) -> None:
         short = np.flatnonzero(panel.lengths < 2)
