@@ -21,7 +21,7 @@ from skrnn._device import resolve_device, seeded
 from skrnn._features import NAIVE, Features, calendar_fields, seasonal_periods
 from skrnn._networks import RecurrentNetwork
 from skrnn._panel import Panel, check_covariate_columns, explain, rows_of
-from skrnn._parameters import check_parameters, named, tuple_of
+from skrnn._parameters import check_parameters, named, plain, tuple_of
 from skrnn._scaling import Scaler
 from skrnn._training import CRITERIA, OPTIMIZERS, SCHEDULERS, Trainer, mean_loss, planned_epochs
 from skrnn.callbacks import Callback, ProgressBar, StopAfter
@@ -32,6 +32,8 @@ PRETRAINED = (
     "pretrained_features_",
     "pretrained_covariate_scaler_",
     "pretrained_architecture_",
+    "pretrained_columns_",
+    "pretrained_frequency_",
 )
 # What a pretrained network was built with; other values would need other weights.
 ARCHITECTURE = ("cell", "hidden_size", "num_layers", "sp", "lags", "calendar", "naive")
@@ -70,6 +72,8 @@ class BaseRecurrentForecaster(BaseForecaster):
     pretrained_features_: Features
     pretrained_covariate_scaler_: Scaler
     pretrained_architecture_: dict[str, Any]
+    pretrained_columns_: tuple[pd.Index, pd.Index]
+    pretrained_frequency_: str
 
     def __init__(
         self,
@@ -134,12 +138,13 @@ class BaseRecurrentForecaster(BaseForecaster):
         pretrained = getattr(self, "pretrained_network_", None)
         with seeded(self.random_state, device) as rng:
             if pretrained is None:
-                self._build(panel, device)
+                self._build(panel.cut(self._training_stop(panel)), device)
             else:
                 self._check_fits_pretrained(panel)
                 self._features = self.pretrained_features_
                 self._covariate_scaler = self.pretrained_covariate_scaler_
                 self.network_ = copy.deepcopy(pretrained).to(device)
+                self.network_.set_dropout(self.dropout)
             self._train(panel, device, rng, fresh=pretrained is None)
         self._panel = panel
         return self
@@ -207,7 +212,13 @@ class BaseRecurrentForecaster(BaseForecaster):
     def _on_device(self, panel: Panel, device: torch.device) -> DevicePanel:
         return DevicePanel(panel, self._features, self.scaler_, self._covariate_scaler, device)
 
-    def _chunks(self, data: DevicePanel, stop: np.ndarray, rng: np.random.Generator) -> Chunks:
+    def _chunks(
+        self,
+        data: DevicePanel,
+        stop: np.ndarray,
+        rng: np.random.Generator,
+        since: np.ndarray | int = 0,
+    ) -> Chunks:
         return Chunks(
             data,
             stop,
@@ -216,6 +227,7 @@ class BaseRecurrentForecaster(BaseForecaster):
             self.batch_size,
             self.supervision,
             rng,
+            since,
         )
 
     def _num_epochs(self, chunks: Chunks) -> int:
@@ -242,12 +254,12 @@ class BaseRecurrentForecaster(BaseForecaster):
         count = panel.lengths - stop
         series = np.repeat(np.arange(panel.n_series), count)
         cutoff = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count - stop, count)
-        target = data.values[panel.offsets[series] + cutoff].cpu()
+        target = data.values[panel.offsets[series] + cutoff]
         criterion = named(self.criterion, CRITERIA)
 
         def validate() -> float:
             made = self._decode(panel, data, series, cutoff)[:, 0]
-            return mean_loss(criterion, torch.from_numpy(made), target).item()
+            return mean_loss(criterion, torch.from_numpy(made).to(target.device), target).item()
 
         return validate
 
@@ -289,7 +301,8 @@ class BaseRecurrentForecaster(BaseForecaster):
         if fh.is_relative:
             steps = fh.to_pandas()
             if isinstance(steps, pd.TimedeltaIndex):
-                steps = steps // pd.Timedelta(self._panel.timeline.freq)
+                now, after = self._panel.timeline.stamps(np.array([0, 1]))
+                steps = steps // (after - now)
             return self._panel.end[:, None] - 1 + np.asarray(steps, dtype=np.int64)
         positions = self._panel.timeline.positions(fh.to_pandas())
         return np.broadcast_to(positions, (self._panel.n_series, len(positions)))
@@ -356,28 +369,33 @@ class BaseRecurrentForecaster(BaseForecaster):
     ) -> BaseRecurrentForecaster:
         check_covariate_columns(X, self._panel.covariate_columns)
         new = Panel.from_pandas(y, X, timeline=self._panel.timeline)
-        before = len(self._panel.values)
+        before = self._panel.end
         self._panel = self._panel.updated(new)
         if update_params:
-            self._continue_training(max(1, len(self._panel.values) - before))
+            self._continue_training(np.maximum(self._panel.end - before, 0))
         return self
 
-    def _continue_training(self, n_new: int) -> None:
+    def _continue_training(self, n_new: np.ndarray) -> None:
         """Train on from the present weights, as many steps as the new observations are worth.
 
-        The steps that `fit` would plan for the data, times the share of it that is new; over all
-        of it, so that the old is not forgotten; at a tenth of the learning rate.
+        The steps that `fit` would plan for all the data, times the share of it that is new, at a
+        tenth of the learning rate; on the new rows of each series, ``n_new`` of shape (S,), and a
+        window before them.
         """
         device, panel = resolve_device(self.device), self._panel
+        n_new = n_new if n_new.any() else np.ones_like(n_new)  # old rows may have been revised
+        since = panel.lengths - np.where(n_new > 0, n_new + self.window_length, 0)
         with seeded(self.random_state, device) as rng:
             self.network_.to(device)
             data = self._on_device(panel, device)
-            chunks = self._chunks(data, panel.lengths, rng)
-            epochs = self._num_epochs(chunks)
-            steps = int(np.ceil(epochs * len(chunks) * n_new / len(panel.values)))
-            trainer = self._trainer(chunks, self.lr / 10)
-            trainer.callbacks.append(StopAfter(steps))
-            trainer.fit(epochs)
+            whole = self._chunks(data, panel.lengths, rng)
+            planned = self._num_epochs(whole) * len(whole)
+            steps = int(np.ceil(planned * n_new.sum() / len(panel.values)))
+            if steps:
+                chunks = self._chunks(data, panel.lengths, rng, since)
+                trainer = self._trainer(chunks, self.lr / 10)
+                trainer.callbacks.append(StopAfter(steps))
+                trainer.fit(-(-steps // len(chunks)))
 
     # ------------------------------------------------------------- pretrain
 
@@ -399,23 +417,37 @@ class BaseRecurrentForecaster(BaseForecaster):
         self.pretrained_features_ = self._features
         self.pretrained_covariate_scaler_ = self._covariate_scaler
         params = self.get_params(deep=False)
-        self.pretrained_architecture_ = {n: params[n] for n in ARCHITECTURE if n in params}
+        self.pretrained_architecture_ = {n: plain(params[n]) for n in ARCHITECTURE if n in params}
+        self.pretrained_columns_ = (self._panel.columns, self._panel.covariate_columns)
+        self.pretrained_frequency_ = str(self._panel.timeline)
         for name in ("network_", "scaler_", "history_", "_panel", "_features", "_covariate_scaler"):
             delattr(self, name)
 
     def _check_fits_pretrained(self, panel: Panel) -> None:
         """Raise ValueError unless the pretrained network takes this panel's channels."""
         features = self.pretrained_features_
+        columns, covariate_columns = self.pretrained_columns_
         came = (len(panel.columns), len(panel.covariate_columns))
-        if came != (features.n_columns, features.n_covariates):
+        # Another y may have other names; the same names in another order are a mistake.
+        shuffled = set(panel.columns) == set(columns) and not panel.columns.equals(columns)
+        same_X = panel.covariate_columns.equals(covariate_columns)
+        if came != (features.n_columns, features.n_covariates) or shuffled or not same_X:
             msg = (
                 f"The network was pretrained on {features.n_columns} columns of y and "
-                f"{features.n_covariates} of X, but fit got {came[0]} and {came[1]}. Fit on the "
-                f"same columns, or `reset()` the forecaster first."
+                f"{features.n_covariates} of X, {list(columns)} and {list(covariate_columns)}, but "
+                f"fit got {came[0]} and {came[1]}, {list(panel.columns)} and "
+                f"{list(panel.covariate_columns)}. Fit on the same columns in the same order, or "
+                f"`reset()` the forecaster first."
             )
             raise ValueError(msg)
+        if str(panel.timeline) != self.pretrained_frequency_:
+            warnings.warn(
+                f"The network was pretrained on series of frequency {self.pretrained_frequency_}, "
+                f"but y has {panel.timeline!s}: its seasonal periods are counted in those steps.",
+                stacklevel=2,
+            )
         for name, value in self.pretrained_architecture_.items():
-            if str(getattr(self, name)) != str(value):
+            if plain(getattr(self, name)) != value:
                 msg = (
                     f"The network was pretrained with {name}={value!r}, but the parameter is "
                     f"{getattr(self, name)!r} now. Set it back, or `reset()` the forecaster and "
@@ -430,9 +462,11 @@ class BaseRecurrentForecaster(BaseForecaster):
         that has learnt nothing.
         """
         kept = {name: getattr(self, name) for name in PRETRAINED if hasattr(self, name)}
-        super().set_params(**params)
-        if kept and params:
-            self.__dict__ |= kept | {"_pretrained_attrs": list(kept), "_state": "pretrained"}
+        try:
+            super().set_params(**params)
+        finally:  # sktime resets before it refuses an unknown name
+            if kept and params:
+                self.__dict__ |= kept | {"_pretrained_attrs": list(kept), "_state": "pretrained"}
         return self
 
     def _check_X_y(self, X: Any = None, y: Any = None, **options: Any) -> Any:

@@ -104,6 +104,8 @@ class Chunks:
     window_length, batch_size : int
     supervision : {"dense", "last"}
     rng : np.random.Generator
+    since : np.ndarray of shape (S,) or int, default=0
+        Targets of series s begin at this row at the earliest.
     """
 
     def __init__(
@@ -115,12 +117,13 @@ class Chunks:
         batch_size: int,
         supervision: str,
         rng: np.random.Generator,
+        since: np.ndarray | int = 0,
     ):
         self.data, self.rng = data, rng
         self.window_length, self.batch_size = window_length, batch_size
         self.dense = supervision == "dense"
         needed = reach if self.dense else max(reach, window_length)
-        self.begin = np.maximum(1, np.minimum(needed, stop // 2))
+        self.begin = np.maximum(since, np.maximum(1, np.minimum(needed, stop // 2)))
         self.stop = stop
         self.n_targets = int((stop - self.begin).sum())
 

@@ -15,6 +15,8 @@ from skrnn._networks import RecurrentNetwork, State, Steps
 # Steps of all runs in one forward pass: large enough to fill the device, small enough (about
 # 100 MB at hidden size 128) for a laptop.
 STEPS_AT_ONCE = 50_000
+# Past values and forecasts held at once while many cutoffs are decoded step by step.
+VALUES_AT_ONCE = 20_000_000
 
 
 class Runs:
@@ -73,7 +75,10 @@ def forecast(
     result = np.empty((len(cutoff), horizon, network.n_columns), dtype=np.float32)
     # Runs of like length together, so that no pass is padded much.
     order = np.argsort(runs.length, kind="stable")
-    at_once = max(1, STEPS_AT_ONCE // (window_length + stride))
+    at_once = STEPS_AT_ONCE // (window_length + stride)
+    if horizon > 1:
+        at_once = min(at_once, VALUES_AT_ONCE // (stride * (int(data.offsets[-1]) + horizon)))
+    at_once = max(1, at_once)
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
     by_run = np.argsort(place[runs.run], kind="stable")  # cutoffs in the order of their runs

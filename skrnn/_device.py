@@ -57,7 +57,12 @@ def seeded(
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     else:
         seed = int(check_random_state(random_state).randint(2**31 - 1))
-    devices = [device.index or 0] if device.type == "cuda" else []
+    devices = []
+    if device.type == "cuda":
+        devices = [torch.cuda.current_device() if device.index is None else device.index]
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+        # Not torch.manual_seed, which seeds every CUDA device, also those that are not restored.
+        torch.default_generator.manual_seed(seed)
+        for index in devices:
+            torch.cuda.default_generators[index].manual_seed(seed)
         yield np.random.default_rng(seed)

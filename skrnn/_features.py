@@ -68,7 +68,8 @@ class Features:
         seasons = [p for p in self.sp if p > 1]
         made += [{p: 1.0} for p in seasons if "seasonal" in self.naive]
         made += [{p: 1.0, 1: 1.0, 1 + p: -1.0} for p in seasons if "shifted" in self.naive]
-        return made
+        # Seasonal forecasts of a series without a season are its last value.
+        return made or ([{1: 1.0}] if self.naive else [])
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:
@@ -169,10 +170,10 @@ def _step_in_days(timeline: Timeline) -> float:
     """Mean length of one step in days."""
     if isinstance(timeline.freq, pd.offsets.BusinessDay):
         return 1.0
-    stamps = timeline.stamps(np.array([0, 100]))
+    stamps = timeline.stamps(np.array([0, 12]))
     if isinstance(stamps, pd.PeriodIndex):
         stamps = stamps.to_timestamp()
-    return (stamps[1] - stamps[0]) / DAY / 100
+    return (stamps[1] - stamps[0]) / DAY / 12
 
 
 def _period_of_values(panel: Panel) -> int | None:

@@ -70,9 +70,9 @@ class RecurrentNetwork(nn.Module):
             hidden_size,
             num_layers,
             batch_first=True,
-            dropout=dropout if num_layers > 1 else 0.0,
         )
-        self.dropout = nn.Dropout(dropout if num_layers == 1 else 0.0)
+        self.dropout = nn.Dropout()
+        self.set_dropout(dropout)
         self.head = nn.Linear(hidden_size, self.n_columns)
         if self.n_naive:
             self.mix = nn.Linear(hidden_size, self.n_columns * self.n_naive)
@@ -108,6 +108,12 @@ class RecurrentNetwork(nn.Module):
         exists = exists | ~exists.any(-1, keepdim=True)
         weights = score.masked_fill(~exists, -torch.inf).softmax(-1)  # (B, L, C, J)
         return (weights * naive).sum(-1) + correction, state
+
+    def set_dropout(self, p: float) -> None:
+        """Drop between recurrent layers, or the output of a single one, with probability p."""
+        single = self.recurrent.num_layers == 1
+        self.recurrent.dropout = 0.0 if single else p
+        self.dropout.p = p if single else 0.0
 
     @torch.no_grad()
     def start_from(self, chunks: Iterable[Chunk], n_chunks: int = 8) -> None:

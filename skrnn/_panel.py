@@ -79,9 +79,9 @@ class Timeline:
             else:
                 first, last = min(self.start[0], stamps.min()), max(self.start[0], stamps.max())
                 grid = pd.date_range(first, last, freq=self.freq)
-                steps = grid.get_indexer(stamps)
-                rest = steps < 0
-                steps = steps - grid.get_indexer(self.start)[0]
+                steps, start = grid.get_indexer(stamps), grid.get_indexer(self.start)[0]
+                rest = (steps < 0) | (start < 0)
+                steps = steps - start
         else:
             steps, rest = np.divmod(np.asarray(stamps) - self.start[0], self.freq)
         if np.any(rest):
@@ -279,8 +279,6 @@ class Panel:
             _check_columns(new.columns, self.columns, "y")
         _check_columns(new.covariate_columns, self.covariate_columns, "X")
         match = self._match(new)
-        begin = np.full(self.n_series, np.iinfo(np.int64).max)
-        begin[match] = new.origin
         gap = np.flatnonzero(new.origin > self.end[match])
         if len(gap):
             s = gap[0]
@@ -293,7 +291,9 @@ class Panel:
 
         # Rows of the old panel before the first new row of their series, then all new rows;
         # a stable sort by series puts each series together again.
-        kept = np.clip(begin - self.origin, 0, self.lengths)
+        kept, origin = self.lengths.copy(), self.origin.copy()
+        kept[match] = np.clip(new.origin - self.origin[match], 0, self.lengths[match])
+        origin[match] = np.minimum(self.origin[match], new.origin)
         old = self.cut(kept)
         series = np.concatenate([old.series_of_rows(), match[new.series_of_rows()]])
         order = np.argsort(series, kind="stable")
@@ -302,7 +302,7 @@ class Panel:
             values=np.concatenate([old.values, new.values])[order],
             covariates=np.concatenate([old.covariates, new.covariates])[order],
             offsets=np.searchsorted(series[order], np.arange(self.n_series + 1)),
-            origin=np.minimum(self.origin, begin),
+            origin=origin,
         )
 
     def _match(self, new: Panel) -> np.ndarray:

@@ -65,6 +65,9 @@ def check_parameters(caller: str, params: Mapping[str, Any]) -> None:
     for name, constraint in ENTRIES.items():
         for entry in tuple_of(params[name], auto=()):
             validate_parameter_constraints({name: constraint}, {name: entry}, caller)
+    if "lr" in (params["optimizer_kwargs"] or {}):
+        msg = "The 'optimizer_kwargs' parameter must not hold 'lr'. Pass it as the lr parameter."
+        raise ValueError(msg)
     if params["patience"] is not None and params["validation_split"] is None:
         msg = (
             "The 'patience' parameter needs a validation loss to wait for, but validation_split "
@@ -80,6 +83,11 @@ def tuple_of(value: Any, auto: tuple) -> tuple:
     if isinstance(value, str):
         return auto if value == "auto" else (value,)
     return (int(value),) if isinstance(value, Integral) else tuple(value)
+
+
+def plain(value: Any) -> Any:
+    """A parameter's value to compare and keep: a list, an array and a tuple are the same."""
+    return value if value is None or isinstance(value, (str, Real)) else tuple(value)
 
 
 def named(value: Any, table: Mapping[str, Any]) -> Any:

@@ -61,14 +61,18 @@ SCHEDULERS: dict[str, Callable] = {"one_cycle": one_cycle, "cosine": cosine}
 PRIOR = 100.0
 
 
-def planned_epochs(n_targets: int, n_batches: int) -> int:
-    """Epochs that make about min(n / 4, 60 n^(1/3)) optimiser steps for n targets.
+def planned_steps(n_targets: int) -> float:
+    """Optimiser steps for n targets: min(n / 4, 60 n^(1/3)).
 
     132 months get 33 steps, a million hours 6,000: the steps grow with what there is to learn,
     but a series ten thousand times as long is not trained ten thousand times as long.
     """
-    n_steps = min(n_targets / 4, 60 * n_targets ** (1 / 3))
-    return max(1, round(n_steps / n_batches))
+    return min(n_targets / 4, 60 * n_targets ** (1 / 3))
+
+
+def planned_epochs(n_targets: int, n_batches: int) -> int:
+    """Epochs that make about the planned steps, at least one."""
+    return max(1, round(planned_steps(n_targets) / n_batches))
 
 
 def mean_loss(
@@ -77,10 +81,15 @@ def mean_loss(
     """Mean loss over the targets that count, (B, L, C) with weight (B, L, 1)."""
     if isinstance(criterion, nn.Module):
         # A user's module reduces as it likes, so it is shown only what counts.
-        if weight is not None:
-            counts = (weight > 0).expand_as(target)
-            forecast, target = forecast[counts], target[counts]
-        return criterion(forecast, target)
+        counts = slice(None) if weight is None else (weight > 0).expand_as(target)
+        loss = criterion(forecast[counts].flatten(), target[counts].flatten())
+        if loss.ndim:
+            msg = (
+                f"The 'criterion' parameter must be a module that returns one number, but it "
+                f"returned shape {tuple(loss.shape)}. Set its reduction to 'mean'."
+            )
+            raise ValueError(msg)
+        return loss
     loss = criterion(forecast, target, reduction="none")  # (B, L, C)
     if weight is None:
         return loss.mean()
@@ -143,9 +152,10 @@ class Trainer:
                 if self.stopped or (self.patience is not None and waited >= self.patience):
                     break
         finally:
+            if best_weights is not None:
+                self.network.load_state_dict(best_weights)
+            self.network.eval()
             self._tell("on_train_end")
-        if best_weights is not None:
-            self.network.load_state_dict(best_weights)
 
     def epoch(self) -> dict[str, float]:
         """One pass over all targets; returns the epoch's loss, learning rate and speed."""
@@ -195,5 +205,5 @@ class Trainer:
 
     def _tell(self, event: str, *args: Any) -> None:
         for callback in self.callbacks:
-            if getattr(callback, event)(self.forecaster, *args) is True:
+            if getattr(callback, event)(self.forecaster, *args):
                 self.stopped = True

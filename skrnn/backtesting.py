@@ -50,9 +50,9 @@ def backtest(
     Returns
     -------
     pd.DataFrame
-        A row for each series, cutoff and step of which the observation is in ``y``: index
-        (instance levels, cutoff, time), columns ``y_true`` and ``y_pred``; with several columns
-        in ``y``, a second column level names them.
+        A row for each series, cutoff and step, for the cutoffs from which the observations at
+        all steps are in ``y``: index (instance levels, cutoff, time), columns ``y_true`` and
+        ``y_pred``; with several columns in ``y``, a second column level names them.
 
     Raises
     ------

@@ -86,6 +86,7 @@ class ProgressBar(Callback):
         """Close the bar, if it could be opened."""
         if self.bar is not None:
             self.bar.close()
+            self.bar = None  # an open bar cannot be pickled with the forecaster
 
 
 class StopAfter(Callback):
@@ -98,6 +99,9 @@ class StopAfter(Callback):
     """
 
     def __init__(self, max_steps: int):
+        if max_steps < 1:
+            msg = f"max_steps must be at least 1. Got {max_steps!r}; num_epochs=0 trains nothing."
+            raise ValueError(msg)
         self.max_steps = max_steps
 
     def on_train_begin(self, forecaster: Any, num_epochs: int) -> None:

@@ -44,7 +44,8 @@ PARAMETERS = """\
         one period ago), "shifted" (the same, moved to the present level). "auto" takes all.
         None leaves the bare network: relu and a linear layer on the recurrent output.
     criterion : {"mae", "mse", "huber"} or torch.nn.Module, default="mae"
-        Loss of the scaled forecasts. A module is called with forecasts and targets, flat.
+        Loss of the scaled forecasts. A module is called with forecasts and targets, both flat,
+        and returns their mean loss.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or callable, default="adamw"
         A callable takes the parameters, ``lr`` and ``optimizer_kwargs``.
     optimizer_kwargs : dict, default=None
@@ -84,7 +85,8 @@ REST = """
     Attributes
     ----------
     network_ : torch.nn.Module
-        The trained network; its recurrent layer is torch's own, at ``network_.recurrent``.
+        The trained network; its recurrent layer, a torch.nn.GRU, LSTM or RNN, is
+        ``network_.recurrent``.
     scaler_ : object
         Statistics of each series, ``center_`` and ``scale_`` of shape (series, columns), in the
         unit of the data.
@@ -109,8 +111,8 @@ REST = """
         w_t = \\mathrm{{softmax}}(M h_t + m).
 
     A, b and M start at zero and m favours the naive forecasts with the least error, so training
-    starts from a good naive forecaster; a ridge on them that weighs as much as 100 observations
-    keeps short series near it. Horizons beyond one are forecast recursively, each
+    starts from a good naive forecaster; a ridge on A, b and M that weighs as much as 100
+    observations keeps short series near it. Horizons beyond one are forecast recursively, each
     forecast an input of the next step, the recurrent state carried along.
 
     A panel trains one network; each series is scaled on its own and forecast from its own end.

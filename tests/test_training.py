@@ -194,9 +194,11 @@ def test_loss_that_is_not_finite_raises(value):
 
 
 def test_network_trains_in_training_mode():
-    network = network_of().eval()
+    network, modes = network_of().eval(), []
+    network.register_forward_hook(lambda module, args, output: modes.append(module.training))
     trainer_of(network).fit(1)
-    assert network.training
+    assert set(modes) == {True}
+    assert not network.training  # ready to forecast
 
 
 def test_zero_epochs_change_nothing():
