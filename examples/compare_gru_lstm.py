@@ -64,7 +64,7 @@ def compare_next_hour(args: argparse.Namespace) -> None:
     errors = pd.DataFrame({name: by_region(scored, made) for name, made in forecasts.items()})
     print_table("Next-hour sMAPE in percent", errors, rows)
     print(
-        "\nThe tutorial's published 'sMAPE' of 0.2808 % (GRU, 390.5 s on a GPU) and 0.2701 % "
+        "\nFor the PJM data: the tutorial's published 'sMAPE' of 0.2808 % (GRU, 390.5 s on a GPU) and 0.2701 % "
         "(LSTM, 462.7 s)\nuses a formula that is a quarter of sMAPE: in the usual definition "
         "these are 1.123 % and 1.081 %."
     )

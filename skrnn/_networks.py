@@ -67,8 +67,8 @@ class RecurrentNetwork(nn.Module):
         self.n_columns, self.n_naive = features.n_columns, features.n_naive
         self.recurrent = CELLS[cell](
             features.n_inputs,
-            hidden_size,
-            num_layers,
+            int(hidden_size),  # torch refuses the integers of a numpy grid
+            int(num_layers),
             batch_first=True,
         )
         self.dropout = nn.Dropout()

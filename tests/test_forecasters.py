@@ -979,3 +979,11 @@ def test_held_out_end_does_not_enter_the_scaling():
     scales = [GRUForecaster(**SMALL, validation_split=0.2).fit(v).scaler_ for v in (y, spoiled)]
     assert scales[0].center_ == scales[1].center_ == pytest.approx(y[:80].mean())
     assert scales[0].scale_ == scales[1].scale_ == pytest.approx(y[:80].std(ddof=0))
+
+
+@cells
+def test_sizes_of_a_numpy_grid_are_taken(cell):
+    sizes = {"hidden_size": np.int64(4), "num_layers": np.int64(2)}
+    as_numpy, as_int = (cell(**SMALL | sizes), cell(**SMALL | {"num_layers": 2}))
+    one, other = (f.fit(noisy()).predict(fh=[1, 2]) for f in (as_numpy, as_int))
+    pd.testing.assert_series_equal(one, other)
