@@ -64,9 +64,9 @@ def compare_next_hour(args: argparse.Namespace) -> None:
     errors = pd.DataFrame({name: by_region(scored, made) for name, made in forecasts.items()})
     print_table("Next-hour sMAPE in percent", errors, rows)
     print(
-        "\nOn the PJM data the tutorial published a 'sMAPE' of 0.2808 % (GRU, 390.5 s on a GPU) and\n"
-        "0.2701 % (LSTM, 462.7 s), by a formula that is a quarter of sMAPE: in the usual definition\n"
-        "these are 1.123 % and 1.081 %."
+        "\nOn the PJM data the tutorial published a 'sMAPE' of 0.2808 % (GRU, 390.5 s on a GPU)\n"
+        "and 0.2701 % (LSTM, 462.7 s), by a formula that is a quarter of sMAPE: in the usual\n"
+        "definition these are 1.123 % and 1.081 %."
     )
     figure = plot(scored, forecasts, histories, "next hour")
     save(figure, args.figure)
