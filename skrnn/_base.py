@@ -20,7 +20,7 @@ from skrnn._chunks import Chunks, DevicePanel
 from skrnn._device import resolve_device, seeded
 from skrnn._features import NAIVE, Features, calendar_fields, seasonal_periods
 from skrnn._networks import RecurrentNetwork
-from skrnn._panel import Panel, check_covariate_columns, explain, rows_of
+from skrnn._panel import Panel, check_covariate_columns, explain, numbered, rows_of
 from skrnn._parameters import check_parameters, named, plain, tuple_of
 from skrnn._scaling import Scaler
 from skrnn._training import CRITERIA, OPTIMIZERS, SCHEDULERS, Trainer, mean_loss, planned_epochs
@@ -136,16 +136,19 @@ class BaseRecurrentForecaster(BaseForecaster):
         panel = Panel.from_pandas(y, X)
         self._check_lengths(panel)
         pretrained = getattr(self, "pretrained_network_", None)
+        stop = self._training_stop(panel)
+        trained = panel.cut(stop)
+        self.scaler_ = Scaler(self.scaler).fit(trained.values, trained.series_of_rows())
         with seeded(self.random_state, device) as rng:
             if pretrained is None:
-                self._build(panel.cut(self._training_stop(panel)), device)
+                self._build(trained, device)
             else:
                 self._check_fits_pretrained(panel)
                 self._features = self.pretrained_features_
                 self._covariate_scaler = self.pretrained_covariate_scaler_
                 self.network_ = copy.deepcopy(pretrained).to(device)
                 self.network_.set_dropout(self.dropout)
-            self._train(panel, device, rng, fresh=pretrained is None)
+            self._train(panel, stop, device, rng, fresh=pretrained is None)
         self._panel = panel
         return self
 
@@ -173,12 +176,14 @@ class BaseRecurrentForecaster(BaseForecaster):
         raise NotImplementedError("abstract method")
 
     def _train(
-        self, panel: Panel, device: torch.device, rng: np.random.Generator, fresh: bool
+        self,
+        panel: Panel,
+        stop: np.ndarray,
+        device: torch.device,
+        rng: np.random.Generator,
+        fresh: bool,
     ) -> None:
-        """Scale, put the panel on the device, draw chunks and train the network."""
-        stop = self._training_stop(panel)
-        trained = panel.cut(stop)
-        self.scaler_ = Scaler(self.scaler).fit(trained.values, trained.series_of_rows())
+        """Put the panel on the device, draw chunks of the rows before ``stop`` and train."""
         self.history_ = pd.DataFrame()
         data = self._on_device(panel, device)
         chunks = self._chunks(data, stop, rng)
@@ -252,8 +257,8 @@ class BaseRecurrentForecaster(BaseForecaster):
     def _validation(self, panel: Panel, data: DevicePanel, stop: np.ndarray) -> Callable[[], float]:
         """Mean one-step loss over the end of each series, as forecasts are made later."""
         count = panel.lengths - stop
-        series = np.repeat(np.arange(panel.n_series), count)
-        cutoff = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count - stop, count)
+        series, k = numbered(count)
+        cutoff = stop[series] + k
         target = data.values[panel.offsets[series] + cutoff]
         criterion = named(self.criterion, CRITERIA)
 

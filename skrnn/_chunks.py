@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skrnn._features import Features
 from skrnn._networks import Steps
-from skrnn._panel import Panel
+from skrnn._panel import Panel, numbered
 from skrnn._scaling import Scaler
 
 
@@ -84,7 +84,7 @@ class Chunk(NamedTuple):
 
 
 class Chunks:
-    """Training batches: every target of the panel once an epoch.
+    """Training batches: every target of the panel once an epoch, but for a batch's remainder.
 
     Dense supervision cuts each series into chunks of ``window_length`` steps, at a random phase
     each epoch, and counts the loss at every step: an observation is processed once. The last chunk
@@ -139,12 +139,10 @@ class Chunks:
         return self._n_batches(n_chunks)
 
     def _n_batches(self, n_chunks: int) -> int:
-        # The incomplete last batch waits for the next epoch's shuffle, unless it is the only one.
-        return (
-            max(1, n_chunks // self.batch_size)
-            if not self.dense
-            else -(-n_chunks // self.batch_size)
-        )
+        if self.dense:
+            return -(-n_chunks // self.batch_size)
+        # Windows left over wait for the next epoch's shuffle, unless there is no full batch.
+        return max(1, n_chunks // self.batch_size)
 
     def epoch(self) -> Iterator[Chunk]:
         """Draw the batches of one epoch, in random order."""
@@ -178,8 +176,7 @@ class Chunks:
         # Chunk k of a series counts the steps from begin + k * size - back.
         back = np.where(n > size, self.rng.integers(0, size, len(n)), 0)
         pieces = -(-(n + back) // size)
-        series = np.repeat(np.arange(len(n)), pieces)
-        k = np.arange(len(series)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+        series, k = numbered(pieces)
         edge = (self.begin - back)[series] + k * size
         low = np.maximum(edge, self.begin[series])
         high = np.minimum(edge + size, self.stop[series])

@@ -202,20 +202,20 @@ class Panel:
 
     def series_of_rows(self) -> np.ndarray:
         """Number of the series that each row belongs to, shape (N,)."""
-        return np.repeat(np.arange(self.n_series), self.lengths)
+        return numbered(self.lengths)[0]
 
     def label(self, series: int) -> str:
         """Name of a series for messages."""
         return "y" if self.keys is None else _name(self.keys[series])
 
-    def index(self, series: np.ndarray, positions: np.ndarray) -> pd.Index:
-        """Pandas index of (series, timeline position) pairs, instance levels first."""
-        stamps = self.timeline.stamps(positions)
+    def index(self, series: np.ndarray, *positions: np.ndarray) -> pd.Index:
+        """Pandas index of series and one or more timeline positions, instance levels first."""
+        stamps = [self.timeline.stamps(p) for p in positions]
         if self.keys is None:
-            return stamps
+            return stamps[0] if len(stamps) == 1 else pd.MultiIndex.from_arrays(stamps)
         keys = self.keys.take(series)
         levels = [keys.get_level_values(i) for i in range(keys.nlevels)]
-        return pd.MultiIndex.from_arrays([*levels, stamps])
+        return pd.MultiIndex.from_arrays([*levels, *stamps])
 
     def cut(self, stop: np.ndarray) -> Panel:
         """Only the first ``stop`` rows of each series."""
@@ -324,6 +324,12 @@ class Panel:
             )
             raise ValueError(msg)
         return match
+
+
+def numbered(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For counts[s] things of each series s: the series, and the number within it, of each."""
+    series = np.repeat(np.arange(len(counts)), counts)
+    return series, np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 def rows_of(X: pd.DataFrame, index: pd.Index) -> np.ndarray:

@@ -11,7 +11,7 @@ import pandas as pd
 from sktime.forecasting.base import ForecastingHorizon
 
 from skrnn._base import BaseRecurrentForecaster
-from skrnn._panel import Panel, check_covariate_columns
+from skrnn._panel import Panel, check_covariate_columns, numbered
 
 
 def backtest(
@@ -96,7 +96,9 @@ def backtest(
 
     rows = new.offsets[series][:, None] + cutoff[:, None] + steps  # (n, J)
     n = len(steps)
-    index = _index(new, np.repeat(series, n), np.repeat(cutoff, n), np.tile(steps, len(cutoff)))
+    position = np.repeat(new.origin[series] + cutoff, n)
+    index = new.index(np.repeat(series, n), position, position + np.tile(steps, len(cutoff)))
+    index = index.set_names(["cutoff", "time"], level=[-2, -1])
     columns = context.columns
     true = pd.DataFrame(new.values[rows.ravel()], index=index, columns=columns)
     pred = pd.DataFrame(made.reshape(len(index), -1), index=index, columns=columns)
@@ -169,8 +171,7 @@ def _cutoffs(
         )
         raise ValueError(msg)
     count = -(-(stop - first) // step_length)
-    series = np.repeat(np.arange(panel.n_series), count)
-    k = np.arange(len(series)) - np.repeat(np.cumsum(count) - count, count)
+    series, k = numbered(count)
     return series, first[series] + k * step_length
 
 
@@ -193,17 +194,3 @@ def _first_not_before(panel: Panel, stamp: Any) -> np.ndarray:
         )
         raise TypeError(msg) from error
     return np.maximum(position - panel.origin, 0)
-
-
-def _index(
-    panel: Panel, series: np.ndarray, cutoff: np.ndarray, steps: np.ndarray
-) -> pd.MultiIndex:
-    """Index of the long table: instance levels, cutoff, time."""
-    position = panel.origin[series] + cutoff
-    cutoffs = panel.timeline.stamps(position).rename("cutoff")
-    times = panel.timeline.stamps(position + steps).rename("time")
-    if panel.keys is None:
-        return pd.MultiIndex.from_arrays([cutoffs, times])
-    keys = panel.keys.take(series)
-    levels = [keys.get_level_values(i) for i in range(keys.nlevels)]
-    return pd.MultiIndex.from_arrays([*levels, cutoffs, times])

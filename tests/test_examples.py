@@ -109,7 +109,7 @@ def test_without_data_the_example_says_so_and_uses_simulated_load(
 
 @needs_data
 @pytest.mark.parametrize("forecaster", [GRUForecaster, LSTMForecaster])
-def test_two_epochs_on_pjm_beat_the_tutorial_and_the_linear_regression(example, forecaster):
+def test_two_epochs_on_pjm_beat_the_tutorial(example, forecaster):
     load = fetch_pjm_load(data_home=DATA, add_observed=True)
     y, observed = load[["load_mw"]], load["observed"]
     test = example.is_test(y)
@@ -117,5 +117,5 @@ def test_two_epochs_on_pjm_beat_the_tutorial_and_the_linear_regression(example, 
     errors = example.by_region(
         y.loc[test & observed, "load_mw"], table.droplevel("cutoff")["y_pred"]
     )
-    # Seen: 0.78 and 0.80 with other seeds up to 0.81; the tutorial 1.08, the regression 0.815.
+    # The tutorial's LSTM reaches 1.081 in this definition, its GRU 1.123.
     assert errors.mean() < 0.9
