@@ -10,8 +10,14 @@ class Callback:
 
     The order is ``on_train_begin``, then for each epoch ``on_epoch_begin``, ``on_batch_end`` after
     every optimiser step, ``on_epoch_end``, and last ``on_train_end``, which runs also when training
-    ends early or fails. ``forecaster`` is the forecaster being fitted, its network at
-    ``forecaster.network_`` and the epochs so far in ``forecaster.history_``.
+    ends early or fails. Each event is told to all callbacks in the order of their list.
+    ``forecaster`` is the forecaster being fitted, its network at ``forecaster.network_`` and the
+    whole epochs so far in ``forecaster.history_``, those before an `update` included.
+
+    Training stops when ``on_batch_end`` or ``on_epoch_end`` returns True. The remaining callbacks
+    are told all the same, and after ``on_batch_end`` so is the end of the epoch, whose row is of
+    the steps it made. A KeyboardInterrupt, be it of Ctrl-C or of a callback, ends training at
+    once: next is ``on_train_end``. Any other exception does so too, and is raised from `fit`.
 
     Examples
     --------
@@ -30,19 +36,65 @@ class Callback:
     """
 
     def on_train_begin(self, forecaster: Any, num_epochs: int) -> None:
-        """Run before the first epoch; ``num_epochs`` is how many are planned."""
+        """Run before the first epoch.
+
+        Parameters
+        ----------
+        forecaster : object
+            The forecaster being fitted.
+        num_epochs : int
+            Epochs that are planned.
+        """
 
     def on_epoch_begin(self, forecaster: Any) -> None:
-        """Run before each epoch."""
+        """Run before each epoch.
+
+        Parameters
+        ----------
+        forecaster : object
+            The forecaster being fitted.
+        """
 
     def on_batch_end(self, forecaster: Any, n_batches: int) -> bool | None:
-        """Run after each optimiser step, ``n_batches`` an epoch; returning True stops training."""
+        """Run after each optimiser step.
+
+        Parameters
+        ----------
+        forecaster : object
+            The forecaster being fitted.
+        n_batches : int
+            Optimiser steps of a whole epoch, at most: pieces are cut anew in each.
+
+        Returns
+        -------
+        bool or None
+            True stops training.
+        """
 
     def on_epoch_end(self, forecaster: Any, epoch: dict[str, float]) -> bool | None:
-        """Run after each epoch with its row of ``history_``; returning True stops training."""
+        """Run after each epoch, and after its validation.
+
+        Parameters
+        ----------
+        forecaster : object
+            The forecaster being fitted.
+        epoch : dict
+            The epoch's row of ``history_``.
+
+        Returns
+        -------
+        bool or None
+            True stops training.
+        """
 
     def on_train_end(self, forecaster: Any) -> None:
-        """Run after the last epoch, and when training fails."""
+        """Run after the last epoch, and when training fails; the best weights are back in place.
+
+        Parameters
+        ----------
+        forecaster : object
+            The forecaster being fitted.
+        """
 
 
 class ProgressBar(Callback):
@@ -69,7 +121,7 @@ class ProgressBar(Callback):
                 "or pass verbose=False."
             )
             raise ImportError(msg) from error
-        self.num_epochs = num_epochs
+        self.num_epochs, self.epoch = num_epochs, 0
         self.bar = tqdm(desc=type(forecaster).__name__, unit="step")
 
     def on_batch_end(self, forecaster: Any, n_batches: int) -> None:
@@ -78,9 +130,12 @@ class ProgressBar(Callback):
         self.bar.update()
 
     def on_epoch_end(self, forecaster: Any, epoch: dict[str, float]) -> None:
-        """Show the losses of the epoch."""
+        """Show the losses of the epoch; the bar is full should this be the last."""
+        self.epoch += 1  # the row counts on from earlier trainings
+        self.bar.total = self.bar.n
         shown = {name: epoch[name] for name in ("loss", "validation_loss") if name in epoch}
-        self.bar.set_postfix(epoch=f"{int(epoch['epoch'])}/{self.num_epochs}", **shown)
+        # Drawn with the next step or the close, which know the total.
+        self.bar.set_postfix(refresh=False, epoch=f"{self.epoch}/{self.num_epochs}", **shown)
 
     def on_train_end(self, forecaster: Any) -> None:
         """Close the bar, if it could be opened."""

@@ -217,7 +217,59 @@ def test_progress_bar_counts_the_steps_of_training(bars):
     forecaster_of(recorder, verbose=True, num_epochs=2).fit(Y)
     (bar,) = bars
     assert bar.n == recorder.events.count("batch end")
-    assert bar.total == 2 * recorder.of("batch end")[0][0]
+    assert bar.total == bar.n  # epochs may make a step less than was planned
+
+
+def test_progress_bar_of_update_counts_its_own_steps_and_epochs(bars, capsys):
+    forecaster = forecaster_of(verbose=True).fit(Y[:45])
+    capsys.readouterr()
+    recorder = Recorder()
+    forecaster.callbacks = [recorder]
+    forecaster.update(Y[45:])
+    bar = bars[1]
+    # The last epoch is cut short: the new observations are not worth a whole one.
+    n_epochs = recorder.of("train begin")[0][0]
+    assert recorder.events.count("batch end") < n_epochs * recorder.of("batch end")[0][0]
+    assert bar.n == bar.total == recorder.events.count("batch end")
+    assert f"epoch={n_epochs}/{n_epochs}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "early", [{"callbacks": [StopAfter(5)]}, {"validation_split": 0.2, "patience": 1, "lr": 1.0}]
+)
+def test_progress_bar_is_full_when_training_stops_early(bars, early):
+    recorder = Recorder()
+    early = {**early, "callbacks": [*early.get("callbacks", []), recorder]}
+    forecaster_of(verbose=True, num_epochs=50, **early).fit(Y)
+    (bar,) = bars
+    assert bar.n == bar.total == recorder.events.count("batch end")
+    assert len(recorder.of("epoch end")) < 50
+
+
+def test_progress_bar_counts_towards_what_is_planned(bars):
+    seen = []
+
+    class Look(Callback):
+        def on_epoch_begin(self, forecaster):
+            if bars and bars[0].n:
+                seen.append("between epochs")
+
+        def on_batch_end(self, forecaster, n_batches):
+            if bars[0].n:
+                seen.append((bars[0].n, bars[0].total))
+
+    class Fail(Callback):
+        def on_batch_end(self, forecaster, n_batches):
+            if bars[0].n == 6:
+                raise ZeroDivisionError
+
+    forecaster = forecaster_of(verbose=True)
+    forecaster.callbacks = [Look(), Fail()]
+    with pytest.raises(ZeroDivisionError):
+        forecaster.fit(Y)
+    # The callbacks are told before the bar, so they see it one step late.
+    assert seen == [(1, 12), (2, 12), (3, 12), "between epochs", (4, 4), (5, 12), (6, 12)]
+    assert (bars[0].n, bars[0].total) == (6, 12)
 
 
 def test_progress_bar_shows_the_validation_loss(bars, capsys):
