@@ -52,9 +52,11 @@ PARAMETERS = """\
         Further arguments of the optimizer.
     lr : float, default=0.004
         Learning rate, the highest that the schedule reaches.
-    lr_scheduler : {"one_cycle", "cosine"}, callable or None, default="one_cycle"
-        Course of the learning rate over the optimiser steps. A callable takes the optimizer and
-        the number of steps and returns a torch scheduler. None keeps it constant.
+    lr_scheduler : {"one_cycle", "cosine", "plateau"}, callable or None, default="one_cycle"
+        Course of the learning rate over the optimiser steps. "plateau" halves it after every
+        fifth epoch in a row without a lower validation loss (without ``validation_split``, training
+        loss). A callable takes the optimizer and the number of steps and returns a torch
+        scheduler; a ReduceLROnPlateau steps once an epoch. None keeps it constant.
     num_epochs : int or "auto", default="auto"
         Passes over the training data. "auto" plans about min(n / 4, 60 n^(1/3)) optimiser steps
         for n targets: 33 for 132 months, 6,000 for a million hours. 0 leaves the network as it is.

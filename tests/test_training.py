@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from skrnn import GRUForecaster
 from skrnn._chunks import Chunk, Chunks, DevicePanel
 from skrnn._features import NAIVE, Features
 from skrnn._networks import RecurrentNetwork
@@ -22,6 +23,7 @@ from skrnn._training import (
     one_cycle,
     planned_epochs,
 )
+from skrnn.callbacks import Callback
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -66,6 +68,19 @@ def trainer_of(network=None, chunks=None, lr=1e-2, optimizer=None, **kwargs):
 
 def weights_of(network):
     return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+
+
+SMALL = {
+    "hidden_size": 2,
+    "window_length": 5,
+    "batch_size": 4,
+    "num_epochs": 3,
+    "sp": None,
+    "random_state": 0,
+}
+Y = pd.Series(
+    np.tile([1.0, 4.0, 2.0, 0.0], 15) + np.random.default_rng(0).normal(size=60), name="y"
+)
 
 
 def one_chunk():
@@ -290,6 +305,75 @@ def test_cosine_falls_from_the_rate_to_zero():
     assert after == pytest.approx(0.0, abs=1e-9)
 
 
+class Given(Trainer):
+    """Trains nothing; its epochs have the losses it is given, as training or validation loss."""
+
+    def epoch(self):
+        row = {"loss": self.losses[len(self.history)], "lr": self.optimizer.param_groups[0]["lr"]}
+        self.step(one_chunk())  # which must not step the schedule
+        return row
+
+
+def plateau_rates(losses, validated, schedule):
+    """Learning rate of each epoch, by the losses of either kind; the other kind always falls."""
+    falling = [1.0 / (1 + epoch) for epoch in range(len(losses))]
+    trainer = Given(**vars_of(trainer_of(lr=1.0)))
+    trainer.losses = falling if validated else losses
+    if validated:
+        trainer.validate = lambda: losses[len(trainer.history)]
+    trainer.scheduler = schedule(trainer.optimizer, len(losses))
+    trainer.fit(len(losses))
+    return [row["lr"] for row in trainer.history]
+
+
+def vars_of(trainer):
+    return {
+        name: value for name, value in vars(trainer).items() if name not in ("stopped", "steps")
+    }
+
+
+@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize(
+    ("losses", "rates"),
+    [
+        ([3.0, *[3.0] * 4, 2.0, *[2.0] * 4, 1.0], [1.0] * 11),  # four are not enough
+        ([3.0, *[4.0] * 5, 3.5], [1.0] * 6 + [0.5]),
+        ([3.0, *[2.9999] * 5, 1.0], [1.0] * 6 + [0.5]),  # lower by less than a ten-thousandth
+        ([3.0, *[2.999] * 5, 1.0], [1.0] * 7),
+        ([3.0, *[4.0] * 10, 4.0], [1.0] * 6 + [0.5] * 5 + [0.25]),
+        ([3.0, *[np.nan] * 5, 4.0], [1.0] * 6 + [0.5]),
+    ],
+)
+def test_plateau_halves_the_rate_after_five_epochs_without_a_lower_loss(losses, rates, validated):
+    assert plateau_rates(losses, validated, SCHEDULERS["plateau"]) == rates
+
+
+def test_plateau_of_a_factory_steps_once_an_epoch_by_its_own_settings():
+    def factory(optimizer, total_steps):
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=0)
+
+    made = plateau_rates([3.0, 2.0, 2.5, 1.0, 1.5, 1.0], True, factory)
+    assert made == pytest.approx([1.0, 1.0, 1.0, 0.1, 0.1, 0.01])
+
+
+@pytest.mark.parametrize("validation_split", [None, 0.2])
+def test_plateau_is_a_schedule_of_the_forecaster(validation_split):
+    forecaster = GRUForecaster(
+        **{**SMALL, "num_epochs": 40, "lr": 0.1, "lr_scheduler": "plateau"},
+        validation_split=validation_split,
+    )
+    history = forecaster.fit(Y).history_
+    monitored = history["loss" if validation_split is None else "validation_loss"]
+    rate, best, waited, rates = 0.1, math.inf, 0, []
+    for loss in monitored:
+        rates.append(rate)
+        best, waited = (loss, 0) if loss < best * (1 - 1e-4) else (best, waited + 1)
+        if waited == 5:
+            rate, waited = rate / 2, 0
+    assert history["lr"].tolist() == rates
+    assert rates[-1] < 0.1
+
+
 @pytest.mark.parametrize(
     ("n_targets", "n_batches", "epochs"),
     [
@@ -384,3 +468,34 @@ def test_without_validation_the_last_weights_stand():
     other.fit(1)
     assert torch.equal(weights_of(trainer.network), weights_of(other.network))
     assert "validation_loss" not in trainer.history[0]
+
+
+def test_validation_loss_is_of_each_series_own_end_and_the_best_epochs_weights_forecast():
+    # Three series of different lengths that end at different times.
+    stamps = {"a": range(40), "b": range(15, 70), "c": range(5, 30)}
+    index = pd.MultiIndex.from_tuples([(s, t) for s, times in stamps.items() for t in times])
+    rng = np.random.default_rng(3)
+    y = pd.DataFrame({"y": 10 * rng.normal(size=len(index)) + 50}, index)
+    seen = []
+
+    class Watch(Callback):
+        def on_epoch_end(self, forecaster, epoch):
+            seen.append(weights_of(forecaster.network_))
+
+    forecaster = GRUForecaster(
+        **{**SMALL, "num_epochs": 12, "lr": 0.3, "lr_scheduler": None},
+        validation_split=0.2,
+        callbacks=[Watch()],
+    ).fit(y)
+    losses = forecaster.history_["validation_loss"]
+    best = losses.idxmin()
+    assert 0 < best < 11  # or the first or last weights were kept anyway
+    assert torch.equal(weights_of(forecaster.network_), seen[best])
+
+    forecast = forecaster.predict(fh=range(-10, 1))
+    errors = []
+    for name, times in stamps.items():
+        held = math.ceil(0.2 * len(times))
+        trained, end = y.loc[name][:-held], y.loc[name][-held:]
+        errors.append((forecast.loc[name][-held:] - end).abs() / trained.std(ddof=0))
+    assert pd.concat(errors)["y"].mean() == pytest.approx(losses.min(), rel=1e-4)
