@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import time
+import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -70,6 +72,10 @@ SCHEDULERS: dict[str, Callable] = {"one_cycle": one_cycle, "cosine": cosine, "pl
 PRIOR = 100.0
 
 
+# Modules that fit many forecasters, by the beginnings of their names.
+SEARCHES = ("sklearn.model_selection", "sktime.forecasting.model_")
+
+
 def planned_steps(n_targets: int) -> float:
     """Optimiser steps for n targets: min(n / 4, 60 n^(1/3)).
 
@@ -103,6 +109,26 @@ def mean_loss(
     if weight is None:
         return loss.mean()
     return (loss * weight).sum() / (weight.sum() * target.shape[-1])
+
+
+def check_finite(name: str, value: float) -> None:
+    """Raise FloatingPointError if training has diverged."""
+    if not math.isfinite(value):
+        msg = (
+            f"The {name} must stay finite, but it became {value}. Lower lr, set max_grad_norm, or "
+            f"look for extreme values in the data."
+        )
+        raise FloatingPointError(msg)
+
+
+def in_search() -> bool:
+    """Whether a search or an evaluation, which an interrupt is meant for, is fitting.
+
+    It would take the interrupted training for a whole one, compare it with others and go on with
+    the next, so that a hundred candidates would need a hundred interrupts.
+    """
+    frames = (frame for frame, _ in traceback.walk_stack(None))
+    return any(frame.f_globals.get("__name__", "").startswith(SEARCHES) for frame in frames)
 
 
 @dataclass
@@ -142,20 +168,27 @@ class Trainer:
     scheduler: Any = None
     validate: Callable[[], float] | None = None
     stopped: bool = field(default=False, init=False)
+    steps: int = field(default=0, init=False)
 
     def fit(self, num_epochs: int) -> None:
-        """Train for some epochs, or until a callback or the validation loss says stop."""
+        """Train for some epochs, or until a callback or the validation loss says stop.
+
+        An interrupt does the same, with a warning; an epoch that it cuts short has no row. It is
+        not caught within a search, nor a second one while the first is dealt with.
+        """
         best, best_weights, waited = math.inf, None, 0
+        epoch, best_epoch, interrupted = 0, 0, False
         try:
             self._tell("on_train_begin", num_epochs)
-            for _ in range(num_epochs):
+            for epoch in range(1, num_epochs + 1):
                 row = self.epoch()
                 if self.validate is not None:
                     row["validation_loss"] = self.validate()
                     waited += 1
                     if row["validation_loss"] < best:
                         best, waited = row["validation_loss"], 0
-                        best_weights = copy.deepcopy(self.network.state_dict())
+                        weights = copy.deepcopy(self.network.state_dict())
+                        best_weights, best_epoch = weights, epoch
                 if isinstance(self.scheduler, ReduceLROnPlateau):
                     self.scheduler.step(row.get("validation_loss", row["loss"]))
                 self.history.append(row)
@@ -163,11 +196,17 @@ class Trainer:
                 self._tell("on_epoch_end", row)
                 if self.stopped or (self.patience is not None and waited >= self.patience):
                     break
+        except KeyboardInterrupt:
+            if in_search():
+                raise
+            interrupted = True
         finally:
             if best_weights is not None:
                 self.network.load_state_dict(best_weights)
             self.network.eval()
             self._tell("on_train_end")
+        if interrupted:  # told now that the progress bar is closed
+            self._warn_of_interrupt(f"{epoch} of {num_epochs}", best_epoch)
 
     def epoch(self) -> dict[str, float]:
         """One pass over all targets; returns the epoch's loss, learning rate and speed."""
@@ -177,17 +216,13 @@ class Trainer:
         total, n_targets = torch.zeros((), device=self.chunks.data.device), 0
         for chunk in self.chunks.epoch():
             total += self.step(chunk) * chunk.n_targets
+            self.steps += 1
             n_targets += chunk.n_targets
             self._tell("on_batch_end", len(self.chunks))
             if self.stopped:
                 break
         loss = total.item() / n_targets  # the epoch's only device-to-host sync
-        if not math.isfinite(loss):
-            msg = (
-                f"The training loss must stay finite, but it became {loss}. Lower lr, set "
-                f"max_grad_norm, or look for extreme values in the data."
-            )
-            raise FloatingPointError(msg)
+        check_finite("training loss", loss)
         seconds = time.perf_counter() - began
         return {
             "epoch": len(self.history) + 1,
@@ -214,6 +249,18 @@ class Trainer:
         if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
         return loss.detach()
+
+    def _warn_of_interrupt(self, epoch: str, best_epoch: int) -> None:
+        if not best_epoch:  # weights that no loss of a whole epoch has vouched for
+            weights = nn.utils.parameters_to_vector(self.network.parameters())
+            check_finite("largest weight", weights.abs().max().item())
+        kept = f"of epoch {best_epoch}, the best," if best_epoch else "of that moment,"
+        warnings.warn(
+            f"Training was interrupted in epoch {epoch}, after {self.steps} optimiser steps. "
+            f"{type(self.forecaster).__name__} keeps the weights {kept} as if training had ended "
+            f"there. `update` trains on with new observations, `fit` begins anew.",
+            stacklevel=3,
+        )
 
     def _tell(self, event: str, *args: Any) -> None:
         for callback in self.callbacks:

@@ -117,6 +117,11 @@ REST = """
     observations keeps short series near it. Horizons beyond one are forecast recursively, each
     forecast an input of the next step, the recurrent state carried along.
 
+    An interrupt (Ctrl-C) during the epochs of `fit`, `update` or `pretrain` ends training with a
+    warning. The weights of the best epoch stand, or without a validation loss those of the moment;
+    ``history_`` has the whole epochs. Within a search or an evaluation of scikit-learn or sktime
+    the interrupt is raised and ends that.
+
     A panel trains one network; each series is scaled on its own and forecast from its own end.
     Forecasts up to the cutoff are one-step-ahead; a series' first observation has no past, and
     its forecast is NaN.

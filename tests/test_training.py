@@ -1,14 +1,20 @@
 import copy
 import math
+import signal
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
+from sktime.forecasting.model_evaluation import evaluate
+from sktime.forecasting.model_selection import ForecastingGridSearchCV
+from sktime.split import ExpandingWindowSplitter
 from torch import nn
 
-from skrnn import GRUForecaster
+from skrnn import SMAPE, GRUForecaster, smape_scorer
 from skrnn._chunks import Chunk, Chunks, DevicePanel
 from skrnn._features import NAIVE, Features
 from skrnn._networks import RecurrentNetwork
@@ -81,6 +87,9 @@ SMALL = {
 Y = pd.Series(
     np.tile([1.0, 4.0, 2.0, 0.0], 15) + np.random.default_rng(0).normal(size=60), name="y"
 )
+
+
+PANEL = pd.MultiIndex.from_product([["a", "b"], range(30)])
 
 
 def one_chunk():
@@ -499,3 +508,205 @@ def test_validation_loss_is_of_each_series_own_end_and_the_best_epochs_weights_f
         trained, end = y.loc[name][:-held], y.loc[name][-held:]
         errors.append((forecast.loc[name][-held:] - end).abs() / trained.std(ddof=0))
     assert pd.concat(errors)["y"].mean() == pytest.approx(losses.min(), rel=1e-4)
+
+
+# ------------------------------------------------------------------- interrupts
+
+
+class Interrupt(Callback):
+    """Presses Ctrl-C in the n-th of an event; keeps the weights of that moment and of epochs."""
+
+    def __init__(self, event, n=1):
+        self.event, self.n = event, n
+        self.weights, self.count, self.ended = [], 0, 0
+
+    def press(self, event, forecaster):
+        if event in ("epoch end", self.event):
+            self.weights.append(weights_of(forecaster.network_))
+        if event == self.event:
+            self.count += 1
+            if self.count == self.n:
+                signal.raise_signal(signal.SIGINT)
+
+    def on_train_begin(self, forecaster, num_epochs):
+        self.press("train begin", forecaster)
+
+    def on_epoch_begin(self, forecaster):
+        self.press("epoch begin", forecaster)
+
+    def on_batch_end(self, forecaster, n_batches):
+        self.press("batch end", forecaster)
+
+    def on_epoch_end(self, forecaster, epoch):
+        self.press("epoch end", forecaster)
+
+    def on_train_end(self, forecaster):
+        self.ended += 1
+        self.press("train end", forecaster)
+
+
+def interrupted(event, n=1, **kwargs):
+    interrupt = Interrupt(event, n)
+    forecaster = GRUForecaster(**{**SMALL, "callbacks": [interrupt], **kwargs})
+    return forecaster, interrupt
+
+
+@pytest.mark.parametrize(
+    ("event", "n", "rows", "said"),
+    [
+        ("train begin", 1, 0, "in epoch 0 of 3, after 0 optimiser steps"),
+        ("epoch begin", 1, 0, "in epoch 1 of 3, after 0 optimiser steps"),
+        ("batch end", 2, 0, "in epoch 1 of 3, after 2 optimiser steps"),
+        ("batch end", 5, 1, "in epoch 2 of 3, after 5 optimiser steps"),
+        ("epoch begin", 3, 2, "in epoch 3 of 3, after 7 optimiser steps"),
+        ("epoch end", 2, 2, "in epoch 2 of 3, after 7 optimiser steps"),
+    ],
+)
+def test_interrupt_keeps_the_weights_of_the_moment_and_the_whole_epochs(event, n, rows, said):
+    forecaster, interrupt = interrupted(event, n)
+    with pytest.warns(UserWarning, match=said) as told:
+        assert forecaster.fit(Y) is forecaster
+    assert len(told) == 1
+    text = str(told[0].message)
+    assert "GRUForecaster keeps the weights of that moment" in text
+    assert "`update` trains on with new observations, `fit` begins anew" in text
+    assert torch.equal(weights_of(forecaster.network_), interrupt.weights[-1])
+    assert len(forecaster.history_) == rows
+    assert interrupt.ended == 1
+    assert not forecaster.network_.training
+    assert np.isfinite(forecaster.predict(fh=[1, 2, 3])).all()
+
+
+def test_interrupt_leaves_what_a_callback_would_have_stopped_at():
+    class Stop(Callback):
+        def on_train_begin(self, forecaster, num_epochs):
+            self.steps = 0
+
+        def on_batch_end(self, forecaster, n_batches):
+            self.steps += 1
+            return self.steps == 6
+
+    forecaster, _ = interrupted("batch end", 6)
+    with pytest.warns(UserWarning, match="interrupted"):
+        made = forecaster.fit(Y).predict(fh=[1, 2])
+    stopped = GRUForecaster(**SMALL, callbacks=[Stop()]).fit(Y).predict(fh=[1, 2])
+    pd.testing.assert_series_equal(made, stopped)
+
+
+def test_interrupt_keeps_the_weights_of_the_best_epoch():
+    settings = {"num_epochs": 12, "lr": 0.3, "lr_scheduler": None, "validation_split": 0.2}
+    whole = GRUForecaster(**{**SMALL, **settings}).fit(Y).history_["validation_loss"]
+    best = whole[:6].idxmin()
+    assert best < 5
+    forecaster, interrupt = interrupted("epoch end", 6, **settings)
+    with pytest.warns(UserWarning, match=f"keeps the weights of epoch {best + 1}, the best,"):
+        forecaster.fit(Y)
+    assert torch.equal(weights_of(forecaster.network_), interrupt.weights[best])
+    assert forecaster.history_["validation_loss"].tolist() == whole[:6].tolist()
+
+
+def test_interrupt_before_the_first_validation_keeps_the_weights_of_the_moment():
+    forecaster, interrupt = interrupted("batch end", 2, validation_split=0.2)
+    with pytest.warns(UserWarning, match="weights of that moment"):
+        forecaster.fit(Y)
+    assert torch.equal(weights_of(forecaster.network_), interrupt.weights[-1])
+    assert forecaster.history_.empty
+
+
+def test_interrupt_of_validation_keeps_the_best_weights_so_far():
+    trainer, seen = trainer_of(), []
+
+    def validate():
+        seen.append(weights_of(trainer.network))
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return [1.0, 2.0][len(seen) - 1]
+
+    trainer.validate = validate
+    with pytest.warns(UserWarning, match="in epoch 3 of 9, .* weights of epoch 1, the best"):
+        trainer.fit(9)
+    assert torch.equal(weights_of(trainer.network), seen[0])
+    assert [row["validation_loss"] for row in trainer.history] == [1.0, 2.0]
+
+
+def test_interrupt_of_update_keeps_the_weights_and_the_new_observations():
+    forecaster = GRUForecaster(**SMALL).fit(Y[:40])
+    history, interrupt = forecaster.history_, Interrupt("batch end", 3)
+    forecaster.callbacks = [interrupt]
+    with pytest.warns(UserWarning, match="in epoch 2 of 2, after 3 optimiser steps"):
+        forecaster.update(Y[40:])
+    assert torch.equal(weights_of(forecaster.network_), interrupt.weights[-1])
+    pd.testing.assert_frame_equal(forecaster.history_[:3], history)
+    assert len(forecaster.history_) == 4
+    assert forecaster.predict(fh=[1]).index.tolist() == [60]
+
+
+def test_interrupt_of_pretrain_keeps_the_weights_for_fit():
+    forecaster, interrupt = interrupted("batch end", 5)
+    with pytest.warns(UserWarning, match="after 5 optimiser steps"):
+        forecaster.pretrain(pd.DataFrame({"y": Y}).set_index(PANEL))
+    assert torch.equal(weights_of(forecaster.pretrained_network_), interrupt.weights[-1])
+    forecaster.set_params(num_epochs=0).fit(Y)
+    assert torch.equal(weights_of(forecaster.network_), interrupt.weights[-1])
+
+
+def test_fit_begins_anew_after_an_interrupt():
+    forecaster, _ = interrupted("batch end", 5)
+    with pytest.warns(UserWarning, match="interrupted"):
+        forecaster.fit(Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        forecaster.fit(Y)
+    whole = GRUForecaster(**SMALL).fit(Y)
+    assert torch.equal(weights_of(forecaster.network_), weights_of(whole.network_))
+
+
+@pytest.mark.parametrize("first", ["batch end", "never"])
+def test_interrupt_after_the_epochs_is_raised(first):
+    late, early = Interrupt("train end"), Interrupt(first, 2)
+    with pytest.raises(KeyboardInterrupt):
+        GRUForecaster(**SMALL, callbacks=[early, late]).fit(Y)
+    assert early.ended == late.ended == 1
+
+
+def test_interrupt_of_diverged_weights_raises():
+    class Spoil(Callback):
+        def on_batch_end(self, forecaster, n_batches):
+            forecaster.network_.head.bias.data.fill_(np.nan)
+            raise KeyboardInterrupt
+
+    with pytest.raises(FloatingPointError, match="largest weight must stay finite, but it became"):
+        GRUForecaster(**SMALL, callbacks=[Spoil()]).fit(Y)
+
+
+def sklearn_search(forecaster):
+    cv = TimeSeriesSplit(2, test_size=5)
+    return GridSearchCV(forecaster, {"lr": [0.1, 0.2]}, cv=cv, scoring=smape_scorer).fit(Y)
+
+
+def sktime_search(forecaster):
+    grid = {"lr": [0.1, 0.2]}
+    cv = ExpandingWindowSplitter(initial_window=40, step_length=10, fh=[1])
+    # In this process, for the callback to be seen here.
+    return ForecastingGridSearchCV(forecaster, cv, grid, scoring=SMAPE(), backend=None).fit(Y)
+
+
+def sktime_evaluate(forecaster):
+    cv = ExpandingWindowSplitter(initial_window=40, step_length=10, fh=[1])
+    return evaluate(forecaster, cv, Y, scoring=SMAPE())
+
+
+@pytest.mark.parametrize("search", [sklearn_search, sktime_search, sktime_evaluate])
+def test_interrupt_ends_a_search(search):
+    begun = []
+
+    class Press(Callback):
+        def on_train_begin(self, forecaster, num_epochs):
+            begun.append(forecaster)
+
+        def on_batch_end(self, forecaster, n_batches):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(GRUForecaster(**SMALL, callbacks=[Press()]))
+    assert len(begun) == 1
