@@ -1,6 +1,7 @@
 """Native sktime and scikit-learn forecasters around PyTorch's recurrent networks."""
 
 from skrnn.backtesting import backtest
+from skrnn.evaluation import evaluate
 from skrnn.forecasters import GRUForecaster, LSTMForecaster, RNNForecaster
 from skrnn.metrics import SMAPE, smape, smape_scorer
 
@@ -11,6 +12,7 @@ __all__ = [
     "LSTMForecaster",
     "RNNForecaster",
     "backtest",
+    "evaluate",
     "smape",
     "smape_scorer",
 ]

@@ -22,6 +22,7 @@ def backtest(
     fh: int | Sequence[int] | ForecastingHorizon = 1,
     start: float | int | Any = 0.9,
     step_length: int = 1,
+    cutoffs: pd.Index | None = None,
 ) -> pd.DataFrame:
     """Forecast from every cutoff of a series with a fitted forecaster, without refitting.
 
@@ -46,6 +47,9 @@ def backtest(
         earlier.
     step_length : int, default=1
         Observations from one cutoff to the next.
+    cutoffs : pd.Index, optional
+        The cutoffs themselves, entries of the index of ``y`` in any order, in place of ``start``
+        and ``step_length``.
 
     Returns
     -------
@@ -88,7 +92,10 @@ def backtest(
     # Rows of the forecaster's own data before y are history: the same as in an update.
     panel = context.updated(new)
     match = context._match(new)
-    series, cutoff = _cutoffs(new, start, int(steps.max()), int(step_length))
+    if cutoffs is None:
+        series, cutoff = _cutoffs(new, start, int(steps.max()), int(step_length))
+    else:
+        series, cutoff = _listed(new, y.index, cutoffs, int(steps.max()))
     row = cutoff + new.origin[series] - panel.origin[match[series]] + 1  # first row forecast
     data = forecaster._on_device(panel, forecaster._forecast_device())
     made = forecaster._decode(panel, data, match[series], row, int(steps.max()))
@@ -173,6 +180,23 @@ def _cutoffs(
     count = -(-(stop - first) // step_length)
     series, k = numbered(count)
     return series, first[series] + k * step_length
+
+
+def _listed(
+    panel: Panel, index: pd.Index, cutoffs: pd.Index, horizon: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Series and row of each cutoff, given as entries of the index of ``y``."""
+    found = index.get_indexer(cutoffs)
+    series = np.searchsorted(panel.offsets, found, side="right") - 1
+    wrong = np.flatnonzero((found < 0) | (found + horizon >= panel.offsets[series + 1]))
+    if len(wrong) or not len(found):
+        came = f"{cutoffs[wrong[0]]} is not" if len(wrong) else "none came"
+        msg = (
+            f"The 'cutoffs' parameter must be entries of the index of y with {horizon} "
+            f"observations after each, but {came}. Select them from y.index, or shorten fh."
+        )
+        raise ValueError(msg)
+    return series, found - panel.offsets[series]
 
 
 def _first_not_before(panel: Panel, stamp: Any) -> np.ndarray:

@@ -253,6 +253,35 @@ def test_step_length_takes_every_so_manyth_cutoff(cell, step_length):
     pd.testing.assert_frame_equal(table, expected, rtol=1e-4)
 
 
+def test_listed_cutoffs_are_taken_in_their_order():
+    y = panel()
+    forecaster = GRUForecaster(**SMALL).fit(y.groupby(level=0).head(100))
+    every = backtest(forecaster, y, fh=[1, 3], start=50)
+    cutoffs = y.index[[130, 55, 250, 55]]  # rows of a, a, b, a
+    table = backtest(forecaster, y, fh=[1, 3], cutoffs=cutoffs)
+    own = every.index.droplevel("time")
+    expected = pd.concat([every[own == cutoff] for cutoff in cutoffs])
+    pd.testing.assert_frame_equal(table, expected, rtol=1e-4)
+    alone = backtest(forecaster, y.loc[["b"]], fh=[1, 3], cutoffs=cutoffs[[2]])
+    pd.testing.assert_frame_equal(alone, table.iloc[4:6], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "came"),
+    [
+        ([120, 197], "2024-01-09 05:00:00 is not"),
+        ([250], "2024-01-11 10:00:00 is not"),
+        ([], "none"),
+    ],
+    ids=["observations end", "not in y", "empty"],
+)
+def test_listed_cutoffs_must_be_in_y_with_the_horizon_after_them(rows, came):
+    y = hourly(300)
+    forecaster = GRUForecaster(**SMALL).fit(y[:100])
+    with pytest.raises(ValueError, match=f"'cutoffs' .* 3 observations after each, but {came}"):
+        backtest(forecaster, y[:200], fh=3, cutoffs=y.index[rows])
+
+
 def test_horizon_may_be_sktimes_and_in_any_order():
     y = hourly()
     forecaster = GRUForecaster(**SMALL).fit(y[:140])
