@@ -188,11 +188,12 @@ def _evaluate(asked: dict[str, Any], splits: _Splits, metrics: list) -> pd.DataF
         fh=splits.steps,
         cutoffs=y.index[splits.last.ravel()],
     )
+    seconds = time.perf_counter() - begin
     shape = (*splits.last.shape, len(splits.steps), -1)
     forecasts = _Forecasts(y, splits, table["y_pred"].to_numpy().reshape(shape))
     columns: dict[str, Any] = {f"test_{m.name}": _scores(m, forecasts) for m in metrics}
     columns["fit_time"] = np.r_[first["fit_time"].iloc[0], np.zeros(n - 1)]
-    columns["pred_time"] = np.full(n, (time.perf_counter() - begin) / n)
+    columns["pred_time"] = np.full(n, seconds / n)
     columns["len_train_window"] = splits.lengths()
     columns["cutoff"] = splits.cutoffs(y.index)
     if asked["return_data"]:
