@@ -313,8 +313,8 @@ class _GivenSplit(BaseSplitter):
     def __init__(self, train: np.ndarray, test: np.ndarray, fh: Any):
         self.train = train
         self.test = test
+        super().__init__()  # sktime 1.0's sets fh=1
         self.fh = fh
-        super().__init__()
 
     def split(self, y: Any) -> Any:
         yield self.train, self.test
