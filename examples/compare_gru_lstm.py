@@ -20,6 +20,7 @@ import torch
 from skrnn import GRUForecaster, LSTMForecaster, backtest, smape
 from skrnn.callbacks import Callback, StopAfter
 from skrnn.datasets import fetch_pjm_load, make_hourly_load
+from skrnn.plotting import plot_comparison, plot_history
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -48,7 +49,7 @@ def compare_next_hour(args: argparse.Namespace) -> None:
     y, observed = load[["load_mw"]], load["observed"]
     test = is_test(y)
 
-    histories, forecasts, rows = {}, naive_forecasts(y), {}
+    fitted, forecasts, rows = {}, naive_forecasts(y), {}
     for name, make in FORECASTERS.items():
         forecaster = make(
             device=args.device, random_state=0, verbose=True, callbacks=limit(args.max_steps)
@@ -56,7 +57,7 @@ def compare_next_hour(args: argparse.Namespace) -> None:
         forecaster.fit(y[~test])
         table = backtest(forecaster, y, start=0.89).droplevel("cutoff")
         forecasts[name] = table["y_pred"]
-        histories[name] = forecaster.history_
+        fitted[name] = forecaster
         rows[name] = training_row(forecaster)
 
     # A filled hour is no observation: forecasts are scored on the hours that the files hold.
@@ -68,7 +69,7 @@ def compare_next_hour(args: argparse.Namespace) -> None:
         "and 0.2701 % (LSTM, 462.7 s), by a formula that is a quarter of sMAPE: in the usual\n"
         "definition these are 1.123 % and 1.081 %."
     )
-    figure = plot(scored, forecasts, histories, "next hour")
+    figure = plot(scored, forecasts, fitted, "next hour")
     save(figure, args.figure)
 
 
@@ -103,7 +104,7 @@ def compare_as_the_tutorial(args: argparse.Namespace) -> None:
     windows = int((train.groupby(level=0).sum() - LOOK_BACK).sum())
     print(f"{windows:,} training windows of {LOOK_BACK} hours")
 
-    histories, forecasts, rows = {}, {}, {}
+    fitted, forecasts, rows = {}, {}, {}
     for name, make in FORECASTERS.items():
         forecaster = make(
             **TUTORIAL,
@@ -122,7 +123,7 @@ def compare_as_the_tutorial(args: argparse.Namespace) -> None:
         region = scaled.index.get_level_values(0)
         low, span = (scale[column].reindex(region).to_numpy() for column in ("low", "span"))
         forecasts[name] = scaled * span + low
-        histories[name] = forecaster.history_
+        fitted[name] = forecaster
         rows[name] = training_row(forecaster)
 
     scored = pd.Series(load["load_mw"].to_numpy(), index=y.index)[~train]
@@ -136,7 +137,7 @@ def compare_as_the_tutorial(args: argparse.Namespace) -> None:
             f"  {name:4s} {quarter:.4f} % after {rows[name]['seconds']} s here, {published} % "
             f"after {seconds} s published"
         )
-    figure = plot(scored, forecasts, histories, "the tutorial's set-up")
+    figure = plot(scored, forecasts, fitted, "the tutorial's set-up")
     save(figure, args.figure)
 
 
@@ -253,31 +254,22 @@ def print_table(title: str, errors: pd.DataFrame, training: dict[str, dict[str, 
 
 
 def plot(
-    observed: pd.Series,
-    forecasts: dict[str, pd.Series],
-    histories: dict[str, pd.DataFrame],
-    title: str,
+    observed: pd.Series, forecasts: dict[str, pd.Series], fitted: dict, title: str
 ) -> plt.Figure:
     """Four panels of predicted against actual load, and the loss curves."""
     figure, axes = plt.subplot_mosaic(
         [[0, 1], [2, 3], ["loss", "loss"]], figsize=(12, 10), layout="constrained"
     )
     figure.suptitle(f"GRU and LSTM, {title}")
+    made = {name: forecasts[name].reindex(observed.index) for name in fitted}
+    tables = {name: pd.DataFrame({"y_true": observed, "y_pred": f}) for name, f in made.items()}
     regions = observed.index.get_level_values(0).unique()
     for k, region in enumerate(regions[:: max(1, len(regions) // PANELS)][:PANELS]):
-        actual = observed.loc[region].iloc[-HOURS_SHOWN:]
-        axes[k].plot(actual.index, actual, color="lightgrey", linewidth=5, label="actual")
-        for name, style in zip(histories, ["-", "--"], strict=True):
-            made = forecasts[name].loc[region].reindex(actual.index)
-            axes[k].plot(made.index, made, style, linewidth=1.4, label=name)
-        axes[k].set(title=region, ylabel="load in MW")
-        axes[k].tick_params(axis="x", rotation=20)
-    axes[0].legend()
-    for name, history in histories.items():
-        axes["loss"].plot(history["epoch"], history["loss"], marker="o", label=name)
-    axes["loss"].set(xlabel="epoch", ylabel="training loss (scaled)", title="Training")
-    axes["loss"].xaxis.get_major_locator().set_params(integer=True)
-    axes["loss"].legend()
+        plot_comparison(tables, series=region, window=HOURS_SHOWN, ax=axes[k])
+        axes[k].set_ylabel("load in MW")
+        axes[k].margins(y=0.15)
+        axes[k].legend(loc="upper center", ncols=3, fontsize="small")
+    plot_history(fitted, ax=axes["loss"]).set(ylabel="training loss (scaled)", title="Training")
     return figure
 
 
