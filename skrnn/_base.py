@@ -17,26 +17,52 @@ from torch import nn
 
 from skrnn import _decoding
 from skrnn._chunks import Chunks, DevicePanel
+from skrnn._covariates import Covariates
 from skrnn._device import resolve_device, seeded
-from skrnn._features import NAIVE, Features, calendar_fields, seasonal_periods
+from skrnn._distributions import (
+    DISTRIBUTIONS,
+    Distribution,
+    Residuals,
+    Samples,
+    distribution_of,
+)
+from skrnn._features import NAIVE, NAIVE_AHEAD, Features, calendar_fields, seasonal_periods
+from skrnn._holidays import Holidays
 from skrnn._networks import RecurrentNetwork
-from skrnn._panel import Panel, check_covariate_columns, explain, numbered, rows_of
+from skrnn._panel import Panel, explain, numbered
 from skrnn._parameters import check_parameters, named, plain, tuple_of
 from skrnn._scaling import Scaler
-from skrnn._training import CRITERIA, OPTIMIZERS, SCHEDULERS, Trainer, mean_loss, planned_epochs
+from skrnn._training import OPTIMIZERS, SCHEDULERS, Trainer, planned_epochs
 from skrnn.callbacks import Callback, ProgressBar, StopAfter
 
 # What pretrain leaves behind.
 PRETRAINED = (
     "pretrained_network_",
     "pretrained_features_",
-    "pretrained_covariate_scaler_",
+    "pretrained_known_scaler_",
+    "pretrained_covariates_",
     "pretrained_architecture_",
     "pretrained_columns_",
     "pretrained_frequency_",
 )
 # What a pretrained network was built with; other values would need other weights.
-ARCHITECTURE = ("cell", "hidden_size", "num_layers", "sp", "lags", "calendar", "naive")
+ARCHITECTURE = (
+    "cell",
+    "strategy",
+    "patch_length",
+    "hidden_size",
+    "num_layers",
+    "sp",
+    "lags",
+    "calendar",
+    "holidays",
+    "past_covariates",
+    "naive",
+    "criterion",
+    "quantiles",
+)
+# Point forecasts whose held-out residuals make intervals: enough for the quantiles of 1 in 100.
+MOST_RESIDUALS = 5_000
 
 
 class BaseRecurrentForecaster(BaseForecaster):
@@ -51,9 +77,10 @@ class BaseRecurrentForecaster(BaseForecaster):
         "capability:multivariate": True,
         "capability:exogenous": True,
         "capability:insample": True,
-        "capability:pred_int": False,
-        "capability:missing_values": False,
-        "capability:categorical_in_X": False,
+        "capability:pred_int": True,
+        "capability:pred_int:insample": True,
+        "capability:missing_values": True,
+        "capability:categorical_in_X": True,
         # Each step of a recursive forecast needs its own X.
         "capability:non_contiguous_X": False,
         "capability:unequal_length": True,
@@ -70,23 +97,30 @@ class BaseRecurrentForecaster(BaseForecaster):
 
     pretrained_network_: RecurrentNetwork
     pretrained_features_: Features
-    pretrained_covariate_scaler_: Scaler
+    pretrained_known_scaler_: Scaler
+    pretrained_covariates_: Covariates
     pretrained_architecture_: dict[str, Any]
-    pretrained_columns_: tuple[pd.Index, pd.Index]
+    pretrained_columns_: pd.Index
     pretrained_frequency_: str
 
     def __init__(
         self,
+        strategy: str = "recursive",
         window_length: int = 192,
+        patch_length: int = 1,
         hidden_size: int = 128,
         num_layers: int = 1,
         dropout: float = 0.0,
         sp: int | Sequence[int] | str | None = "auto",
         lags: int | Sequence[int] | str | None = "auto",
         calendar: Sequence[str] | str | None = "auto",
+        holidays: str | Sequence[Any] | None = None,
+        past_covariates: Sequence[Any] | None = None,
         scaler: str | None = "standard",
         naive: Sequence[str] | str | None = "auto",
         criterion: str | nn.Module = "mae",
+        quantiles: Sequence[float] = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),
+        n_samples: int = 200,
         optimizer: str | Callable = "adamw",
         optimizer_kwargs: dict[str, Any] | None = None,
         lr: float = 4e-3,
@@ -102,16 +136,22 @@ class BaseRecurrentForecaster(BaseForecaster):
         verbose: bool = False,
         callbacks: Sequence[Callback] | None = None,
     ):
+        self.strategy = strategy
         self.window_length = window_length
+        self.patch_length = patch_length
         self.hidden_size = hidden_size
         self.num_layers = num_layers
         self.dropout = dropout
         self.sp = sp
         self.lags = lags
         self.calendar = calendar
+        self.holidays = holidays
+        self.past_covariates = past_covariates
         self.scaler = scaler
         self.naive = naive
         self.criterion = criterion
+        self.quantiles = quantiles
+        self.n_samples = n_samples
         self.optimizer = optimizer
         self.optimizer_kwargs = optimizer_kwargs
         self.lr = lr
@@ -127,48 +167,119 @@ class BaseRecurrentForecaster(BaseForecaster):
         self.verbose = verbose
         self.callbacks = callbacks
         super().__init__()
+        ahead = isinstance(strategy, str) and strategy == "multioutput"
+        probabilistic = isinstance(criterion, str) and criterion in DISTRIBUTIONS
+        pred_int = probabilistic or validation_split is not None
+        self.set_tags(
+            **{
+                "requires-fh-in-fit": ahead,
+                "capability:pred_int": pred_int,
+                "capability:pred_int:insample": pred_int,
+            }
+        )
 
     # ------------------------------------------------------------------ fit
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> BaseRecurrentForecaster:
         check_parameters(type(self).__name__, self.get_params(deep=False))
         device = resolve_device(self.device)
-        panel = Panel.from_pandas(y, X)
-        self._check_lengths(panel)
         pretrained = getattr(self, "pretrained_network_", None)
+        covariates = self._covariates_of(X)
+        panel = Panel.from_pandas(y, X, covariates).begun()
         stop = self._training_stop(panel)
+        self._check_lengths(panel.cut(stop))
+        horizons = self._horizons(panel, fh)
         trained = panel.cut(stop)
         self.scaler_ = Scaler(self.scaler).fit(trained.values, trained.series_of_rows())
         with seeded(self.random_state, device) as rng:
             if pretrained is None:
-                self._build(trained, device)
+                self._build(trained, horizons, device)
             else:
-                self._check_fits_pretrained(panel)
+                self._check_fits_pretrained(panel, horizons)
                 self._features = self.pretrained_features_
-                self._covariate_scaler = self.pretrained_covariate_scaler_
+                self._known_scaler = self.pretrained_known_scaler_
                 self.network_ = copy.deepcopy(pretrained).to(device)
                 self.network_.set_dropout(self.dropout)
+            panel = panel.filled(self._features.seasons)
             self._train(panel, stop, device, rng, fresh=pretrained is None)
         self._panel = panel
+        # Timeline positions that validation held out, of each series.
+        self._held_out = np.stack([panel.origin + stop, panel.end])
         return self
 
-    def _build(self, panel: Panel, device: torch.device) -> None:
+    def _covariates_of(self, X: pd.DataFrame | None) -> Covariates:
+        """What the columns of X are; a pretrained network has seen that already."""
+        if not hasattr(self, "pretrained_covariates_"):
+            return Covariates.of(X, tuple_of(self.past_covariates, auto=()))
+        expected = self.pretrained_covariates_.columns
+        came = expected[:0] if X is None else X.columns
+        if not came.equals(expected):
+            msg = (
+                f"The network was pretrained with X of columns {list(expected)}, but fit got "
+                f"{list(came)}. Fit on the same columns in the same order, or `reset()` the "
+                f"forecaster first."
+            )
+            raise ValueError(msg)
+        return self.pretrained_covariates_
+
+    def _horizons(self, panel: Panel, fh: ForecastingHorizon | None) -> tuple[int, ...] | None:
+        """Steps ahead that the network forecasts at once; None for one after the other.
+
+        Those of a relative horizon; all up to the last of an absolute one, for an update makes
+        them fewer. Steps up to the cutoff are forecast one step ahead.
+        """
+        if self.strategy == "recursive":
+            return None
+        if fh is None:
+            if hasattr(self, "pretrained_features_"):
+                return self.pretrained_features_.horizons
+            msg = (
+                f"{type(self).__name__} with strategy='multioutput' needs fh in fit, for the "
+                f"network has an output for every step, but fh is None. Pass it: fit(y, fh=...)."
+            )
+            raise ValueError(msg)
+        steps = np.unique(self._steps_ahead(panel, fh))
+        last = int(steps.max())
+        if last >= panel.lengths.max():
+            msg = (
+                f"strategy='multioutput' must see a target {last} steps ahead in some series, but "
+                f"the longest has {panel.lengths.max()} observations. Shorten fh, pass longer "
+                f"series, or set strategy='recursive'."
+            )
+            raise ValueError(msg)
+        if not fh.is_relative:
+            return tuple(range(1, max(1, last) + 1))
+        return tuple(int(h) for h in np.unique(np.maximum(steps, 1)))
+
+    def _build(self, panel: Panel, horizons: tuple[int, ...] | None, device: torch.device) -> None:
         """Choose the features from the data and make an untrained network."""
         sp = seasonal_periods(self.sp, panel)
+        covariates = panel.covariates
         self._features = Features(
             sp=sp,
             lags=tuple_of(self.lags, auto=sp),
-            naive=tuple_of(self.naive, auto=NAIVE),
+            naive=tuple_of(self.naive, auto=NAIVE if horizons is None else NAIVE + NAIVE_AHEAD),
             calendar=calendar_fields(self.calendar, panel),
+            holidays=None if self.holidays is None else Holidays(self.holidays),
             n_columns=len(panel.columns),
-            n_covariates=len(panel.covariate_columns),
+            n_past=len(covariates.past),
+            n_numbers=int(covariates.numbers.sum()),
+            sizes=covariates.sizes,
+            missing=panel.observed is not None,
+            horizons=horizons,
+            patch_length=self.patch_length,
         )
         # X is scaled over all series alike: a column that is constant in each tells them apart.
-        self._covariate_scaler = Scaler("standard" if self.scaler else None).fit(
-            panel.covariates, np.zeros(len(panel.values), dtype=np.int64)
+        self._known_scaler = Scaler("standard" if self.scaler else None).fit(
+            panel.known[:, covariates.numbers], np.zeros(len(panel.values), dtype=np.int64)
         )
         self.network_ = RecurrentNetwork(
-            self._features, self._cell(), self.hidden_size, self.num_layers, self.dropout
+            self._features,
+            distribution_of(self.criterion, self.quantiles),
+            self._cell(),
+            self.hidden_size,
+            self.num_layers,
+            self.dropout,
         ).to(device)
 
     def _cell(self) -> str:
@@ -215,7 +326,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         return stop
 
     def _on_device(self, panel: Panel, device: torch.device) -> DevicePanel:
-        return DevicePanel(panel, self._features, self.scaler_, self._covariate_scaler, device)
+        return DevicePanel(panel, self._features, self.scaler_, self._known_scaler, device)
 
     def _chunks(
         self,
@@ -227,7 +338,6 @@ class BaseRecurrentForecaster(BaseForecaster):
         return Chunks(
             data,
             stop,
-            self._features.reach,
             self.window_length,
             self.batch_size,
             self.supervision,
@@ -246,7 +356,6 @@ class BaseRecurrentForecaster(BaseForecaster):
             forecaster=self,
             network=self.network_,
             chunks=chunks,
-            criterion=named(self.criterion, CRITERIA),
             optimizer=make(self.network_.parameters(), lr=lr, **(self.optimizer_kwargs or {})),
             max_grad_norm=self.max_grad_norm,
             callbacks=[*(self.callbacks or []), *([ProgressBar()] if self.verbose else [])],
@@ -255,16 +364,24 @@ class BaseRecurrentForecaster(BaseForecaster):
         )
 
     def _validation(self, panel: Panel, data: DevicePanel, stop: np.ndarray) -> Callable[[], float]:
-        """Mean one-step loss over the end of each series, as forecasts are made later."""
-        count = panel.lengths - stop
-        series, k = numbered(count)
+        """Mean loss over the end of each series, as forecasts are made later."""
+        series, k = numbered(panel.lengths - stop)
         cutoff = stop[series] + k
-        target = data.values[panel.offsets[series] + cutoff]
-        criterion = named(self.criterion, CRITERIA)
+        there, t = (torch.from_numpy(part).to(data.device) for part in (series, cutoff))
+        target, observed = data.targets(there, t[:, None])  # (n, 1, J, C)
+        inside = t[:, None] + data.ahead_by <= data.last[there][:, None]  # (n, J)
+        inside = inside[:, None, :, None].expand_as(target)
+        weight = (inside if observed is None else inside & observed).to(target.dtype)
+        if not weight.any():
+            msg = (
+                f"validation_split={self.validation_split} must hold out an observation, but all "
+                f"that it holds out are missing. Raise it, or pass None."
+            )
+            raise ValueError(msg)
 
         def validate() -> float:
-            made = self._decode(panel, data, series, cutoff)[:, 0]
-            return mean_loss(criterion, torch.from_numpy(made).to(target.device), target).item()
+            made = torch.from_numpy(self._decode(panel, data, series, cutoff)).to(target.device)
+            return self.network_.distribution.mean_loss(made[:, None], target, weight).item()
 
         return validate
 
@@ -275,8 +392,13 @@ class BaseRecurrentForecaster(BaseForecaster):
         series: np.ndarray,
         cutoff: np.ndarray,
         horizon: int = 1,
+        n_samples: int = 0,
     ) -> np.ndarray:
-        """Scaled forecasts (n, H, C) of the rows from each cutoff on."""
+        """Scaled forecasts (n, H, C, K) of the rows from each cutoff on; see `forecast`."""
+        generator = None
+        if n_samples:
+            with seeded(self.random_state, data.device) as rng:
+                generator = torch.Generator(data.device).manual_seed(int(rng.integers(2**31)))
         return _decoding.forecast(
             self.network_,
             data,
@@ -286,72 +408,249 @@ class BaseRecurrentForecaster(BaseForecaster):
             self.window_length,
             self.window_length if self.supervision == "dense" else 1,
             horizon,
+            n_samples,
+            generator,
         )
 
     # -------------------------------------------------------------- predict
 
     def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
-        check_covariate_columns(X, self._panel.covariate_columns, self._needs_X(fh))
-        wanted = self._positions(fh)  # (S, J)
-        horizon = int(max(0, (wanted - self._panel.end[:, None] + 1).max()))
-        future = self._future_covariates(X, horizon)  # (S, H, P)
-        values = self._forecast_positions(wanted, horizon, future)  # (S, J, C)
-        series = np.repeat(np.arange(self._panel.n_series), wanted.shape[1])
-        index = self._panel.index(series, wanted.ravel())
-        flat = values.reshape(len(index), -1)
-        return pd.DataFrame(flat, index=index, columns=self._panel.columns)
+        distribution, index, made = self._forecast(fh, X)
+        return pd.DataFrame(distribution.point(made), index=index, columns=self._panel.columns)
 
-    def _positions(self, fh: ForecastingHorizon) -> np.ndarray:
-        """Timeline positions asked for, (S, J); relative steps count from each series' end."""
+    def _predict_quantiles(
+        self, fh: ForecastingHorizon, X: pd.DataFrame | None, alpha: Sequence[float]
+    ) -> pd.DataFrame:
+        distribution, index, made = self._predictive(fh, X)
+        values = distribution.quantiles(made, alpha)  # (n, C, A)
+        columns = pd.MultiIndex.from_product([self._get_varnames(), alpha])
+        return pd.DataFrame(values.reshape(len(index), -1), index=index, columns=columns)
+
+    def _predict_var(
+        self, fh: ForecastingHorizon, X: pd.DataFrame | None = None, cov: bool = False
+    ) -> pd.DataFrame:
+        if cov:
+            msg = (
+                f"{type(self).__name__} predicts the variance of each value, but cov=True asks "
+                f"for covariances. Set cov=False."
+            )
+            raise NotImplementedError(msg)
+        distribution, index, made = self._predictive(fh, X)
+        return pd.DataFrame(distribution.variance(made), index=index, columns=self._get_varnames())
+
+    def _predict_proba(
+        self, fh: ForecastingHorizon, X: pd.DataFrame | None, marginal: bool = True
+    ) -> Any:
+        distribution, index, made = self._predictive(fh, X)
+        return distribution.skpro(made, index=index, columns=self._panel.columns)
+
+    def _predictive(
+        self, fh: ForecastingHorizon, X: pd.DataFrame | None
+    ) -> tuple[Distribution, pd.Index, np.ndarray]:
+        """Distribution of each forecast, and its parameters (n, C, K) in the unit of the data."""
+        if self.network_.distribution.is_probabilistic:
+            return self._forecast(fh, X, self.n_samples)
+        _, index, made = self._forecast(fh, X)
+        steps = np.maximum(self._steps_ahead(self._panel, fh), 1)
+        points = made[..., 0].reshape(*steps.shape, -1)  # (S, J, C)
+        distribution, made = self._with_residuals(points, np.arange(len(points)), steps)
+        return distribution, index, made.reshape(len(index), *made.shape[2:])
+
+    def _predictive_made(
+        self,
+        panel: Panel,
+        data: DevicePanel,
+        series: np.ndarray,
+        row: np.ndarray,
+        steps: np.ndarray,
+    ) -> tuple[Distribution, np.ndarray]:
+        """Distribution of each forecast from row on, and its parameters (n, J, C, K)."""
+        if self.network_.distribution.is_probabilistic:
+            return self._made(panel, data, series, row, steps, self.n_samples)
+        distribution, made = self._made(panel, data, series, row, steps)
+        ahead = np.broadcast_to(steps, made.shape[:2])
+        return self._with_residuals(distribution.point(made), series, ahead)
+
+    def _steps_ahead(self, panel: Panel, fh: ForecastingHorizon) -> np.ndarray:
+        """Steps asked for, (S, J), from each series' end; 0 is its last observation."""
         if fh.is_relative:
             steps = fh.to_pandas()
             if isinstance(steps, pd.TimedeltaIndex):
-                now, after = self._panel.timeline.stamps(np.array([0, 1]))
+                now, after = panel.timeline.stamps(np.array([0, 1]))
                 steps = steps // (after - now)
-            return self._panel.end[:, None] - 1 + np.asarray(steps, dtype=np.int64)
-        positions = self._panel.timeline.positions(fh.to_pandas())
-        return np.broadcast_to(positions, (self._panel.n_series, len(positions)))
+            return np.broadcast_to(np.asarray(steps, dtype=np.int64), (panel.n_series, len(steps)))
+        positions = panel.timeline.positions(fh.to_pandas())
+        return positions - panel.end[:, None] + 1
 
-    def _needs_X(self, fh: ForecastingHorizon) -> bool:
-        return bool((self._positions(fh) >= self._panel.end[:, None]).any())
+    def _future_known(self, X: pd.DataFrame | None, steps: np.ndarray) -> np.ndarray:
+        """What X tells of the rows after each series' end, (S, H, P).
 
-    def _future_covariates(self, X: pd.DataFrame | None, horizon: int) -> np.ndarray:
-        """Rows of X after each series' end, (S, H, P)."""
-        panel = self._panel
-        shape = (panel.n_series, horizon, len(panel.covariate_columns))
-        if not np.prod(shape):
-            return np.zeros(shape)
-        series = np.repeat(np.arange(panel.n_series), horizon)
-        positions = panel.end[:, None] + np.arange(horizon)
-        return rows_of(X, panel.index(series, positions.ravel())).reshape(shape)
-
-    def _forecast_positions(
-        self, wanted: np.ndarray, horizon: int, future: np.ndarray
-    ) -> np.ndarray:
-        """Forecasts at timeline positions, (S, J, C): one step ahead up to the cutoff, then on.
-
-        The first observation of a series has no past to be forecast from: NaN.
+        A recursive forecast needs every step up to the last; several horizons at once the first
+        step, which the recurrent layer sees, and the steps asked for.
         """
-        # Only the rows that the runs to the earliest position reach are scaled and moved.
-        earliest = int((self._panel.end[:, None] - wanted).max())
-        rows = 2 * self.window_length + self._features.reach + max(0, earliest)
-        panel = self._panel.tail(rows)
-        data = self._on_device(panel.extended(horizon, future), self._forecast_device())
-        result = np.full((*wanted.shape, len(panel.columns)), np.nan)
+        panel, horizon = self._panel, self._horizon(steps)
+        future = np.zeros((panel.n_series, horizon, len(panel.covariates.known)))
+        ahead = steps[steps > 0]
+        if not future.size or not len(ahead):
+            return future
+        needed = np.arange(1, horizon + 1)
+        if self._features.horizons:
+            needed = np.union1d([1], ahead)
+        series = np.repeat(np.arange(panel.n_series), len(needed))
+        positions = panel.end[:, None] - 1 + needed
+        index = panel.index(series, positions.ravel())
+        future[:, needed - 1] = panel.covariates.read_known(X, index).reshape(
+            panel.n_series, len(needed), -1
+        )
+        return future
 
-        row = wanted - panel.origin[:, None]  # (S, J)
-        inside = (row > 0) & (wanted < panel.end[:, None])
-        if inside.any():
-            series, j = np.nonzero(inside)
-            made = self._decode(panel, data, series, row[inside])[:, 0]
-            result[series, j] = self.scaler_.inverse(made, series)
-        if horizon:
-            every = np.arange(panel.n_series)
-            made = self._decode(panel, data, every, panel.lengths, horizon)  # (S, H, C)
-            made = self.scaler_.inverse(made, every)
-            series, j = np.nonzero(wanted >= panel.end[:, None])
-            result[series, j] = made[series, (wanted - panel.end[:, None])[series, j]]
-        return result
+    def _horizon(self, steps: np.ndarray) -> int:
+        """Rows after a series' end that a forecast needs."""
+        return (self._features.horizons or (max(0, int(steps.max())),))[-1]
+
+    def _forecast(
+        self, fh: ForecastingHorizon, X: pd.DataFrame | None, n_samples: int = 0
+    ) -> tuple[Distribution, pd.Index, np.ndarray]:
+        """Distribution and index of the forecasts, and its parameters (n, C, K).
+
+        One step ahead up to the cutoff, then on; the first observation of a series has no past to
+        be forecast from: NaN.
+        """
+        panel = self._panel
+        steps = self._steps_ahead(panel, fh)  # (S, J)
+        panel.covariates.check(X, past=False, needed=bool((steps > 0).any()))
+        future = self._future_known(X, steps)
+        horizon = future.shape[1]
+        # Only the rows that the runs to the earliest position reach are scaled and moved.
+        earliest = max(0, int(1 - steps.min()))
+        tail = panel.tail(
+            2 * self.window_length + self._features.history + self.patch_length + earliest
+        )
+        data = self._on_device(tail.extended(horizon, future), self._forecast_device())
+        parts = []
+        row = tail.lengths[:, None] - 1 + steps
+        for here, ahead in (((row > 0) & (steps <= 0), False), (steps > 0, True)):
+            series, j = np.nonzero(here)
+            if len(series) and ahead:
+                wanted = np.unique(steps[here])
+                every = np.arange(panel.n_series)
+                distribution, made = self._made(tail, data, every, tail.lengths, wanted, n_samples)
+                made = made[series, np.searchsorted(wanted, steps[here])]
+            elif len(series):
+                one = np.ones(1, dtype=np.int64)
+                distribution, made = self._made(tail, data, series, row[here], one, n_samples)
+                made = made[:, 0]
+            else:
+                continue
+            parts.append((series, j, made))
+        if not parts:  # nothing but first observations
+            distribution, parts = Samples(), [(series, j, np.empty((0, len(panel.columns), 1)))]
+        result = np.full((*steps.shape, *parts[0][2].shape[1:]), np.nan)
+        for series, j, made in parts:
+            result[series, j] = made
+        series = np.repeat(np.arange(panel.n_series), steps.shape[1])
+        index = panel.index(series, (panel.end[:, None] - 1 + steps).ravel())
+        return distribution, index, result.reshape(len(index), *result.shape[2:])
+
+    def _made(
+        self,
+        panel: Panel,
+        data: DevicePanel,
+        series: np.ndarray,
+        row: np.ndarray,
+        steps: np.ndarray,
+        n_samples: int = 0,
+    ) -> tuple[Distribution, np.ndarray]:
+        """Forecasts of some steps ahead, from row on: distribution and parameters (n, J, C, K).
+
+        In the unit of the data. Of several horizons at once, the parameters are the network's own;
+        step by step, they are point forecasts, or ``n_samples`` equally likely values.
+        """
+        distribution, n_columns = self.network_.distribution, len(self._panel.columns)
+        made = self._decode(panel, data, series, row, int(steps.max()), n_samples)
+        made = made[:, self._output(steps), :n_columns].astype(np.float64)
+        if not self._features.horizons:
+            if steps.max() == 1:
+                levels = (np.arange(n_samples) + 0.5) / max(1, n_samples)
+                if n_samples:
+                    made = distribution.quantiles(made, levels)
+                else:
+                    made = distribution.point(made)[..., None]
+            distribution = Samples()
+        center, scale = (
+            part[series][:, None, :n_columns, None]
+            for part in (self.scaler_.center_, self.scaler_.scale_)
+        )
+        return distribution, distribution.unscaled(made, center, scale)
+
+    def _output(self, steps: np.ndarray) -> np.ndarray:
+        """Where the network's outputs hold the given steps ahead."""
+        horizons = self._features.horizons
+        if horizons is None:
+            return steps - 1
+        lacking = np.setdiff1d(steps, horizons)
+        if len(lacking):
+            msg = (
+                f"strategy='multioutput' forecasts the steps that fit was given, {list(horizons)}, "
+                f"but step {lacking[0]} came. Fit with it, or set strategy='recursive'."
+            )
+            raise ValueError(msg)
+        return np.searchsorted(horizons, steps)
+
+    def _with_residuals(
+        self, points: np.ndarray, series: np.ndarray, steps: np.ndarray
+    ) -> tuple[Distribution, np.ndarray]:
+        """Conformal distribution of point forecasts (n, J, C) so many steps ahead, (n, J)."""
+        wanted = np.unique(steps)
+        distribution, sizes = self._residuals(wanted)
+        place = np.broadcast_to(np.searchsorted(wanted, steps)[..., None], points.shape)
+        size = np.broadcast_to(sizes[series][:, None], points.shape)
+        return distribution, np.stack([points, size, place], axis=-1)
+
+    def _residuals(self, steps: np.ndarray) -> tuple[Residuals, np.ndarray]:
+        """Residuals over what validation held out, and the size of each series' errors (S, C).
+
+        Series differ in how well they are forecast: each one's residuals are divided by their mean
+        size, drawn towards that of all as if by ten residuals more.
+        """
+        panel, n_columns = self._panel, len(self._panel.columns)
+        first, stop = self._held_out - panel.origin  # rows of each series
+        stop = np.minimum(stop, panel.lengths)
+        series, k = numbered(np.maximum(stop - first, 0))
+        cutoff = first[series] + k
+        kept = np.linspace(0, len(cutoff) - 1, min(len(cutoff), MOST_RESIDUALS)).astype(np.int64)
+        series, cutoff = series[kept], cutoff[kept]
+        row = cutoff[:, None] + steps - 1  # (n, J)
+        inside = row < stop[series][:, None]
+        row = panel.offsets[series][:, None] + np.minimum(row, stop[series][:, None] - 1)
+        counts = np.broadcast_to(inside[..., None], (*row.shape, n_columns))
+        if panel.observed is not None:
+            counts = counts & panel.observed[row][..., :n_columns]  # (n, J, C)
+        lacking = np.argwhere(~counts.any(0))
+        if len(lacking):
+            msg = (
+                f"Intervals of point forecasts need held-out residuals {steps[lacking[0][0]]} "
+                f"steps ahead, but validation_split={self.validation_split} holds out none. Raise "
+                f"it, shorten fh, or set criterion='quantile'."
+            )
+            raise ValueError(msg)
+        data = self._on_device(panel, self._forecast_device())
+        distribution, made = self._made(panel, data, series, cutoff, steps)
+        residual = panel.values[row][..., :n_columns] - distribution.point(made)
+        scale = self.scaler_.scale_[:, :n_columns]
+        residual = residual / scale[series][:, None]
+        size = np.where(counts, np.abs(residual), 0.0)
+        mean = size.sum(0) / counts.sum(0)  # of each step
+        relative = size / np.where(mean > 0, mean, 1.0)
+        total = np.full((2, panel.n_series, n_columns), 10.0)
+        np.add.at(total[0], series, relative.sum(1))
+        np.add.at(total[1], series, counts.sum(1))
+        sizes = total[0] / total[1]
+        residual = residual / sizes[series][:, None]
+        table = [
+            [residual[counts[:, j, c], j, c] for c in range(n_columns)] for j in range(len(steps))
+        ]
+        return Residuals(table), sizes * scale
 
     def _forecast_device(self) -> torch.device:
         """Device to forecast on: the one asked for, or the CPU on a machine without it."""
@@ -372,10 +671,11 @@ class BaseRecurrentForecaster(BaseForecaster):
     def _update(
         self, y: pd.DataFrame, X: pd.DataFrame | None = None, update_params: bool = True
     ) -> BaseRecurrentForecaster:
-        check_covariate_columns(X, self._panel.covariate_columns)
-        new = Panel.from_pandas(y, X, timeline=self._panel.timeline)
-        before = self._panel.end
-        self._panel = self._panel.updated(new)
+        panel = self._panel
+        panel.covariates.check(X)
+        new = Panel.from_pandas(y, X, panel.covariates, panel.timeline)
+        before = panel.end
+        self._panel = panel.updated(new).filled(self._features.seasons)
         if update_params:
             self._continue_training(np.maximum(self._panel.end - before, 0))
         return self
@@ -420,29 +720,40 @@ class BaseRecurrentForecaster(BaseForecaster):
         """Move the trained network to its pretrained name; what belongs to the panel goes."""
         self.pretrained_network_ = self.network_
         self.pretrained_features_ = self._features
-        self.pretrained_covariate_scaler_ = self._covariate_scaler
+        self.pretrained_known_scaler_ = self._known_scaler
+        self.pretrained_covariates_ = self._panel.covariates
         params = self.get_params(deep=False)
         self.pretrained_architecture_ = {n: plain(params[n]) for n in ARCHITECTURE if n in params}
-        self.pretrained_columns_ = (self._panel.columns, self._panel.covariate_columns)
+        self.pretrained_columns_ = self._panel.columns
         self.pretrained_frequency_ = str(self._panel.timeline)
-        for name in ("network_", "scaler_", "history_", "_panel", "_features", "_covariate_scaler"):
+        for name in (
+            "network_",
+            "scaler_",
+            "history_",
+            "_panel",
+            "_features",
+            "_known_scaler",
+            "_held_out",
+        ):
             delattr(self, name)
 
-    def _check_fits_pretrained(self, panel: Panel) -> None:
+    def _check_fits_pretrained(self, panel: Panel, horizons: tuple[int, ...] | None) -> None:
         """Raise ValueError unless the pretrained network takes this panel's channels."""
-        features = self.pretrained_features_
-        columns, covariate_columns = self.pretrained_columns_
-        came = (len(panel.columns), len(panel.covariate_columns))
+        columns = self.pretrained_columns_
         # Another y may have other names; the same names in another order are a mistake.
         shuffled = set(panel.columns) == set(columns) and not panel.columns.equals(columns)
-        same_X = panel.covariate_columns.equals(covariate_columns)
-        if came != (features.n_columns, features.n_covariates) or shuffled or not same_X:
+        if len(panel.columns) != len(columns) or shuffled:
             msg = (
-                f"The network was pretrained on {features.n_columns} columns of y and "
-                f"{features.n_covariates} of X, {list(columns)} and {list(covariate_columns)}, but "
-                f"fit got {came[0]} and {came[1]}, {list(panel.columns)} and "
-                f"{list(panel.covariate_columns)}. Fit on the same columns in the same order, or "
-                f"`reset()` the forecaster first."
+                f"The network was pretrained on {len(columns)} columns of y, {list(columns)}, but "
+                f"fit got {len(panel.columns)}, {list(panel.columns)}. Fit on the same columns in "
+                f"the same order, or `reset()` the forecaster first."
+            )
+            raise ValueError(msg)
+        trained = self.pretrained_features_.horizons or ()
+        if horizons is not None and not set(horizons) <= set(trained):
+            msg = (
+                f"The network was pretrained to forecast the steps {list(trained)}, but fh asks "
+                f"for {list(horizons)}. Pretrain with these, or leave fh as it was."
             )
             raise ValueError(msg)
         if str(panel.timeline) != self.pretrained_frequency_:
@@ -490,11 +801,16 @@ class BaseRecurrentForecaster(BaseForecaster):
             self._set_cutoff_from_y(y)
 
     def _check_lengths(self, panel: Panel) -> None:
-        short = np.flatnonzero(panel.lengths < 2)
+        counts = panel.lengths
+        if panel.observed is not None:
+            observed = panel.observed[:, : len(panel.columns)]
+            counts = np.add.reduceat(observed.astype(np.int64), panel.offsets[:-1]).min(axis=1)
+        short = np.flatnonzero(counts < 2)
         if len(short):
+            s = short[0]
             msg = (
-                f"Series {panel.label(short[0])} has {panel.lengths[short[0]]} observation, but "
-                f"at least 2 are needed to train. Drop it or lengthen it."
+                f"Series {panel.label(s)} must have at least 2 observations to train on, but it "
+                f"has {counts[s]}. Drop it or lengthen it."
             )
             raise ValueError(msg)
 
@@ -554,6 +870,7 @@ class BaseRecurrentForecaster(BaseForecaster):
             Parameters of test instances.
         """
         small = {"hidden_size": 4, "num_epochs": 2, "window_length": 8, "random_state": 0}
+        ahead = small | {"strategy": "multioutput"}
         return [
             small,
             small
@@ -570,7 +887,12 @@ class BaseRecurrentForecaster(BaseForecaster):
                 "optimizer": "adam",
                 "lr_scheduler": None,
                 "supervision": "last",
-                "validation_split": 0.2,
+                "validation_split": 0.4,
                 "patience": 1,
             },
+            small | {"criterion": "quantile", "n_samples": 20, "sp": 3},
+            small | {"criterion": "studentt", "n_samples": 20, "lr_scheduler": "plateau"},
+            ahead | {"criterion": "huber", "validation_split": 0.4, "sp": 3},
+            ahead | {"criterion": "normal", "patch_length": 2, "holidays": ["2000-01-01"]},
+            ahead | {"criterion": "quantile", "quantiles": [0.1, 0.9], "naive": None},
         ]

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skrnn._features import Features
-from skrnn._networks import Steps
+from skrnn._features import Features, seasons_back
+from skrnn._networks import Ahead, Steps
 from skrnn._panel import Panel, numbered
 from skrnn._scaling import Scaler
 
@@ -21,9 +21,10 @@ class DevicePanel:
     Parameters
     ----------
     panel : Panel
+        Its missing values filled.
     features : Features
-    scaler, covariate_scaler : Scaler
-        Fitted; ``scaler`` by series, ``covariate_scaler`` over all rows.
+    scaler, known_scaler : Scaler
+        Fitted; ``scaler`` by series, ``known_scaler`` over all rows, of the known numbers.
     device : torch.device
     """
 
@@ -32,25 +33,58 @@ class DevicePanel:
         panel: Panel,
         features: Features,
         scaler: Scaler,
-        covariate_scaler: Scaler,
+        known_scaler: Scaler,
         device: torch.device,
     ):
+        def put(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(array).to(device)
+
         group = panel.series_of_rows()
         base = int(panel.origin.min())
-        calendar = features.encode_calendar(panel.timeline, base, int(panel.end.max()))
-        covariates = covariate_scaler.transform(panel.covariates, np.zeros_like(group))
-        self.device = device
+        values = scaler.transform(panel.values, group)
+        if panel.observed is not None:
+            # Before its first observation a column is at its mean.
+            values = np.nan_to_num(values, copy=False)
+        is_number = panel.covariates.numbers
+        numbers = known_scaler.transform(panel.known[:, is_number], np.zeros_like(group))
+        self.features, self.device = features, device
         self.lengths = panel.lengths
-        self.values = torch.from_numpy(scaler.transform(panel.values, group)).to(device)  # (N, C)
-        self.covariates = torch.from_numpy(covariates).to(device)  # (N, P)
-        self.calendar = torch.from_numpy(calendar).to(device)  # (T, Q)
-        self.first = torch.from_numpy(panel.offsets[:-1]).to(device)  # (S,)
-        self.origin = torch.from_numpy(panel.origin - base).to(device)  # (S,)
-        self.last = torch.from_numpy(panel.lengths - 1).to(device)  # (S,)
-        self.offsets = torch.tensor(features.offsets, device=device)  # (K,)
+        self.values = put(values)  # (N, C)
+        self.observed = None if panel.observed is None else put(panel.observed)  # (N, C)
+        self.levels = put(_levels(values, panel, features))  # (N, P, C)
+        self.numbers = put(numbers)  # (N, Q)
+        self.codes = put(panel.known[:, ~is_number].astype(np.int64))  # (N, E)
+        calendar = features.encode_calendar(panel.timeline, base, int(panel.end.max()))
+        self.calendar = put(calendar)  # (T, Q)
+        self.first = put(panel.offsets[:-1])  # (S,)
+        self.origin = put(panel.origin - base)  # (S,)
+        self.last = put(panel.lengths - 1)  # (S,)
+        self.offsets = torch.tensor(features.offsets, device=device)
+        self.naive_offsets = torch.tensor(features.naive_offsets, device=device)
+        self.ahead_by = torch.tensor(features.ahead, device=device) - 1  # (J,)
+        self.level_offsets = torch.tensor(
+            [
+                [1, *(1 + p * seasons_back(h, p) for h in features.ahead)]
+                for p in features.level_periods
+            ],
+            device=device,
+        )  # (P, 1 + J)
 
-    def steps(self, series: Tensor, start: Tensor, length: int) -> tuple[Steps, Tensor]:
-        """Steps ``start`` to ``start + length`` of the given series, and their targets.
+    def rows(self, series: Tensor, row: Tensor) -> Tensor:
+        """Rows of the panel, for rows of series (B,) of shape (B, ...); beyond an end, the last."""
+        shape = (-1,) + (1,) * (row.ndim - 1)
+        row = torch.minimum(row, self.last[series].view(shape)).clamp_(min=0)
+        return self.first[series].view(shape) + row
+
+    def known(self, series: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+        """Calendar and numbers, (B, ..., Q), and codes, (B, ..., E), of rows of series (B,)."""
+        here = self.rows(series, row)
+        shape = (-1,) + (1,) * (row.ndim - 1)
+        position = here + (self.origin - self.first)[series].view(shape)
+        return torch.cat([self.calendar[position], self.numbers[here]], dim=-1), self.codes[here]
+
+    def steps(self, series: Tensor, start: Tensor, length: int) -> Steps:
+        """The recurrent layer's steps from row ``start`` of the given series on, a patch apart.
 
         Parameters
         ----------
@@ -58,28 +92,61 @@ class DevicePanel:
             Step t has target s[t] and knows s up to t - 1. Steps after a series' end repeat its
             last row: their weight must be zero.
         length : int
-
-        Returns
-        -------
-        steps : Steps
-        target : Tensor of shape (B, L, C)
+            Number of steps.
         """
-        count = start[:, None] + torch.arange(length, device=self.device)  # (B, L)
-        count = torch.minimum(count, self.last[series][:, None])
-        first = self.first[series]
-        back = (count[..., None] - self.offsets).clamp_(min=0)  # (B, L, K)
-        rows = first[:, None] + count
-        known = [self.calendar[self.origin[series][:, None] + count], self.covariates[rows]]
-        past = self.values[first[:, None, None] + back]  # (B, L, K, C)
-        return Steps(past, count, torch.cat(known, dim=-1)), self.values[rows]
+        t = start[:, None] + self.features.patch_length * torch.arange(length, device=self.device)
+        t = torch.minimum(t, self.last[series][:, None])  # (B, L)
+        past = self.rows(series, t[..., None] - self.offsets)  # (B, L, K)
+        observed = None
+        if self.features.missing:
+            values = self.values[past]
+            observed = values.new_ones(values.shape)
+            if self.observed is not None:
+                observed = self.observed[past].to(values.dtype)
+        return Steps(self.values[past], observed, t, *self.known(series, t))
+
+    def ahead(self, series: Tensor, t: Tensor) -> Ahead:
+        """What is known of the targets of each step t, rows (B, L) of the given series."""
+        t = torch.minimum(t, self.last[series][:, None])
+        past = self.values[self.rows(series, t[..., None] - self.naive_offsets)]  # (B, L, K, C)
+        levels = None
+        if self.level_offsets.numel():
+            rows = self.rows(series, t[..., None, None] - self.level_offsets)  # (B, L, P, 1 + J)
+            period = torch.arange(len(self.level_offsets), device=self.device)[:, None]
+            levels = self.levels[rows, period]  # (B, L, P, 1 + J, C)
+        if not self.features.horizons:
+            return Ahead(past, levels, t, None, None)
+        return Ahead(past, levels, t, *self.known(series, t[..., None] + self.ahead_by))
+
+    def targets(self, series: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Values (B, L, J, C) that the steps t (B, L) forecast, and whether they were observed."""
+        rows = self.rows(series, t[..., None] + self.ahead_by)
+        n = self.features.n_outputs
+        observed = None if self.observed is None else self.observed[rows][..., :n]
+        return self.values[rows][..., :n], observed
+
+
+def _levels(values: np.ndarray, panel: Panel, features: Features) -> np.ndarray:
+    """Mean over the last p rows at each row, for each period p, (N, P, C)."""
+    made = np.empty((len(values), len(features.level_periods), values.shape[1]), dtype=np.float32)
+    if not features.level_periods:
+        return made
+    total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, 0, dtype=np.float64)])
+    stop = np.arange(1, len(values) + 1)
+    first = np.repeat(panel.offsets[:-1], panel.lengths)
+    for k, p in enumerate(features.level_periods):
+        start = np.maximum(stop - p, first)
+        made[:, k] = (total[stop] - total[start]) / (stop - start)[:, None]
+    return made
 
 
 class Chunk(NamedTuple):
     """B pieces of L steps: targets, and 1 where a target counts in the loss."""
 
     steps: Steps
-    target: Tensor  # (B, L, C)
-    weight: Tensor  # (B, L, 1)
+    ahead: Ahead
+    target: Tensor  # (B, L, J, C)
+    weight: Tensor  # (B, L, J, C)
     n_targets: int
 
 
@@ -92,15 +159,15 @@ class Chunks:
     hold counts in one.
     "last" takes the ``window_length`` steps before and with every target, and counts that alone.
 
-    Targets begin once all lags of a step exist, or at half of a series too short for that.
+    Targets begin once all lags of a step exist, or at half of a series too short for that. Several
+    steps ahead, each step's targets count as far as they are observed and lie before ``stop``.
+    Where a step of the network takes in several time steps, the phase decides which are its ends.
 
     Parameters
     ----------
     data : DevicePanel
     stop : np.ndarray of shape (S,)
         Targets of series s end before this row; what follows is validation.
-    reach : int
-        Past values that a step needs.
     window_length, batch_size : int
     supervision : {"dense", "last"}
     rng : np.random.Generator
@@ -112,7 +179,6 @@ class Chunks:
         self,
         data: DevicePanel,
         stop: np.ndarray,
-        reach: int,
         window_length: int,
         batch_size: int,
         supervision: str,
@@ -122,10 +188,15 @@ class Chunks:
         self.data, self.rng = data, rng
         self.window_length, self.batch_size = window_length, batch_size
         self.dense = supervision == "dense"
+        self.patch_length = data.features.patch_length
+        reach = data.features.reach
         needed = reach if self.dense else max(reach, window_length)
         self.begin = np.maximum(since, np.maximum(1, np.minimum(needed, stop // 2)))
         self.stop = stop
-        self.n_targets = int((stop - self.begin).sum())
+        # Of a patch's steps one counts.
+        self.stride = self.patch_length if self.dense else 1
+        self.n_targets = max(1, int((stop - self.begin).sum()) // self.stride)
+        self._stop = torch.from_numpy(stop).to(data.device)
 
     def __len__(self) -> int:
         """Batches an epoch, at most."""
@@ -135,7 +206,7 @@ class Chunks:
             # A phase cuts a series that fills more than one chunk once more.
             n_chunks = int((pieces + (n > self.window_length)).sum())
         else:
-            n_chunks = self.n_targets
+            n_chunks = int((self.stop - self.begin).sum())
         return self._n_batches(n_chunks)
 
     def _n_batches(self, n_chunks: int) -> int:
@@ -155,8 +226,8 @@ class Chunks:
             order[i * self.batch_size : (i + 1) * self.batch_size]
             for i in range(self._n_batches(len(order)))
         ]
-        lengths = [int((high - start)[batch].max()) for batch in batches]
-        counts = [int((high - low)[batch].sum()) for batch in batches]
+        lengths = [-(-int((high - start)[batch].max()) // self.patch_length) for batch in batches]
+        counts = [max(1, int((high - low)[batch].sum()) // self.stride) for batch in batches]
         table = torch.from_numpy(np.stack([series, start, low, high])).to(self.data.device)
         for i in self.rng.permutation(len(batches)):
             index = torch.from_numpy(batches[i]).to(self.data.device)
@@ -164,10 +235,14 @@ class Chunks:
 
     def _gather(self, rows: Tensor, length: int, n_targets: int) -> Chunk:
         series, start, low, high = rows
-        steps, target = self.data.steps(series, start, length)
-        t = start[:, None] + torch.arange(length, device=start.device)
-        weight = ((t >= low[:, None]) & (t < high[:, None])).float()[..., None]
-        return Chunk(steps, target, weight, n_targets)
+        steps = self.data.steps(series, start, length)
+        t = start[:, None] + self.patch_length * torch.arange(length, device=start.device)
+        target, observed = self.data.targets(series, t)
+        reached = t[..., None] + self.data.ahead_by < self._stop[series][:, None, None]
+        counts = reached & ((t >= low[:, None]) & (t < high[:, None]))[..., None]  # (B, L, J)
+        counts = counts[..., None].expand_as(target)
+        weight = (counts if observed is None else counts & observed).to(target.dtype)
+        return Chunk(steps, self.data.ahead(series, t), target, weight, n_targets)
 
     def _cut(self) -> tuple[np.ndarray, ...]:
         """Series, first step, and the range of steps that count, of each chunk."""
@@ -182,4 +257,9 @@ class Chunks:
         high = np.minimum(edge + size, self.stop[series])
         # The window ends with its last target and is as long as the series' past allows.
         start = np.maximum(high - self.window_length, 1)
+        if self.patch_length > 1:
+            # One step in a patch counts, which one changes from epoch to epoch; of a window, the
+            # last.
+            ends = self.rng.integers(0, np.minimum(self.stride, high - low))
+            start = np.minimum(start + (high - 1 - ends - start) % self.patch_length, high - 1)
         return series, start, low, high

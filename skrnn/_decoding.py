@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from skrnn._chunks import DevicePanel
-from skrnn._networks import RecurrentNetwork, State, Steps
+from skrnn._networks import Ahead, RecurrentNetwork, State, Steps
 
 # Steps of all runs in one forward pass: large enough to fill the device, small enough (about
 # 100 MB at hidden size 128) for a laptop.
 STEPS_AT_ONCE = 50_000
 # Past values and forecasts held at once while many cutoffs are decoded step by step.
 VALUES_AT_ONCE = 20_000_000
+# Forecasts made at once from states: each costs a few hundred bytes on the way.
+FORECASTS_AT_ONCE = 500_000
 
 
 class Runs:
@@ -25,7 +27,8 @@ class Runs:
     The state at a cutoff is that of a run from a zero state over the ``window_length`` steps
     before it or more: runs start on a grid of the timeline, every ``stride`` steps, so that the
     cutoffs of one cell of the grid share a run and any two callers agree on it. With a stride
-    of 1 the run is exactly the ``window_length`` steps that end at the cutoff.
+    of 1 the run is exactly the ``window_length`` steps that end at the cutoff. Where one step of
+    the network takes in a patch of time steps, the last of the run ends at the cutoff as well.
 
     Parameters
     ----------
@@ -43,13 +46,15 @@ class Runs:
         origin: np.ndarray,
         window_length: int,
         stride: int,
+        patch_length: int,
     ):
         position = cutoff + origin[series]
         start = (position + 1) // stride * stride - window_length - origin[series]
         start = np.maximum(start, 1)
+        start += (cutoff - start) % patch_length
         pairs, self.run = np.unique(np.stack([series, start], axis=1), axis=0, return_inverse=True)
         self.series, self.start = pairs[:, 0], pairs[:, 1]
-        self.step = cutoff - start  # of the cutoff within its run
+        self.step = (cutoff - start) // patch_length  # of the cutoff within its run
         self.length = np.zeros(len(pairs), dtype=np.int64)
         np.maximum.at(self.length, self.run, self.step + 1)
 
@@ -64,48 +69,72 @@ def forecast(
     window_length: int,
     stride: int,
     horizon: int = 1,
+    n_samples: int = 0,
+    generator: torch.Generator | None = None,
 ) -> np.ndarray:
-    """Forecast the rows ``cutoff`` to ``cutoff + horizon`` of each series, scaled, (n, H, C).
+    """Forecast the rows from ``cutoff`` on of each series, scaled.
 
     ``data`` must hold these rows: their calendar and covariates are read, their values are not.
-    For the other parameters see `Runs`.
+    For the parameters not explained here see `Runs`.
+
+    Parameters
+    ----------
+    horizon : int, default=1
+        Steps ahead H, made one after the other; a network of several horizons makes those at once.
+    n_samples : int, default=0
+        Paths sampled from each cutoff, where forecasts are made one after the other; 0 for the
+        point forecasts.
+    generator : torch.Generator, optional
+        Of the samples.
+
+    Returns
+    -------
+    np.ndarray of shape (n, H, C, K)
+        Parameters of the distributions of one step, or of several horizons at once; point
+        forecasts of several steps, K = 1; sampled paths, K = ``n_samples``.
     """
     network.eval()
-    runs = Runs(series, cutoff, origin, window_length, stride)
-    result = np.empty((len(cutoff), horizon, network.n_columns), dtype=np.float32)
+    features = network.features
+    at_once_ahead = bool(features.horizons) or horizon == 1
+    runs = Runs(series, cutoff, origin, window_length, stride, features.patch_length)
+    n_kept = network.distribution.n_parameters if at_once_ahead else max(1, n_samples)
+    n_ahead = len(features.horizons) if features.horizons else horizon
+    result = np.empty((len(cutoff), n_ahead, features.n_outputs, n_kept), dtype=np.float32)
     # Runs of like length together, so that no pass is padded much.
     order = np.argsort(runs.length, kind="stable")
-    at_once = STEPS_AT_ONCE // (window_length + stride)
-    if horizon > 1:
-        at_once = min(at_once, VALUES_AT_ONCE // (stride * (int(data.offsets[-1]) + horizon)))
+    at_once = STEPS_AT_ONCE * features.patch_length // (window_length + stride)
+    if not at_once_ahead:
+        held = stride * (features.reach + horizon) * max(1, n_samples)
+        at_once = min(at_once, VALUES_AT_ONCE // held)
     at_once = max(1, at_once)
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
     by_run = np.argsort(place[runs.run], kind="stable")  # cutoffs in the order of their runs
     edges = np.searchsorted(place[runs.run][by_run], np.arange(0, len(order) + at_once, at_once))
+
+    def put(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(data.device)
+
     for i, (low, high) in enumerate(pairwise(edges)):
         batch, cutoffs = order[i * at_once : (i + 1) * at_once], by_run[low:high]
-        device = data.device
-        run = torch.from_numpy(place[runs.run[cutoffs]] - i * at_once).to(device)
-        step = torch.from_numpy(runs.step[cutoffs]).to(device)
-        steps, _ = data.steps(
-            torch.from_numpy(runs.series[batch]).to(device),
-            torch.from_numpy(runs.start[batch]).to(device),
-            int(runs.length[batch].max()),
+        run, step = put(place[runs.run[cutoffs]] - i * at_once), put(runs.step[cutoffs])
+        steps = data.steps(
+            put(runs.series[batch]), put(runs.start[batch]), int(runs.length[batch].max())
         )
-        if horizon == 1:
-            made = network(steps)[0][run, step][:, None]  # (n, 1, C)
-        else:
-            first, state = states(network, steps, run, step)
-            made = recursive(
-                network,
-                data,
-                torch.from_numpy(series[cutoffs]).to(device),
-                torch.from_numpy(cutoff[cutoffs]).to(device),
-                first,
-                state,
-                horizon,
-            )
+        here, t = put(series[cutoffs]), put(cutoff[cutoffs])
+        if at_once_ahead:
+            hidden = network.encode(steps)[0][run, step]  # (n, H)
+            size = max(1, FORECASTS_AT_ONCE // n_ahead)
+            for part in torch.arange(len(t), device=t.device).split(size):
+                made = network.decode(hidden[part, None], data.ahead(here[part], t[part, None]))
+                result[cutoffs[part.cpu().numpy()]] = made[:, 0].cpu().numpy()
+            continue
+        hidden, state = states(network, steps, run, step)
+        if n_samples:
+            here, t, hidden = (part.repeat_interleave(n_samples, 0) for part in (here, t, hidden))
+            state = each(lambda part: part.repeat_interleave(n_samples, 1), state)
+        made = recursive(network, data, here, t, hidden, state, horizon, generator)
+        made = made.unflatten(0, (-1, max(1, n_samples))).movedim(1, -1)  # (n, H, C, V)
         result[cutoffs] = made.cpu().numpy()
     return result
 
@@ -113,25 +142,26 @@ def forecast(
 def states(
     network: RecurrentNetwork, steps: Steps, run: Tensor, step: Tensor
 ) -> tuple[Tensor, State]:
-    """One-step forecast (n, 1, C) and state after each given step of the given run.
+    """Recurrent output (n, H) and state after each given step of the given run.
 
     Only the state after the last step of a pass is known, so the runs advance together from one
     cutoff to the next.
     """
-    first = torch.empty(len(run), 1, network.n_columns, device=run.device)
     order: list[Tensor] = []
+    outputs: list[Tensor] = []
     collected: list[State] = []
     state, done = None, 0
     for stop in torch.unique(step).tolist():  # sorted
-        segment = Steps(*(part[:, done : stop + 1] for part in steps))
-        made, state = network(segment, state)
+        segment = steps.between(done, stop + 1)
+        hidden, state = network.encode(segment, state)
         here = torch.nonzero(step == stop)[:, 0]
-        first[here] = made[run[here], -1:]
         order.append(here)
+        outputs.append(hidden[run[here], -1])
         collected.append(each(lambda part, rows=run[here]: part[:, rows], state))
         done = stop + 1
     back = torch.argsort(torch.cat(order))
-    return first, each(lambda *parts: torch.cat(parts, dim=1)[:, back], *collected)
+    state = each(lambda *parts: torch.cat(parts, dim=1)[:, back], *collected)
+    return torch.cat(outputs)[back], state
 
 
 def each(function: Callable[..., Tensor], *states: State) -> State:
@@ -146,26 +176,41 @@ def recursive(
     data: DevicePanel,
     series: Tensor,
     cutoff: Tensor,
-    first: Tensor,
+    hidden: Tensor,
     state: State,
     horizon: int,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Forecast step by step, each forecast an input of the next step, (n, H, C)."""
-    reach = int(data.offsets[-1])
+    """Forecast step by step, each forecast, or draw, an input of the next step, (n, H, C)."""
+    distribution, reach = network.distribution, network.features.reach
     back = cutoff[:, None] - torch.arange(reach, 0, -1, device=cutoff.device)
-    rows = data.first[series][:, None] + back.clamp_(min=0)
+    rows = data.rows(series, back)
     past = data.values[rows]  # (n, reach, C)
     values = torch.cat([past, past.new_empty(len(past), horizon, past.shape[-1])], dim=1)
-    values[:, reach] = first[:, 0]
-    for h in range(1, horizon):
+    observed = None
+    if network.features.missing:
+        # A forecast is all that is known of its step: no stand-in for a missing value.
+        observed = torch.ones_like(values)
+        if data.observed is not None:
+            observed[:, :reach] = data.observed[rows].to(values.dtype)
+    for h in range(horizon):
         count = (cutoff + h)[:, None]
-        calendar = data.calendar[data.origin[series] + cutoff + h]  # (n, Q)
-        covariates = data.covariates[data.first[series] + cutoff + h]  # (n, P)
-        steps = Steps(
-            past=values[:, reach + h - data.offsets][:, None],  # (n, 1, K, C)
-            n_past=count,
-            known=torch.cat([calendar, covariates], dim=-1)[:, None],
-        )
-        made, state = network(steps, state)
-        values[:, reach + h] = made[:, 0]
+        here = reach + h
+        if h:
+            offsets = here - data.offsets
+            steps = Steps(
+                past=values[:, offsets][:, None],  # (n, 1, K, C)
+                observed=None if observed is None else observed[:, offsets][:, None],
+                n_past=count,
+                known=(known := data.known(series, count))[0],
+                codes=known[1],
+            )
+            output, state = network.encode(steps, state)
+            hidden = output[:, 0]
+        ahead = Ahead(values[:, here - data.naive_offsets][:, None], None, count, None, None)
+        made = network.decode(hidden[:, None], ahead)[:, 0, 0]  # (n, C, K)
+        if generator is None:
+            values[:, here] = distribution.point(made)
+        else:
+            values[:, here] = distribution.sample(made, generator)
     return values[:, reach:]

@@ -9,7 +9,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from skrnn._panel import Panel, Timeline
+from skrnn._holidays import Holidays
+from skrnn._panel import Panel
+from skrnn._timeline import Timeline
 
 # Phase of a stamp within a cycle, in [0, 1); the cycle's length in days; the harmonics encoded.
 # Three harmonics of the week tell all seven days apart, two of the day its two load peaks.
@@ -18,25 +20,31 @@ CALENDAR = {
     "dayofweek": (lambda t: t.dayofweek / 7, 7.0, 3),
     "dayofyear": (lambda t: (t.dayofyear - 1) / 366, 365.25, 2),
 }
+# Naive forecasts of one step ahead, and those that only help further ahead.
 NAIVE = ("last", "seasonal", "shifted")
+NAIVE_AHEAD = ("leveled", "mean")
 
 DAY = pd.Timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Features:
-    """The channels of a step, and the naive forecasts of its target; all made from past values.
+    r"""The channels of a step, and the naive forecasts of its targets; all made from past values.
 
     With s the scaled series, a step t is told its surroundings relative to the last value: the
-    last change s[t-1] - s[t-2] and each lag, s[t-l] - s[t-1]; and the calendar and X at t. A level
-    that was never seen in training, at the end of a trend or after a shift, is nothing new to such
-    a network. The bare network, without naive forecasts, must find the level itself and is told
-    s[t-1] instead of its change. The naive forecasts of s[t] are
+    last changes s[t-1] - s[t-1-i], i up to ``patch_length``, and each lag, s[t-l] - s[t-1]; and
+    the calendar and X at t. A level that was never seen in training, at the end of a trend or after
+    a shift, is nothing new to such a network. The bare network, without naive forecasts, must find
+    the level itself and is told s[t-1] instead of its change. The naive forecasts of
+    s[t-1+h], h steps ahead, with k seasons of p steps going back to what is known,
+    k = ceil(h / p), are
 
     - "last": s[t-1],
-    - "seasonal", for each period p in ``sp``: s[t-p],
-    - "shifted", for each period p in ``sp``: s[t-p] + s[t-1] - s[t-1-p], last season's value
-      shifted to the present level, so that a trend goes on.
+    - "seasonal", for each period p in ``sp``: s[t-1+h-kp],
+    - "shifted", for each period: s[t-1+h-kp] + s[t-1] - s[t-1-kp], the last known season's value
+      shifted to the present level, so that a trend goes on,
+    - "leveled": the same, the level being the mean of the last p values,
+    - "mean": the mean over the longest period.
 
     A lag or a naive forecast that reaches before the first observation is masked, not filled.
 
@@ -50,8 +58,19 @@ class Features:
         Which of the naive forecasts are mixed in; empty for none.
     calendar : tuple of str
         Names in `CALENDAR`.
-    n_columns, n_covariates : int
-        Columns of y and of X.
+    holidays : Holidays or None
+    n_columns, n_past : int
+        Target columns, and past covariates.
+    n_numbers : int
+        Numeric columns of X that are known in advance.
+    sizes : tuple of int
+        Number of values of each categorical column of X.
+    missing : bool
+        Whether steps are told which of the values they see are missing.
+    horizons : tuple of int, or None
+        Steps ahead that are forecast at once, ascending; None for one after the other.
+    patch_length : int
+        Time steps that one step of the recurrent layer takes in.
     """
 
     sp: tuple[int, ...]
@@ -59,55 +78,113 @@ class Features:
     naive: tuple[str, ...]
     calendar: tuple[str, ...]
     n_columns: int
-    n_covariates: int
+    n_past: int = 0
+    n_numbers: int = 0
+    sizes: tuple[int, ...] = ()
+    holidays: Holidays | None = None
+    missing: bool = False
+    horizons: tuple[int, ...] | None = None
+    patch_length: int = 1
 
     @cached_property
-    def candidates(self) -> list[dict[int, float]]:
-        """Each naive forecast as weights of past values: {offset: weight}."""
-        made = [{1: 1.0}] if "last" in self.naive else []
-        seasons = [p for p in self.sp if p > 1]
-        made += [{p: 1.0} for p in seasons if "seasonal" in self.naive]
-        made += [{p: 1.0, 1: 1.0, 1 + p: -1.0} for p in seasons if "shifted" in self.naive]
+    def candidates(self) -> list[tuple[str, int]]:
+        """The naive forecasts: name and period."""
+        made = [("last", 1)] if "last" in self.naive else []
+        if "mean" in self.naive and self.seasons:
+            made.append(("mean", max(self.seasons)))
+        for name in ("seasonal", "shifted", "leveled"):
+            made += [(name, p) for p in self.seasons if name in self.naive]
         # Seasonal forecasts of a series without a season are its last value.
-        return made or ([{1: 1.0}] if self.naive else [])
+        return made or ([("last", 1)] if self.naive else [])
+
+    @property
+    def ahead(self) -> tuple[int, ...]:
+        """Steps ahead of the forecasts from one step."""
+        return self.horizons or (1,)
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:
-        """How far back the values lie that a step needs, ascending; the first are 1 and 2."""
-        return tuple(sorted({1, 2, *self.lags, *(k for c in self.candidates for k in c)}))
+        """How far before a step the values lie that it is told, ascending, 1 and 2 the first."""
+        return tuple(sorted({*range(1, self.patch_length + 2), *self.lags}))
+
+    @cached_property
+    def naive_offsets(self) -> tuple[int, ...]:
+        """How far before a step the values lie that its naive forecasts need, 1 the first."""
+        back = {1}
+        for name, p in self.candidates:
+            for h in self.ahead:
+                k = seasons_back(h, p)
+                if name not in ("last", "mean"):
+                    back.add(k * p - h + 1)
+                if name in ("shifted", "leveled"):
+                    back.add(k * p + 1)
+        return tuple(sorted(back))
+
+    @cached_property
+    def level_periods(self) -> tuple[int, ...]:
+        """Periods over which means are needed."""
+        return tuple(sorted({p for name, p in self.candidates if name in NAIVE_AHEAD}))
 
     @property
     def reach(self) -> int:
+        """How many past values a step needs at most, but for the means of its levels."""
+        return max(self.offsets[-1], self.naive_offsets[-1])
+
+    @property
+    def history(self) -> int:
         """How many past values a step needs at most."""
-        return self.offsets[-1]
+        return self.reach + max(self.level_periods, default=0)
+
+    @property
+    def n_values(self) -> int:
+        """Columns of values: targets and past covariates."""
+        return self.n_columns + self.n_past
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns that are forecast: step by step, past covariates are forecast along."""
+        return self.n_columns if self.horizons else self.n_values
+
+    @property
+    def n_known(self) -> int:
+        """Channels of calendar, holidays and numbers of X."""
+        waves = sum(2 * CALENDAR[name][2] for name in self.calendar)
+        return waves + (3 if self.holidays else 0) + self.n_numbers
 
     @property
     def n_inputs(self) -> int:
-        return self.n_columns * (1 + len(self.lags)) + self.n_calendar + self.n_covariates
+        """Channels of a step, but for the embedded ones."""
+        n_flags = 1 + len(self.lags) if self.missing else 0
+        return self.n_values * (self.patch_length + len(self.lags) + n_flags) + self.n_known
 
     @property
-    def n_calendar(self) -> int:
-        return sum(2 * CALENDAR[name][2] for name in self.calendar)
-
-    @property
-    def n_naive(self) -> int:
-        return len(self.candidates)
+    def seasons(self) -> tuple[int, ...]:
+        """Periods of more than one step."""
+        return tuple(p for p in self.sp if p > 1)
 
     def encode_calendar(self, timeline: Timeline, first: int, stop: int) -> np.ndarray:
-        """Sines and cosines of the timeline's positions ``first`` to ``stop``, float32."""
-        if not self.calendar or not timeline.is_calendar:
+        """Waves and holidays at the timeline's positions ``first`` to ``stop``, float32."""
+        n_channels = self.n_known - self.n_numbers
+        if not n_channels or not timeline.is_calendar:
             # A network pretrained on dates can still forecast a series without them.
-            return np.zeros((stop - first, self.n_calendar), dtype=np.float32)
+            return np.zeros((stop - first, n_channels), dtype=np.float32)
         stamps = timeline.stamps(np.arange(first, stop))
         if isinstance(stamps, pd.PeriodIndex):
             stamps = stamps.to_timestamp()
-        waves = []
+        channels = []
         for name in self.calendar:
             phase, _, harmonics = CALENDAR[name]
             angle = 2 * np.pi * np.asarray(phase(stamps), dtype=np.float64)
             for k in range(1, harmonics + 1):
-                waves += [np.sin(k * angle), np.cos(k * angle)]
-        return np.stack(waves, axis=1).astype(np.float32)
+                channels += [np.sin(k * angle), np.cos(k * angle)]
+        if self.holidays:
+            channels += self.holidays.around(stamps)
+        return np.stack(channels, axis=1).astype(np.float32)
+
+
+def seasons_back(h: int, p: int) -> int:
+    """Seasons of p steps from h steps ahead back to what is known."""
+    return -(-h // p)
 
 
 def calendar_fields(calendar: str | Sequence[str] | None, panel: Panel) -> tuple[str, ...]:
@@ -186,7 +263,10 @@ def _period_of_values(panel: Panel) -> int | None:
     """
     longest = int(np.argmax(panel.lengths))
     rows = slice(panel.offsets[longest], panel.offsets[longest + 1])
-    change = np.diff(panel.values[rows, 0])[-10_000:]
+    values = pd.Series(panel.values[rows, 0])
+    if values.isna().any():
+        values = values.interpolate(limit_direction="both")
+    change = np.diff(values)[-10_000:]
     n = len(change)
     if n < 8 or not np.ptp(change) > 0:
         return None

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from skrnn._features import Features
+from skrnn._distributions import Distribution
+from skrnn._features import Features, seasons_back
 from skrnn._gru import GRU
 
 if TYPE_CHECKING:
@@ -22,33 +23,63 @@ State = Tensor | tuple[Tensor, ...] | None
 
 
 class Steps(NamedTuple):
-    """What is known before each of L time steps of B sequences.
+    """What is known before each of L steps of B sequences.
 
     past : scaled values at each of K offsets before the step, (B, L, K, C).
-    n_past : observations before the step, (B, L); an offset beyond it has no value.
-    known : calendar and X at the step itself, (B, L, Q).
+    observed : 1 where these were observed, 0 where they stand in for a missing value; or None.
+    n_past : rows before the step, (B, L); an offset beyond it has no value.
+    known : calendar and numbers of X at the step itself, (B, L, Q).
+    codes : categories of X at the step itself, (B, L, E).
     """
 
     past: Tensor
+    observed: Tensor | None
     n_past: Tensor
     known: Tensor
+    codes: Tensor
+
+    def between(self, first: int, stop: int) -> Steps:
+        """Steps ``first`` to ``stop``."""
+        parts = (None if part is None else part[:, first:stop] for part in self)
+        return Steps(*parts)  # type: ignore[arg-type]
+
+
+class Ahead(NamedTuple):
+    """What is known of the J targets of each of L steps of B sequences.
+
+    past : scaled values at each of K offsets before the step, (B, L, K, C).
+    levels : means over each of P periods before the step, and before the seasons that the naive
+        forecasts go back to, (B, L, P, 1 + J, C); or None.
+    n_past : rows before the step, (B, L).
+    known : calendar and numbers of X at each target, (B, L, J, Q); None for the step's own.
+    codes : categories of X at each target, (B, L, J, E), or None.
+    """
+
+    past: Tensor
+    levels: Tensor | None
+    n_past: Tensor
+    known: Tensor | None
+    codes: Tensor | None
 
 
 class RecurrentNetwork(nn.Module):
-    r"""One-step-ahead forecasts from every step of a sequence.
+    r"""Forecasts of the next values from every step of a sequence.
 
-    With h the recurrent layer's output over the inputs x and n_j the naive forecasts,
+    With h the recurrent layer's output over the inputs x, and n_j the naive forecasts of a target,
+    its distribution has the location
 
-    .. math:: f_t = \sum_j w_{tj}\, n_{tj} + A\,\mathrm{relu}(h_t) + b, \qquad
-              w_t = \mathrm{softmax}(M h_t + m).
+    .. math:: f = \sum_j w_j\, n_j + c, \qquad w = \mathrm{softmax}(m),
 
-    A, b and M start at zero, so training starts from a fixed mix of the naive forecasts. Without
-    naive forecasts, f is the plain head of a recurrent network, in torch's own initialisation.
+    where the head makes the correction c, the scores m and the other parameters from h. Training
+    starts from c = 0 and a fixed mix. Without naive forecasts, f = c, in torch's own
+    initialisation.
 
     Parameters
     ----------
     features : Features
         Channels of the input and the naive forecasts.
+    distribution : Distribution
+        What is forecast of each value.
     cell : {"gru", "lstm", "rnn"}
     hidden_size, num_layers : int
     dropout : float
@@ -57,57 +88,94 @@ class RecurrentNetwork(nn.Module):
 
     lags: Tensor
     lag_position: Tensor
-    candidate_weights: Tensor
-    candidate_reach: Tensor
+    depth: Tensor
+    target_position: Tensor
+    before_position: Tensor
 
     def __init__(
-        self, features: Features, cell: str, hidden_size: int, num_layers: int, dropout: float
+        self,
+        features: Features,
+        distribution: Distribution,
+        cell: str,
+        hidden_size: int,
+        num_layers: int,
+        dropout: float,
     ):
         super().__init__()
-        self.n_columns, self.n_naive = features.n_columns, features.n_naive
+        self.features, self.distribution = features, distribution
+        # A category's place among others is learnt; the width grows with their number, slowly.
+        widths = [min(32, 1 + size // 2) for size in features.sizes]
+        self.embeddings = nn.ModuleList(map(nn.Embedding, features.sizes, widths))
+        n_embedded = sum(widths)
         self.recurrent = CELLS[cell](
-            features.n_inputs,
+            features.n_inputs + n_embedded,
             int(hidden_size),  # torch refuses the integers of a numpy grid
             int(num_layers),
             batch_first=True,
         )
+        n_naive = len(features.candidates)
+        shape = (features.n_outputs, distribution.n_parameters, n_naive)
+        if features.horizons:
+            n_known = features.n_known + n_embedded + features.n_outputs * n_naive
+            self.head: StepHead | HorizonHead = HorizonHead(
+                int(hidden_size), n_known, len(features.horizons), *shape
+            )
+        else:
+            self.head = StepHead(int(hidden_size), *shape)
         self.dropout = nn.Dropout()
         self.set_dropout(dropout)
-        self.head = nn.Linear(hidden_size, self.n_columns)
-        if self.n_naive:
-            self.mix = nn.Linear(hidden_size, self.n_columns * self.n_naive)
-            for parameter in (*self.head.parameters(), *self.mix.parameters()):
-                nn.init.zeros_(parameter)
 
         # Constants of the architecture; not persistent, so a state dict holds weights alone.
         position = {offset: k for k, offset in enumerate(features.offsets)}
-        lags = torch.tensor(features.lags, dtype=torch.long)
-        weights = torch.zeros(len(position), self.n_naive)
-        for j, candidate in enumerate(features.candidates):
-            for offset, weight in candidate.items():
-                weights[position[offset], j] = weight
-        deepest = torch.tensor([max(c) for c in features.candidates], dtype=torch.long)
+        naive_position = {offset: k for k, offset in enumerate(features.naive_offsets)}
+        depth = torch.ones(len(features.ahead), n_naive, dtype=torch.long)
+        places: dict[str, list[list[int]]] = {"target": [], "before": []}
+        for j, h in enumerate(features.ahead):
+            for i, (name, p) in enumerate(features.candidates):
+                if name in ("seasonal", "shifted", "leveled"):
+                    k = seasons_back(h, p)
+                    extra = {"seasonal": 1 - h, "shifted": 1, "leveled": p}[name]
+                    depth[j, i] = k * p + extra
+        for h in features.ahead:
+            back = [seasons_back(h, p) * p for p in self._periods]
+            places["target"].append([naive_position.get(b - h + 1, 0) for b in back])
+            places["before"].append([naive_position.get(b + 1, 0) for b in back])
         constants = {
-            "lags": lags,
+            "lags": torch.tensor(features.lags, dtype=torch.long),
             "lag_position": torch.tensor([position[lag] for lag in features.lags]).long(),
-            "candidate_weights": weights,
-            "candidate_reach": deepest,
+            "depth": depth,
+            **{f"{name}_position": torch.tensor(rows).long() for name, rows in places.items()},
         }
         for name, constant in constants.items():
             self.register_buffer(name, constant, persistent=False)
 
-    def forward(self, steps: Steps, state: State = None) -> tuple[Tensor, State]:
-        """Forecast every step, (B, L, C), and return the state after the last one."""
-        hidden, state = self.recurrent(self.inputs(steps), state)  # (B, L, H)
-        correction = self.head(torch.relu(self.dropout(hidden)))  # (B, L, C)
-        if not self.n_naive:
-            return correction, state
-        naive, exists = self.naive_forecasts(steps)  # (B, L, C, J), (B, L, 1, J)
-        score = self.mix(hidden).unflatten(-1, (self.n_columns, self.n_naive))
-        # Where none exists, before the first season, all share: a softmax of nothing is NaN.
-        exists = exists | ~exists.any(-1, keepdim=True)
-        weights = score.masked_fill(~exists, -torch.inf).softmax(-1)  # (B, L, C, J)
-        return (weights * naive).sum(-1) + correction, state
+    def forward(self, steps: Steps, ahead: Ahead, state: State = None) -> tuple[Tensor, State]:
+        """Parameters of every step's forecasts, (B, L, J, C, K), and the state after the last."""
+        hidden, state = self.encode(steps, state)
+        return self.decode(hidden, ahead), state
+
+    def encode(self, steps: Steps, state: State = None) -> tuple[Tensor, State]:
+        """Output of the recurrent layer at every step, (B, L, H), and the state after the last."""
+        return self.recurrent(self.inputs(steps), state)
+
+    def decode(self, hidden: Tensor, ahead: Ahead) -> Tensor:
+        """Parameters of the forecasts, (B, L, J, C, K), from the recurrent layer's output."""
+        features = self.features
+        naive, exists = self.naive_forecasts(ahead)  # (B, L, J, C, N), (B, L, J, 1, N)
+        known = None
+        if ahead.known is not None:
+            last = ahead.past[:, :, 0, : features.n_outputs, None]  # (B, L, C, 1)
+            relative = (naive - last[:, :, None]) * exists
+            channels = [ahead.known, relative.flatten(3), *self._embedded(ahead.codes)]
+            known = torch.cat(channels, dim=-1)
+        outputs, score = self.head(hidden, self.dropout(hidden), known)
+        if score is not None:
+            # Where none exists, before the first season, all share: a softmax of nothing is NaN.
+            exists = exists | ~exists.any(-1, keepdim=True)
+            weights = score.masked_fill(~exists, -torch.inf).softmax(-1)  # (B, L, J, C, N)
+            mixed = (weights * naive).sum(-1, keepdim=True)
+            outputs = torch.cat([outputs[..., :1] + mixed, outputs[..., 1:]], dim=-1)
+        return self.distribution.parameters(outputs)
 
     def set_dropout(self, p: float) -> None:
         """Drop between recurrent layers, or the output of a single one, with probability p."""
@@ -120,39 +188,189 @@ class RecurrentNetwork(nn.Module):
         """Let training start from the mix that favours the best naive forecasts.
 
         Each is weighed by its mean absolute error to the power -4, measured on a few batches: one
-        with twice the error of another gets a sixteenth of its weight.
+        with twice the error of another gets a sixteenth of its weight. The best one's error is the
+        first guess of how wide a distribution is.
         """
-        if not self.n_naive:
-            return
-        error = torch.zeros_like(self.mix.bias)
+        error = torch.zeros_like(self.head.mix_bias)  # (J, C, N)
         n = torch.zeros_like(error)
+        if not self.features.candidates:
+            # Of a scaled series, whose values are about 1.
+            self.head.start(self.distribution.start(error.sum(-1) + 1))
+            return
         for chunk in islice(chunks, n_chunks):
-            naive, exists = self.naive_forecasts(chunk.steps)
-            counts = (chunk.weight[..., None] * exists).expand_as(naive)
-            distance = (naive - chunk.target[..., None]).abs() * counts
-            error += distance.sum((0, 1)).flatten()
-            n += counts.sum((0, 1)).flatten()
+            naive, exists = self.naive_forecasts(chunk.ahead)
+            counts = chunk.weight[..., None] * exists  # (B, L, J, C, N)
+            error += ((naive - chunk.target[..., None]).abs() * counts).sum((0, 1))
+            n += counts.sum((0, 1))
         # A forecast that exists nowhere in the sample is not known to be better than another.
-        error = torch.where(n > 0, error / n, (error / n.clamp(min=1)).max())
-        self.mix.bias.copy_(-4 * (error + 1e-6).log())
+        error = torch.where(n > 0, error / n, (error / n.clamp(min=1)).amax((0, 1, 2)))
+        self.head.mix_bias.copy_(-4 * (error + 1e-6).log())
+        self.head.start(self.distribution.start(error.amin(-1)))
 
     def departure(self) -> Tensor | float:
-        """Squared size of what departs from a fixed mix of the naive forecasts: A, b and M."""
-        if not self.n_naive:
+        """Squared size of what departs from a fixed mix of the naive forecasts."""
+        if not self.features.candidates:
             return 0.0
-        return sum(p.square().sum() for p in (*self.head.parameters(), self.mix.weight))
+        return sum(parameter.square().sum() for parameter in self.head.departing())
 
     def inputs(self, steps: Steps) -> Tensor:
-        """Last change (or value), lags relative to the last value, calendar and X, (B, L, D)."""
-        last, before = steps.past[:, :, :1], steps.past[:, :, 1:2]  # (B, L, 1, C)
-        # The bare network must find the level, so it is shown it; see `Features`.
-        change = (last - before) * (steps.n_past >= 2)[..., None, None]
-        first = change if self.n_naive else last
+        """Last changes (or value), lags relative to the last value, calendar and X, (B, L, D)."""
+        features = self.features
+        last = steps.past[:, :, :1]  # (B, L, 1, C)
+        back = torch.arange(2, features.patch_length + 2, device=last.device)
+        changes = last - steps.past[:, :, 1 : features.patch_length + 1]  # (B, L, patch, C)
+        changes = changes * (steps.n_past[..., None] >= back)[..., None]
+        if not features.candidates:
+            # The bare network must find the level, so it is shown it; see `Features`.
+            changes = torch.cat([last, changes[:, :, :-1]], dim=2)
         lagged = steps.past[:, :, self.lag_position] - last  # (B, L, lags, C)
-        lagged = lagged * (steps.n_past[..., None] >= self.lags)[..., None]
-        return torch.cat([first.flatten(2), lagged.flatten(2), steps.known], dim=-1)
+        there = (steps.n_past[..., None] >= self.lags)[..., None]
+        channels = [changes.flatten(2), (lagged * there).flatten(2), steps.known]
+        if steps.observed is not None:
+            missing = 1 - steps.observed
+            channels += [missing[:, :, 0], (missing[:, :, self.lag_position] * there).flatten(2)]
+        return torch.cat([*channels, *self._embedded(steps.codes)], dim=-1)
 
-    def naive_forecasts(self, steps: Steps) -> tuple[Tensor, Tensor]:
-        """Naive forecasts of each step, (B, L, C, J), and whether they exist, (B, L, 1, J)."""
-        exists = steps.n_past[..., None] >= self.candidate_reach
-        return steps.past.transpose(2, 3) @ self.candidate_weights, exists[:, :, None]
+    def _embedded(self, codes: Tensor | None) -> list[Tensor]:
+        return [table(codes[..., k]) for k, table in enumerate(self.embeddings)]  # type: ignore
+
+    @property
+    def _periods(self) -> list[int]:
+        return sorted({p for name, p in self.features.candidates if name not in ("last", "mean")})
+
+    def naive_forecasts(self, ahead: Ahead) -> tuple[Tensor, Tensor]:
+        """Naive forecasts, (B, L, J, C, N), and whether they exist, (B, L, J, 1, N)."""
+        features = self.features
+        past = ahead.past[..., : features.n_outputs]
+        last = past[:, :, None, 0]  # (B, L, 1, C)
+        whole = last.expand(-1, -1, len(features.ahead), -1)
+        periods = self._periods
+        made = []
+        for name, p in features.candidates:
+            if name == "last":
+                made.append(whole)
+                continue
+            if name in ("mean", "leveled"):
+                k = features.level_periods.index(p)
+                levels = ahead.levels[:, :, k, :, : features.n_outputs]  # type: ignore[index]
+                if name == "mean":
+                    made.append(levels[:, :, :1].expand_as(whole))
+                    continue
+            k = periods.index(p)
+            seasonal = past[:, :, self.target_position[:, k]]  # (B, L, J, C)
+            if name == "shifted":
+                seasonal = seasonal + last - past[:, :, self.before_position[:, k]]
+            elif name == "leveled":
+                seasonal = seasonal + levels[:, :, :1] - levels[:, :, 1:]
+            made.append(seasonal)
+        exists = ahead.n_past[..., None, None] >= self.depth  # (B, L, J, N)
+        if not made:
+            return whole[..., None][..., :0], exists[:, :, :, None]
+        return torch.stack(made, dim=-1), exists[:, :, :, None]
+
+
+class StepHead(nn.Module):
+    r"""One step ahead: correction :math:`A\,\mathrm{relu}(h) + b`, scores :math:`M h + m`.
+
+    Parameters
+    ----------
+    hidden_size : int
+    n_columns, n_parameters, n_naive : int
+        C columns, K outputs for each, N naive forecasts.
+    """
+
+    def __init__(self, hidden_size: int, n_columns: int, n_parameters: int, n_naive: int):
+        super().__init__()
+        self.shape = (1, n_columns, n_parameters)
+        self.correction = nn.Linear(hidden_size, n_columns * n_parameters)
+        self.mix = nn.Linear(hidden_size, n_columns * n_naive, bias=False) if n_naive else None
+        self.mix_bias = nn.Parameter(torch.zeros(1, n_columns, n_naive))
+        if self.mix is not None:
+            for parameter in (*self.correction.parameters(), self.mix.weight):
+                nn.init.zeros_(parameter)
+
+    def forward(
+        self, hidden: Tensor, dropped: Tensor, known: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Outputs (B, L, 1, C, K) and scores (B, L, 1, C, N), None without naive forecasts."""
+        outputs = self.correction(torch.relu(dropped)).unflatten(-1, self.shape)
+        if self.mix is None:
+            return outputs, None
+        return outputs, self.mix(hidden).unflatten(-1, self.mix_bias.shape) + self.mix_bias
+
+    def start(self, outputs: Tensor) -> None:
+        """Let training start from these outputs, (1, C, K), but for the location."""
+        bias = self.correction.bias.view(self.shape)
+        bias[..., 1:] = outputs[..., 1:]
+
+    def departing(self) -> list[Tensor]:
+        """What departs from a fixed mix: A, b of the locations, M."""
+        bias = self.correction.bias.view(self.shape)[..., 0]
+        return [self.correction.weight, bias, self.mix.weight]  # type: ignore[union-attr]
+
+
+class HorizonHead(nn.Module):
+    r"""J steps ahead at once: each target decoded from the state and what is known of the target.
+
+    With u_j what is known of target j (calendar, X, its naive forecasts relative to the last
+    value) and p_j a vector for its place,
+
+    .. math:: e_j = \mathrm{relu}(U h + V u_j + p_j), \qquad
+              c_j = A e_j + B_j h, \qquad m_j = M e_j + q_j.
+
+    Parameters
+    ----------
+    hidden_size : int
+    n_known : int
+        Channels of u.
+    n_horizons, n_columns, n_parameters, n_naive : int
+        J horizons, C columns, K outputs for each, N naive forecasts.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        n_known: int,
+        n_horizons: int,
+        n_columns: int,
+        n_parameters: int,
+        n_naive: int,
+    ):
+        super().__init__()
+        self.shape = (n_horizons, n_columns, n_parameters)
+        width = max(8, hidden_size // 2)
+        self.state = nn.Linear(hidden_size, width)
+        self.known = nn.Linear(n_known, width, bias=False)
+        self.place = nn.Parameter(torch.zeros(n_horizons, width))
+        self.correction = nn.Linear(width, n_columns * n_parameters, bias=False)
+        self.direct = nn.Linear(hidden_size, n_horizons * n_columns * n_parameters)
+        self.mix = nn.Linear(width, n_columns * n_naive, bias=False) if n_naive else None
+        self.mix_bias = nn.Parameter(torch.zeros(n_horizons, n_columns, n_naive))
+        if self.mix is not None:
+            for module in (self.correction, self.direct, self.mix):
+                for parameter in module.parameters():
+                    nn.init.zeros_(parameter)
+
+    def forward(
+        self, hidden: Tensor, dropped: Tensor, known: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Outputs (B, L, J, C, K) and scores (B, L, J, C, N), None without naive forecasts."""
+        decoded = self.state(dropped)[:, :, None] + self.known(known) + self.place
+        decoded = torch.relu(decoded)  # (B, L, J, width)
+        outputs = self.correction(decoded).unflatten(-1, self.shape[1:])
+        outputs = outputs + self.direct(dropped).unflatten(-1, self.shape)
+        if self.mix is None:
+            return outputs, None
+        score = self.mix(decoded).unflatten(-1, self.mix_bias.shape[1:])
+        return outputs, score + self.mix_bias
+
+    def start(self, outputs: Tensor) -> None:
+        """Let training start from these outputs, (J, C, K), but for the location."""
+        bias = self.direct.bias.view(self.shape)
+        bias[..., 1:] = outputs[..., 1:]
+
+    def departing(self) -> list[Tensor]:
+        """What departs from a fixed mix: A, B, M."""
+        bias = self.direct.bias.view(self.shape)[..., 0]
+        weights = [self.correction.weight, self.direct.weight, self.mix.weight]  # type: ignore
+        return [*weights, bias]

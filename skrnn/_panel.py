@@ -2,117 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-DATES = (pd.DatetimeIndex, pd.PeriodIndex)
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """The regular grid of time stamps on which every series of a panel lies.
-
-    Parameters
-    ----------
-    start : pd.Index of length 1
-        The stamp at position 0.
-    freq : pd.offsets.BaseOffset or int
-        From one position to the next: an offset, or the step of an integer index.
-    """
-
-    start: pd.Index
-    freq: Any
-
-    @classmethod
-    def of(cls, index: pd.Index, offsets: np.ndarray) -> Timeline:
-        """Find the grid of a panel's stamps; the longest series tells the frequency.
-
-        Raises
-        ------
-        TypeError
-            If the stamps are neither integers nor dates nor periods.
-        """
-        if not (pd.api.types.is_integer_dtype(index) or isinstance(index, DATES)):
-            msg = (
-                f"Time stamps must be integers, dates or periods, but {_kind(index)} of "
-                f"{index.dtype} came. Convert the index, for example with `pd.to_datetime`."
-            )
-            raise TypeError(msg)
-        longest = int(np.argmax(np.diff(offsets)))
-        series = index[offsets[longest] : offsets[longest + 1]]
-        return cls(index.take([index.argmin()]), _frequency(series))
-
-    @property
-    def is_calendar(self) -> bool:
-        """Whether positions are dates, so that they have an hour or a weekday."""
-        return isinstance(self.start, DATES)
-
-    @property
-    def is_fixed(self) -> bool:
-        """Whether a step is always the same duration; a day is not, where clocks change."""
-        return isinstance(self.freq, pd.offsets.Tick) and not isinstance(self.freq, pd.offsets.Day)
-
-    def positions(self, stamps: pd.Index) -> np.ndarray:
-        """Position of each stamp on the grid; it may lie before the start."""
-        if _kind(stamps) != _kind(self.start):
-            msg = (
-                f"Time stamps must be of the kind seen in fit, {_kind(self.start)}, but "
-                f"{_kind(stamps)} came. Convert the index."
-            )
-            raise TypeError(msg)
-        if isinstance(stamps, pd.PeriodIndex):
-            if stamps.freq != self.freq:
-                msg = (
-                    f"Periods must have the frequency seen in fit, {self.freq.freqstr!r}, but "
-                    f"{stamps.freqstr!r} came. Convert them with `.asfreq`."
-                )
-                raise ValueError(msg)
-            steps, rest = np.divmod(stamps.asi8 - self.start.asi8[0], self.freq.n)
-        elif isinstance(stamps, pd.DatetimeIndex):
-            if self.is_fixed:
-                elapsed = stamps - self.start[0]
-                steps = np.asarray(elapsed // pd.Timedelta(self.freq))
-                rest = np.asarray(elapsed % pd.Timedelta(self.freq)) != np.timedelta64(0)
-            else:
-                first, last = min(self.start[0], stamps.min()), max(self.start[0], stamps.max())
-                grid = pd.date_range(first, last, freq=self.freq)
-                steps, start = grid.get_indexer(stamps), grid.get_indexer(self.start)[0]
-                rest = (steps < 0) | (start < 0)
-                steps = steps - start
-        else:
-            steps, rest = np.divmod(np.asarray(stamps) - self.start[0], self.freq)
-        if np.any(rest):
-            off = stamps[np.flatnonzero(rest)[0]]
-            msg = (
-                f"All time stamps must lie on one grid of frequency {self!s}, but {off} does not. "
-                f"Resample the series to one frequency."
-            )
-            raise ValueError(msg)
-        return np.asarray(steps, dtype=np.int64)
-
-    def stamps(self, positions: np.ndarray) -> pd.Index:
-        """Time stamp at each position, under the index's own name."""
-        return self._stamps(np.asarray(positions, dtype=np.int64)).rename(self.start.name)
-
-    def _stamps(self, positions: np.ndarray) -> pd.Index:
-        if isinstance(self.start, pd.PeriodIndex):
-            ordinals = self.start.asi8[0] + positions * self.freq.n
-            return pd.PeriodIndex.from_ordinals(ordinals, freq=self.freq)
-        if not isinstance(self.start, pd.DatetimeIndex):
-            return pd.Index(self.start[0] + positions * self.freq)
-        if self.is_fixed:
-            return self.start[0] + pd.to_timedelta(positions * pd.Timedelta(self.freq))
-        low, high = min(positions.min(initial=0), 0), max(positions.max(initial=0), 0)
-        before = pd.date_range(end=self.start[0], periods=1 - low, freq=self.freq)
-        after = pd.date_range(self.start[0], periods=1 + high, freq=self.freq)
-        return before.append(after[1:]).take(positions - low)
-
-    def __str__(self) -> str:
-        """Frequency as pandas writes it."""
-        return repr(getattr(self.freq, "freqstr", self.freq))
+from skrnn._covariates import Covariates, as_float, check_columns, check_finite
+from skrnn._timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -122,9 +20,12 @@ class Panel:
     Parameters
     ----------
     values : np.ndarray of shape (N, C)
-        The target columns of all series, float64.
-    covariates : np.ndarray of shape (N, P)
-        The columns of X at the same rows; P is 0 without X.
+        The target columns of all series, and after them the past covariates, float64. NaN where
+        missing, until `filled`.
+    observed : np.ndarray of shape (N, C), or None
+        Which values were observed; None if all.
+    known : np.ndarray of shape (N, P)
+        The covariates known in advance at the same rows, categories as numbers.
     offsets : np.ndarray of shape (S + 1,)
         Series s holds the rows ``offsets[s]`` to ``offsets[s + 1]``.
     origin : np.ndarray of shape (S,)
@@ -132,29 +33,37 @@ class Panel:
     timeline : Timeline
     keys : pd.Index or None
         One label (or tuple) a series; None for a single series without a name.
-    columns, covariate_columns : pd.Index
+    columns : pd.Index
+        The target columns.
+    covariates : Covariates
+        What the columns of X are.
     """
 
     values: np.ndarray
-    covariates: np.ndarray
+    observed: np.ndarray | None
+    known: np.ndarray
     offsets: np.ndarray
     origin: np.ndarray
     timeline: Timeline
     keys: pd.Index | None
     columns: pd.Index
-    covariate_columns: pd.Index
+    covariates: Covariates
 
     @classmethod
     def from_pandas(
-        cls, y: pd.DataFrame, X: pd.DataFrame | None, timeline: Timeline | None = None
+        cls,
+        y: pd.DataFrame,
+        X: pd.DataFrame | None,
+        covariates: Covariates,
+        timeline: Timeline | None = None,
     ) -> Panel:
         """Read y, and the rows of X at the index of y, into one panel.
 
         Raises
         ------
         ValueError
-            If a series is empty, unsorted, or lacks rows; if y or X holds NaN or infinite values;
-            if X lacks rows of y.
+            If a series is empty, unsorted, or lacks rows; if y or X holds infinite values, or what
+            is known in advance of X holds NaN; if X lacks rows of y.
         """
         if len(y) == 0:
             msg = "y must hold at least one observation, but it is empty. Pass a longer series."
@@ -168,22 +77,22 @@ class Panel:
             timeline = Timeline.of(stamps, offsets)
         position = timeline.positions(stamps)
         _check_steps(np.diff(position) == 1, f"frequency {timeline!s}", stamps, offsets, keys)
-        values = _as_float(y, "y")
-        _check_finite(y, "y")
-        if X is None:
-            covariates, covariate_columns = np.empty((len(y), 0)), pd.Index([])
-        else:
-            covariates = rows_of(X, y.index)
-            covariate_columns = X.columns
+        values = as_float(y, "y")
+        check_finite(y, "y", missing=True)
+        known = covariates.read_known(X, y.index)
+        if covariates.past:
+            values = np.concatenate([values, covariates.read_past(X, y.index)], axis=1)
+        observed = ~np.isnan(values)
         return cls(
             values=values,
-            covariates=covariates,
+            observed=None if observed.all() else observed,
+            known=known,
             offsets=offsets,
             origin=position[offsets[:-1]],
             timeline=timeline,
             keys=keys,
             columns=y.columns,
-            covariate_columns=covariate_columns,
+            covariates=covariates,
         )
 
     @property
@@ -217,6 +126,51 @@ class Panel:
         levels = [keys.get_level_values(i) for i in range(keys.nlevels)]
         return pd.MultiIndex.from_arrays([*levels, *stamps])
 
+    def begun(self) -> Panel:
+        """Without the rows of each series before its first observation.
+
+        Raises
+        ------
+        ValueError
+            If a series has no observation.
+        """
+        if self.observed is None:
+            return self
+        seen = np.asarray(self.observed[:, : len(self.columns)].any(axis=1))
+        # The first observed row at or after each row, N for none.
+        nxt = np.where(seen, np.arange(len(seen)), len(seen))
+        first = np.minimum.accumulate(nxt[::-1])[::-1][self.offsets[:-1]]
+        empty = np.flatnonzero(first >= self.offsets[1:])
+        if len(empty):
+            msg = (
+                f"Every series must hold an observation, but in {self.label(empty[0])} all are "
+                f"missing. Drop it."
+            )
+            raise ValueError(msg)
+        if (first == self.offsets[:-1]).all():
+            return self
+        return self._select(first, self.offsets[1:])
+
+    def filled(self, periods: Sequence[int]) -> Panel:
+        r"""What stands in for missing values where they are inputs: seasonal naive forecasts.
+
+        After the last observation, at a, before a missing value t it is the mean of
+        :math:`s_{t-p} + s_a - s_{a-p}` over the periods p, with values that were filled before
+        where these are missing too; :math:`s_a` before the first season. Nothing after t is used.
+        Before the first observation of a column it stays NaN.
+        """
+        if self.observed is None:
+            return self
+        values = np.where(self.observed, self.values, np.nan)
+        row = np.arange(len(values))
+        for column, observed in zip(values.T, self.observed.T, strict=True):  # columns are views
+            begin = np.minimum.reduceat(np.where(observed, row, len(row)), self.offsets[:-1])
+            first = np.repeat(begin, self.lengths)
+            missing = np.flatnonzero(~observed & (row > first))
+            last = np.maximum.accumulate(np.where(observed, row, 0))[missing]
+            _fill(column, missing, last, first[missing], periods)
+        return replace(self, values=values)
+
     def cut(self, stop: np.ndarray) -> Panel:
         """Only the first ``stop`` rows of each series."""
         return self._select(self.offsets[:-1], self.offsets[:-1] + stop)
@@ -236,31 +190,38 @@ class Panel:
         return replace(
             self,
             values=self.values[rows],
-            covariates=self.covariates[rows],
+            observed=None if self.observed is None else self.observed[rows],
+            known=self.known[rows],
             offsets=offsets,
             origin=self.origin + first - self.offsets[:-1],
         )
 
-    def extended(self, horizon: int, covariates: np.ndarray) -> Panel:
-        """Append ``horizon`` rows to each series: values to forecast, and known covariates.
+    def extended(self, horizon: int, known: np.ndarray) -> Panel:
+        """Append ``horizon`` rows to each series: values to forecast, and what is known of them.
 
         The values of these rows are zero and must not be read.
 
         Parameters
         ----------
         horizon : int
-        covariates : np.ndarray of shape (S, horizon, P)
+        known : np.ndarray of shape (S, horizon, P)
         """
+        n_added, n_columns = self.n_series * horizon, self.values.shape[1]
         series = np.concatenate(
             [self.series_of_rows(), np.repeat(np.arange(self.n_series), horizon)]
         )
         order = np.argsort(series, kind="stable")
-        added = np.zeros((self.n_series * horizon, len(self.columns)))
-        appended = covariates.reshape(self.n_series * horizon, len(self.covariate_columns))
+
+        def append(present: np.ndarray, added: np.ndarray) -> np.ndarray:
+            return np.concatenate([present, added])[order]
+
         return replace(
             self,
-            values=np.concatenate([self.values, added])[order],
-            covariates=np.concatenate([self.covariates, appended])[order],
+            values=append(self.values, np.zeros((n_added, n_columns))),
+            observed=None
+            if self.observed is None
+            else append(self.observed, np.ones((n_added, n_columns), dtype=bool)),
+            known=append(self.known, known.reshape(n_added, known.shape[2])),
             offsets=self.offsets + horizon * np.arange(self.n_series + 1),
         )
 
@@ -276,8 +237,7 @@ class Panel:
             If ``new`` has other columns, a series that is not here, or starts after a gap.
         """
         if len(self.columns) > 1 or len(new.columns) > 1:  # the name of a single one plays no part
-            _check_columns(new.columns, self.columns, "y")
-        _check_columns(new.covariate_columns, self.covariate_columns, "X")
+            check_columns(new.columns, self.columns, "y")
         match = self._match(new)
         gap = np.flatnonzero(new.origin > self.end[match])
         if len(gap):
@@ -297,13 +257,22 @@ class Panel:
         old = self.cut(kept)
         series = np.concatenate([old.series_of_rows(), match[new.series_of_rows()]])
         order = np.argsort(series, kind="stable")
+        values = np.concatenate([old._raw(), new._raw()])[order]
+        observed = ~np.isnan(values)
         return replace(
             self,
-            values=np.concatenate([old.values, new.values])[order],
-            covariates=np.concatenate([old.covariates, new.covariates])[order],
+            values=values,
+            observed=None if observed.all() else observed,
+            known=np.concatenate([old.known, new.known])[order],
             offsets=np.searchsorted(series[order], np.arange(self.n_series + 1)),
             origin=origin,
         )
+
+    def _raw(self) -> np.ndarray:
+        """Values, NaN where they were not observed."""
+        if self.observed is None:
+            return self.values
+        return np.where(self.observed, self.values, np.nan)
 
     def _match(self, new: Panel) -> np.ndarray:
         """Number here of each series of ``new``."""
@@ -332,88 +301,42 @@ def numbered(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return series, np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-def rows_of(X: pd.DataFrame, index: pd.Index) -> np.ndarray:
-    """Values of X at the rows of ``index``, shape (N, P), float64.
-
-    Raises
-    ------
-    ValueError
-        If X lacks one of the rows, or holds NaN or infinite values in them.
-    """
-    if not X.index.is_unique:
-        row = int(np.flatnonzero(X.index.duplicated())[0])
-        msg = f"X must hold each row once, but {_stamp(X.index, row)} stands twice. Drop one."
-        raise ValueError(msg)
-    if not X.index.equals(index):
-        found = X.index.get_indexer(index)
-        lacking = np.flatnonzero(found < 0)
-        if len(lacking):
-            msg = (
-                f"X must have a row for every time stamp of y and of the forecast, but "
-                f"{len(lacking)} of {len(index)} are missing, the first {_stamp(index, lacking[0])}"
-                f". Pass X over the whole range."
-            )
-            raise ValueError(msg)
-        X = X.take(found)
-    values = _as_float(X, "X")
-    _check_finite(X, "X")
-    return values
-
-
-def check_covariate_columns(
-    X: pd.DataFrame | None, expected: pd.Index, needed: bool = True
+def _fill(
+    column: np.ndarray,
+    missing: np.ndarray,
+    last: np.ndarray,
+    first: np.ndarray,
+    periods: Sequence[int],
 ) -> None:
-    """Raise ValueError unless X, if it is needed or given, has the columns seen in fit."""
-    if X is None and len(expected) and needed:
-        msg = (
-            f"The forecaster was fitted with X of columns {list(expected)}, so X must be given "
-            f"here as well, but X is None. Pass its values up to the last step of the forecast."
-        )
-        raise ValueError(msg)
-    if X is not None and not len(expected):
-        msg = (
-            f"The forecaster was fitted without X, but X with columns {list(X.columns)} came. "
-            f"Leave it out, or fit with X."
-        )
-        raise ValueError(msg)
-    if X is not None:
-        _check_columns(X.columns, expected, "X")
+    """Fill missing rows in place, given each one's last observed row and its series' first.
+
+    Each pass fills the rows whose own references are known: as many passes as the longest chain
+    of missing values that refer to each other.
+    """
+    while len(missing):
+        total, n = np.zeros(len(missing)), np.zeros(len(missing))
+        for p in periods:
+            there = np.where(last - p >= first, last - p, last)  # no season: adds nothing
+            value = column[missing - last + there] - column[there]
+            total, n = total + np.where(there < last, value, 0.0), n + (there < last)
+        value = column[last] + total / np.maximum(n, 1)
+        ready = ~np.isnan(value)
+        column[missing[ready]] = value[ready]
+        missing, last, first = missing[~ready], last[~ready], first[~ready]
 
 
 def explain(y: Any, X: Any, error: Exception) -> None:
     """Raise what is wrong with y and X in the package's own words, if it can tell."""
     y, X = (data.to_frame() if isinstance(data, pd.Series) else data for data in (y, X))
     try:
-        if isinstance(X, pd.DataFrame):
-            rows_of(X, X.index)
+        X = X if isinstance(X, pd.DataFrame) else None
+        covariates = Covariates.of(X, ())
+        if X is not None:
+            covariates.read_known(X, X.index)
         if isinstance(y, pd.DataFrame) and len(y):
-            Panel.from_pandas(y, X if isinstance(X, pd.DataFrame) else None)
+            Panel.from_pandas(y, X, covariates)
     except (TypeError, ValueError) as clearer:
         raise clearer from error
-
-
-def _check_finite(frame: pd.DataFrame, name: str) -> None:
-    """Raise ValueError if a numeric column holds NaN or infinite values."""
-    numbers = frame.select_dtypes("number")
-    wrong = ~np.isfinite(numbers.to_numpy(dtype=np.float64))
-    if not wrong.any():
-        return
-    row, column = np.argwhere(wrong)[0]
-    msg = (
-        f"{name} must be finite, but column {numbers.columns[column]!r} holds "
-        f"{numbers.iloc[row, column]} at {_stamp(frame.index, row)} ({wrong.sum()} such values in "
-        f"all). Fill them, for example with `.interpolate()`, or drop the series."
-    )
-    raise ValueError(msg)
-
-
-def _check_columns(columns: pd.Index, expected: pd.Index, name: str) -> None:
-    if not columns.equals(expected):
-        msg = (
-            f"{name} must have the columns seen in fit, {list(expected)}, but it has "
-            f"{list(columns)}. Select and order them, or fit again."
-        )
-        raise ValueError(msg)
 
 
 def _series_of(index: pd.Index) -> tuple[np.ndarray, pd.Index | None, pd.Index]:
@@ -431,41 +354,6 @@ def _series_of(index: pd.Index) -> tuple[np.ndarray, pd.Index | None, pd.Index]:
         )
         raise ValueError(msg)
     return np.append(first, len(index)), keys, index.get_level_values(-1)
-
-
-def _frequency(stamps: pd.Index) -> pd.offsets.BaseOffset | int:
-    """Step of a series' index: its own, else the inferred, else the most common one."""
-    if isinstance(stamps, pd.RangeIndex):
-        return int(stamps.step)
-    if isinstance(stamps, pd.PeriodIndex):
-        return stamps.freq
-    if not isinstance(stamps, pd.DatetimeIndex):
-        steps = np.unique(np.diff(np.asarray(stamps)))
-        return int(steps[0]) if len(steps) and steps[0] > 0 else 1
-    if stamps.freq is not None:
-        return stamps.freq
-    inferred = _inferred(stamps)
-    if inferred is not None:
-        return pd.tseries.frequencies.to_offset(inferred)
-    if len(stamps) < 2:
-        msg = (
-            f"The frequency of a single time stamp, {stamps[0]}, cannot be known. Pass at least "
-            f"two observations, or an index with a freq."
-        )
-        raise ValueError(msg)
-    # Too few or too irregular for pandas: the shortest step, so that the check names a longer one.
-    return pd.tseries.frequencies.to_offset(pd.Timedelta(np.diff(stamps.to_numpy()).min()))
-
-
-def _inferred(stamps: pd.DatetimeIndex) -> str | None:
-    """Frequency that pandas infers, if need be from the longest half, quarter, ... without gaps."""
-    parts = [stamps]
-    while len(parts[0]) > 2:
-        for part in parts:
-            if len(part) > 2 and (inferred := pd.infer_freq(part)) is not None:
-                return inferred
-        parts = [half for p in parts for half in (p[: len(p) // 2], p[len(p) // 2 :])]
-    return None
 
 
 def _check_steps(
@@ -487,31 +375,6 @@ def _check_steps(
         f"plays no part."
     )
     raise ValueError(msg)
-
-
-def _as_float(frame: pd.DataFrame, name: str) -> np.ndarray:
-    for column, dtype in zip(frame.columns, frame.dtypes, strict=True):
-        real = pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype)
-        if not real:
-            msg = (
-                f"{name} must be numeric, but column {column!r} is categorical ({dtype}). "
-                f"Encode it as numbers, or drop it."
-            )
-            raise TypeError(msg)
-    return frame.to_numpy(dtype=np.float64, copy=True)  # the user may go on to change the frame
-
-
-def _stamp(index: pd.Index, row: int) -> str:
-    entry = index[row]
-    return ", ".join(map(str, entry)) if isinstance(entry, tuple) else str(entry)
-
-
-def _kind(index: pd.Index) -> str:
-    if pd.api.types.is_integer_dtype(index):
-        return "an integer index"
-    if isinstance(index, pd.DatetimeIndex):
-        return f"a DatetimeIndex {'without' if index.tz is None else 'with'} time zone"
-    return f"a {type(index).__name__}"
 
 
 def _name(key: Any) -> str:

@@ -15,25 +15,32 @@ from sklearn.utils._param_validation import (
 )
 from torch import nn
 
-from skrnn._features import CALENDAR, NAIVE
+from skrnn._distributions import CRITERIA, DISTRIBUTIONS
+from skrnn._features import CALENDAR, NAIVE, NAIVE_AHEAD
 from skrnn._networks import CELLS
 from skrnn._scaling import SCALERS
-from skrnn._training import CRITERIA, OPTIMIZERS, SCHEDULERS
+from skrnn._training import OPTIMIZERS, SCHEDULERS
 from skrnn.callbacks import Callback
 
 POSITIVE = Interval(Integral, 1, None, closed="left")
 CONSTRAINTS: dict[str, list] = {
     "cell": [StrOptions(set(CELLS))],
+    "strategy": [StrOptions({"recursive", "multioutput"})],
     "window_length": [POSITIVE],
+    "patch_length": [POSITIVE],
     "hidden_size": [POSITIVE],
     "num_layers": [POSITIVE],
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "sp": [StrOptions({"auto"}), POSITIVE, "array-like", None],
     "lags": [StrOptions({"auto"}), POSITIVE, "array-like", None],
     "calendar": [StrOptions({"auto", *CALENDAR}), "array-like", None],
+    "holidays": [str, "array-like", None],
+    "past_covariates": [str, "array-like", None],
     "scaler": [StrOptions({kind for kind in SCALERS if kind}), None],
-    "naive": [StrOptions({"auto", *NAIVE}), "array-like", None],
-    "criterion": [StrOptions(set(CRITERIA)), nn.Module],
+    "naive": [StrOptions({"auto", *NAIVE, *NAIVE_AHEAD}), "array-like", None],
+    "criterion": [StrOptions({*CRITERIA, *DISTRIBUTIONS}), nn.Module],
+    "quantiles": ["array-like"],
+    "n_samples": [POSITIVE],
     "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
     "optimizer_kwargs": [dict, None],
     "lr": [Interval(Real, 0, None, closed="neither")],
@@ -54,7 +61,8 @@ ENTRIES: dict[str, list] = {
     "sp": [POSITIVE],
     "lags": [POSITIVE],
     "calendar": [Options(str, set(CALENDAR))],
-    "naive": [Options(str, set(NAIVE))],
+    "naive": [Options(str, {*NAIVE, *NAIVE_AHEAD})],
+    "quantiles": [Interval(Real, 0, 1, closed="neither")],
     "callbacks": [Callback],
 }
 
@@ -65,6 +73,29 @@ def check_parameters(caller: str, params: Mapping[str, Any]) -> None:
     for name, constraint in ENTRIES.items():
         for entry in tuple_of(params[name], auto=()):
             validate_parameter_constraints({name: constraint}, {name: entry}, caller)
+    if params["strategy"] == "recursive":
+        only_ahead = [n for n in tuple_of(params["naive"], auto=()) if n in NAIVE_AHEAD]
+        if only_ahead or params["patch_length"] > 1:
+            came = (
+                f"naive={only_ahead[0]!r}"
+                if only_ahead
+                else f"patch_length={params['patch_length']}"
+            )
+            msg = (
+                f"{came} needs strategy='multioutput', for a recursive forecast goes step by step, "
+                f"but strategy is 'recursive'. Set strategy='multioutput' and pass fh in fit."
+            )
+            raise ValueError(msg)
+    if params["window_length"] % params["patch_length"]:
+        msg = (
+            f"The 'window_length' parameter must be a multiple of patch_length, but they are "
+            f"{params['window_length']} and {params['patch_length']}. Set window_length="
+            f"{params['patch_length'] * max(1, params['window_length'] // params['patch_length'])}."
+        )
+        raise ValueError(msg)
+    if len(params["quantiles"]) == 0:
+        msg = "The 'quantiles' parameter must hold at least one level in (0, 1), but it is empty."
+        raise ValueError(msg)
     if "lr" in (params["optimizer_kwargs"] or {}):
         msg = "The 'optimizer_kwargs' parameter must not hold 'lr'. Pass it as the lr parameter."
         raise ValueError(msg)

@@ -21,12 +21,6 @@ from skrnn._chunks import Chunk, Chunks
 from skrnn._networks import RecurrentNetwork
 from skrnn.callbacks import Callback
 
-# Elementwise losses on scaled values. Huber's bend lies at 1, one unit of the scaled series.
-CRITERIA = {
-    "mae": nn.functional.l1_loss,
-    "mse": nn.functional.mse_loss,
-    "huber": nn.functional.huber_loss,
-}
 OPTIMIZERS: dict[str, Callable] = {
     "adamw": partial(torch.optim.AdamW, weight_decay=0.01),
     "adam": torch.optim.Adam,
@@ -90,27 +84,6 @@ def planned_epochs(n_targets: int, n_batches: int) -> int:
     return max(1, round(planned_steps(n_targets) / n_batches))
 
 
-def mean_loss(
-    criterion: Callable, forecast: Tensor, target: Tensor, weight: Tensor | None = None
-) -> Tensor:
-    """Mean loss over the targets that count, (B, L, C) with weight (B, L, 1)."""
-    if isinstance(criterion, nn.Module):
-        # A user's module reduces as it likes, so it is shown only what counts.
-        counts = slice(None) if weight is None else (weight > 0).expand_as(target)
-        loss = criterion(forecast[counts].flatten(), target[counts].flatten())
-        if loss.ndim:
-            msg = (
-                f"The 'criterion' parameter must be a module that returns one number, but it "
-                f"returned shape {tuple(loss.shape)}. Set its reduction to 'mean'."
-            )
-            raise ValueError(msg)
-        return loss
-    loss = criterion(forecast, target, reduction="none")  # (B, L, C)
-    if weight is None:
-        return loss.mean()
-    return (loss * weight).sum() / (weight.sum() * target.shape[-1])
-
-
 def check_finite(name: str, value: float) -> None:
     """Raise FloatingPointError if training has diverged."""
     if not math.isfinite(value):
@@ -141,7 +114,6 @@ class Trainer:
         What callbacks are shown; its ``history_`` gets a row each epoch.
     network : RecurrentNetwork
     chunks : Chunks
-    criterion : callable
     optimizer : torch.optim.Optimizer
     max_grad_norm : float or None
     callbacks : list of Callback
@@ -159,7 +131,6 @@ class Trainer:
     forecaster: Any
     network: RecurrentNetwork
     chunks: Chunks
-    criterion: Callable
     optimizer: torch.optim.Optimizer
     max_grad_norm: float | None
     callbacks: list[Callback]
@@ -213,15 +184,17 @@ class Trainer:
         self._tell("on_epoch_begin")
         self.network.train()
         began, lr = time.perf_counter(), self.optimizer.param_groups[0]["lr"]
-        total, n_targets = torch.zeros((), device=self.chunks.data.device), 0
+        total, n_targets = torch.zeros(2, device=self.chunks.data.device), 0
         for chunk in self.chunks.epoch():
-            total += self.step(chunk) * chunk.n_targets
+            counted = chunk.weight.sum()  # missing targets and those after the end do not count
+            total += torch.stack([self.step(chunk) * counted, counted])
             self.steps += 1
             n_targets += chunk.n_targets
             self._tell("on_batch_end", len(self.chunks))
             if self.stopped:
                 break
-        loss = total.item() / n_targets  # the epoch's only device-to-host sync
+        summed, counted = total.tolist()  # the epoch's only device-to-host sync
+        loss = summed / max(1.0, counted)
         check_finite("training loss", loss)
         seconds = time.perf_counter() - began
         return {
@@ -238,8 +211,8 @@ class Trainer:
         A ridge of PRIOR / n on what departs from the naive mix is a Gaussian prior on it: 100
         observations barely move the mix, a million do not feel the ridge.
         """
-        forecast, _ = self.network(chunk.steps)  # (B, L, C)
-        loss = mean_loss(self.criterion, forecast, chunk.target, chunk.weight)
+        made, _ = self.network(chunk.steps, chunk.ahead)  # (B, L, J, C, K)
+        loss = self.network.distribution.mean_loss(made, chunk.target, chunk.weight)
         ridge = PRIOR / self.chunks.n_targets * self.network.departure()
         self.optimizer.zero_grad(set_to_none=True)
         (loss + ridge).backward()

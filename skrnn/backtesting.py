@@ -11,7 +11,7 @@ import pandas as pd
 from sktime.forecasting.base import ForecastingHorizon
 
 from skrnn._base import BaseRecurrentForecaster
-from skrnn._panel import Panel, check_covariate_columns, numbered
+from skrnn._panel import Panel, numbered
 
 
 def backtest(
@@ -23,6 +23,7 @@ def backtest(
     start: float | int | Any = 0.9,
     step_length: int = 1,
     cutoffs: pd.Index | None = None,
+    alpha: float | Sequence[float] | None = None,
 ) -> pd.DataFrame:
     """Forecast from every cutoff of a series with a fitted forecaster, without refitting.
 
@@ -50,13 +51,17 @@ def backtest(
     cutoffs : pd.Index, optional
         The cutoffs themselves, entries of the index of ``y`` in any order, in place of ``start``
         and ``step_length``.
+    alpha : float or list of float, optional
+        Levels, in (0, 1), of quantiles to forecast as well; the forecaster must be able to
+        `predict_quantiles`.
 
     Returns
     -------
     pd.DataFrame
         A row for each series, cutoff and step, for the cutoffs from which the observations at
         all steps are in ``y``: index (instance levels, cutoff, time), columns ``y_true`` and
-        ``y_pred``; with several columns in ``y``, a second column level names them.
+        ``y_pred``, and ``y_pred_0.05`` for a quantile; with several columns in ``y``, a second
+        column level names them.
 
     Raises
     ------
@@ -84,13 +89,14 @@ def backtest(
     if not isinstance(step_length, Integral) or step_length < 1:
         msg = f"The 'step_length' parameter must be an int of at least 1. Got {step_length!r}."
         raise ValueError(msg)
+    levels = _levels(forecaster, alpha)
     context = forecaster._panel
     y = y.to_frame() if isinstance(y, pd.Series) else y
-    check_covariate_columns(X, context.covariate_columns)
-    new = Panel.from_pandas(y, X, timeline=context.timeline)
+    context.covariates.check(X)
+    new = Panel.from_pandas(y, X, context.covariates, context.timeline)
 
     # Rows of the forecaster's own data before y are history: the same as in an update.
-    panel = context.updated(new)
+    panel = context.updated(new).filled(forecaster._features.seasons)
     match = context._match(new)
     if cutoffs is None:
         series, cutoff = _cutoffs(new, start, int(steps.max()), int(step_length))
@@ -98,8 +104,12 @@ def backtest(
         series, cutoff = _listed(new, y.index, cutoffs, int(steps.max()))
     row = cutoff + new.origin[series] - panel.origin[match[series]] + 1  # first row forecast
     data = forecaster._on_device(panel, forecaster._forecast_device())
-    made = forecaster._decode(panel, data, match[series], row, int(steps.max()))
-    made = forecaster.scaler_.inverse(made[:, steps - 1], match[series])  # (n, J, C)
+    distribution, made = forecaster._made(panel, data, match[series], row, steps)
+    made = {"y_pred": distribution.point(made)}  # (n, J, C)
+    if len(levels):
+        distribution, said = forecaster._predictive_made(panel, data, match[series], row, steps)
+        quantiles = np.moveaxis(distribution.quantiles(said, levels), -1, 0)
+        made |= {f"y_pred_{level:g}": q for level, q in zip(levels, quantiles, strict=True)}
 
     rows = new.offsets[series][:, None] + cutoff[:, None] + steps  # (n, J)
     n = len(steps)
@@ -107,11 +117,14 @@ def backtest(
     index = new.index(np.repeat(series, n), position, position + np.tile(steps, len(cutoff)))
     index = index.set_names(["cutoff", "time"], level=[-2, -1])
     columns = context.columns
-    true = pd.DataFrame(new.values[rows.ravel()], index=index, columns=columns)
-    pred = pd.DataFrame(made.reshape(len(index), -1), index=index, columns=columns)
+    true = pd.DataFrame(new.values[rows.ravel(), : len(columns)], index=index, columns=columns)
+    parts = {"y_true": true} | {
+        name: pd.DataFrame(values.reshape(len(index), -1), index=index, columns=columns)
+        for name, values in made.items()
+    }
     if len(columns) == 1:
-        return pd.DataFrame({"y_true": true.iloc[:, 0], "y_pred": pred.iloc[:, 0]})
-    return pd.concat({"y_true": true, "y_pred": pred}, axis=1)
+        return pd.DataFrame({name: part.iloc[:, 0] for name, part in parts.items()})
+    return pd.concat(parts, axis=1)
 
 
 def _check_kinds(forecaster: Any, y: Any) -> None:
@@ -146,6 +159,22 @@ def _steps(fh: Any) -> np.ndarray:
         msg = f"The 'fh' parameter must be steps ahead of at least 1. Got {fh!r} instead."
         raise ValueError(msg)
     return steps
+
+
+def _levels(forecaster: BaseRecurrentForecaster, alpha: Any) -> np.ndarray:
+    """Levels of quantiles, each in (0, 1)."""
+    levels = np.atleast_1d([] if alpha is None else np.asarray(alpha, dtype=np.float64))
+    if ((levels <= 0) | (levels >= 1)).any():
+        msg = f"The 'alpha' parameter must hold levels in (0, 1). Got {alpha!r} instead."
+        raise ValueError(msg)
+    if len(levels) and not forecaster.get_tag("capability:pred_int"):
+        msg = (
+            f"The 'alpha' parameter needs a forecaster of distributions, but criterion="
+            f"{forecaster.criterion!r} makes points. Set criterion='quantile', 'normal' or "
+            f"'studentt', or validation_split."
+        )
+        raise ValueError(msg)
+    return levels
 
 
 def _cutoffs(

@@ -24,6 +24,7 @@ from sktime.split.base import BaseSplitter
 from sktime.utils.validation.forecasting import check_cv, check_scoring
 
 from skrnn._base import BaseRecurrentForecaster
+from skrnn._covariates import Covariates
 from skrnn._panel import Panel
 from skrnn.backtesting import backtest
 
@@ -152,7 +153,7 @@ def evaluate(
     X = X if X is None else convert_to(X, PANDAS)
     try:
         splits = _Splits.of(check_cv(cv, enforce_start_with_window=True), y)
-    except Exception:  # what is wrong with the windows, or with y, is for sktime to say
+    except (TypeError, ValueError):  # what is wrong with windows or y is for sktime to say
         splits = None
     if splits is None:
         return sktime_evaluate(**asked)
@@ -229,7 +230,8 @@ class _Splits:
     def of(cls, cv: BaseSplitter, y: pd.Series | pd.DataFrame) -> _Splits | None:
         """Read the splits; None if the walk through them is not a backtest."""
         # Without the values, which may be missing outside of all windows.
-        panel = Panel.from_pandas(pd.DataFrame({"y": np.zeros(len(y))}, index=y.index), None)
+        zeros = pd.DataFrame({"y": np.zeros(len(y))}, index=y.index)
+        panel = Panel.from_pandas(zeros, None, Covariates.of(None, ()))
         if panel.keys is not None and (
             cv.get_tag("split_hierarchical") or not panel.keys.is_monotonic_increasing
         ):

@@ -15,9 +15,17 @@ from skrnn.callbacks import Callback
 Forecaster = TypeVar("Forecaster", bound=type[BaseRecurrentForecaster])
 
 PARAMETERS = """\
+    strategy : {"recursive", "multioutput"}, default="recursive"
+        How several steps are forecast. "recursive": one after the other, each an input of the
+        next; any ``fh`` can be predicted. "multioutput": all at once from the state at the cutoff,
+        by a network trained to forecast each step of ``fh``, which `fit` then needs, from every
+        step of a chunk.
     window_length : int, default=192
         Time steps of a training chunk, and the least number of steps over which the network runs
         up to a cutoff. A shorter series is one chunk.
+    patch_length : int, default=1
+        Time steps that one step of the recurrent layer takes in, a divisor of ``window_length``;
+        above 1 with "multioutput" only. A day of hours, 24, for horizons of weeks.
     hidden_size : int, default=128
         Units of each recurrent layer.
     num_layers : int, default=1
@@ -36,16 +44,35 @@ PARAMETERS = """\
         What each step is told of the date it forecasts, as sines and cosines: "hour" (time of
         day), "dayofweek", "dayofyear". "auto" takes those which the frequency can show and the
         data holds twice.
+    holidays : str, list of dates or None, default=None
+        Days off, shown to each step with the day before and after: of a country as the `holidays`
+        package codes it, "US" or "DE-BY" (``pip install skrnn[holidays]``), or the dates
+        themselves, past and future.
+    past_covariates : list of column names or None, default=None
+        Numeric columns of X that are known up to the present alone: `predict` does not ask for
+        them. They may hold NaN. A recursive forecast forecasts them along. The other columns of X
+        are known in advance; a column of strings, categories or objects is embedded.
     scaler : {"standard", "minmax", "robust", None}, default="standard"
         Scaling of each series by its own statistics over the training data. X is standardised
-        over all series together, and left as it is with None.
+        over all series together, and left as it is with None; past covariates are scaled as y is.
     naive : list of str, "auto" or None, default="auto"
         Naive forecasts that the network mixes and corrects: "last" value, "seasonal" (the value
-        one period ago), "shifted" (the same, moved to the present level). "auto" takes all.
-        None leaves the bare network: relu and a linear layer on the recurrent output.
-    criterion : {"mae", "mse", "huber"} or torch.nn.Module, default="mae"
+        one period ago), "shifted" (the same, moved to the present level); with "multioutput" also
+        "leveled" (moved to the mean of the last period) and "mean" (of the longest period). "auto"
+        takes all. None leaves the bare network: relu and a linear layer on the recurrent output.
+    criterion : {"mae", "mse", "huber", "normal", "studentt", "quantile"} or torch.nn.Module, \
+            default="mae"
         Loss of the scaled forecasts. A module is called with forecasts and targets, both flat,
-        and returns their mean loss.
+        and returns their mean loss. "normal" and "studentt" forecast a distribution, the loss
+        being its negative log-likelihood, and "quantile" the ``quantiles``, by the pinball loss:
+        `predict_interval`, `predict_quantiles`, `predict_var` and `predict_proba` then tell
+        how sure a forecast is. With the others they do so from the residuals of
+        ``validation_split``, if that is given (split conformal prediction).
+    quantiles : list of float, default=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+        Levels, in (0, 1), that ``criterion="quantile"`` forecasts. They never cross. Between them
+        and beyond them, quantiles are interpolated linearly in those of a normal distribution.
+    n_samples : int, default=200
+        Paths that a recursive forecast of a distribution samples; as many in one batch as fit.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or callable, default="adamw"
         A callable takes the parameters, ``lr`` and ``optimizer_kwargs``.
     optimizer_kwargs : dict, default=None
@@ -99,8 +126,9 @@ REST = """
     Raises
     ------
     ValueError, TypeError
-        In `fit`, if a parameter is out of range, a device is not there, or the data holds NaN,
-        gaps, text, or a series of less than two observations.
+        In `fit`, if a parameter is out of range, a device is not there, or the data holds
+        infinite values, time stamps left out, text in y, NaN in the known columns of X, or a
+        series of less than two observations.
 
     Notes
     -----
@@ -200,16 +228,22 @@ class RNNForecaster(BaseRecurrentForecaster):
     def __init__(
         self,
         cell: str = "gru",
+        strategy: str = "recursive",
         window_length: int = 192,
+        patch_length: int = 1,
         hidden_size: int = 128,
         num_layers: int = 1,
         dropout: float = 0.0,
         sp: int | Sequence[int] | str | None = "auto",
         lags: int | Sequence[int] | str | None = "auto",
         calendar: Sequence[str] | str | None = "auto",
+        holidays: str | Sequence[Any] | None = None,
+        past_covariates: Sequence[Any] | None = None,
         scaler: str | None = "standard",
         naive: Sequence[str] | str | None = "auto",
         criterion: str | nn.Module = "mae",
+        quantiles: Sequence[float] = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),
+        n_samples: int = 200,
         optimizer: str | Callable = "adamw",
         optimizer_kwargs: dict[str, Any] | None = None,
         lr: float = 4e-3,
@@ -227,16 +261,22 @@ class RNNForecaster(BaseRecurrentForecaster):
     ):
         self.cell = cell
         super().__init__(
+            strategy=strategy,
             window_length=window_length,
+            patch_length=patch_length,
             hidden_size=hidden_size,
             num_layers=num_layers,
             dropout=dropout,
             sp=sp,
             lags=lags,
             calendar=calendar,
+            holidays=holidays,
+            past_covariates=past_covariates,
             scaler=scaler,
             naive=naive,
             criterion=criterion,
+            quantiles=quantiles,
+            n_samples=n_samples,
             optimizer=optimizer,
             optimizer_kwargs=optimizer_kwargs,
             lr=lr,

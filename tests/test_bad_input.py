@@ -64,16 +64,16 @@ def without_tqdm():
 # came, and the way out.
 DATA = [
     (
-        "y NaN",
-        lambda: fit(with_value(Y, 5, np.nan)),
+        "nothing but NaN in y",
+        lambda: fit(Y * np.nan),
         ValueError,
-        ["y", "'load'", "nan", "2024-01-01 05:00:00", "interpolate"],
+        ["Every series must hold an observation", "in y all are missing", "Drop it"],
     ),
     (
-        "y NaN in a panel",
-        lambda: fit(with_value(PANEL, N + 5, np.nan)),
+        "nothing but NaN in a series",
+        lambda: fit(PANEL * np.repeat([1.0, np.nan], N)[:, None]),
         ValueError,
-        ["'load'", "nan", "south", "2024-01-01 05:00:00", "interpolate"],
+        ["Every series must hold an observation", "in 'south' all are missing", "Drop it"],
     ),
     (
         "X NaN",
@@ -100,12 +100,17 @@ DATA = [
         ["X", "'temp'", "inf", "2024-01-01 05:00:00", "interpolate"],
     ),
     ("y empty", lambda: fit(Y[:0]), ValueError, ["y", "empty", "longer"]),
-    ("y of one point", lambda: fit(Y[:1]), ValueError, ["y", "1 observation", "2", "lengthen"]),
+    (
+        "y of one point",
+        lambda: fit(Y[:1]),
+        ValueError,
+        ["y", "at least 2 observations", "has 1", "lengthen"],
+    ),
     (
         "one short series",
         lambda: fit(pd.concat([PANEL, TINY])),
         ValueError,
-        ["'tiny'", "1 observation", "2", "Drop it or lengthen it"],
+        ["'tiny'", "at least 2 observations", "has 1", "Drop it or lengthen it"],
     ),
     (
         "gap",
@@ -457,10 +462,10 @@ BACKTEST = [
         ["y", "2024-01-03 02:00:00", "2024-01-03 04:00:00", "Pass the rows between"],
     ),
     (
-        "backtest with NaN",
-        lambda: backtest(fitted(), with_value(Y, 55, np.nan)),
+        "backtest with infinity",
+        lambda: backtest(fitted(), with_value(Y, 55, np.inf)),
         ValueError,
-        ["y", "'load'", "nan", "2024-01-03 07:00:00", "interpolate"],
+        ["y", "'load'", "inf", "2024-01-03 07:00:00", "interpolate"],
     ),
     (
         "backtest with text",
@@ -547,16 +552,18 @@ OWN_WORDS = [
         ["y must be numeric", "'b'", "categorical", "Encode"],
     ),
     (
-        "text in X",
-        lambda: fit(x=X.assign(sky="blue")),
+        "text as a past covariate",
+        lambda: fit(x=X.assign(sky="blue"), past_covariates=["sky"]),
         TypeError,
-        ["X must be numeric", "'sky'", "categorical", "Encode"],
+        ["Past covariates must be numbers", "'sky'", "categorical", "get_dummies"],
     ),
     (
-        "categories in X",
-        lambda: fit(x=X.assign(sky=pd.Categorical(["blue"] * N))),
-        TypeError,
-        ["X must be numeric", "'sky'", "categorical", "Encode"],
+        "a category that fit has not seen",
+        lambda: fit(Y[:FITTED], X[:FITTED].assign(sky="blue")).predict(
+            fh=[1, 2], X=X[FITTED:].assign(sky="grey")
+        ),
+        ValueError,
+        ["categories seen in fit", "'sky'", "'grey'", "seen were ['blue']", "fit again"],
     ),
     (
         "rows of y in disorder",

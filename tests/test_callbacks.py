@@ -101,13 +101,13 @@ def test_callbacks_see_the_forecaster_that_is_fitted():
 
     class See(Callback):
         def on_batch_end(self, forecaster, n_batches):
-            seen.append((forecaster, forecaster.network_.head.bias.item()))
+            seen.append((forecaster, forecaster.network_.head.correction.bias.item()))
 
     forecaster = forecaster_of(See()).fit(Y)
     assert all(one is forecaster for one, _ in seen)
     biases = [bias for _, bias in seen]
     assert len(set(biases)) == len(biases)  # moved by every step
-    assert biases[-1] == forecaster.network_.head.bias.item()
+    assert biases[-1] == forecaster.network_.head.correction.bias.item()
 
 
 def test_base_callback_changes_nothing():

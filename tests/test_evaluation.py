@@ -354,7 +354,7 @@ def test_anything_else_goes_to_sktime(options, handed_over):
 @pytest.mark.parametrize("bad", [20, 150, 160], ids=lambda row: f"row {row}")
 def test_error_score_is_that_of_sktime(bad):
     y = hourly()
-    y.iloc[bad] = np.nan
+    y.iloc[bad] = np.inf
     with pytest.raises(ValueError, match="must be finite"):
         evaluate(gru(), EXPANDING, y, error_score="raise")
     tables = []
@@ -364,6 +364,12 @@ def test_error_score_is_that_of_sktime(bad):
             tables.append(run(gru(), EXPANDING, y, strategy="no-update_params", error_score=-1.0))
         assert any("fitting of forecaster" in str(w.message) for w in caught)
     pd.testing.assert_frame_equal(*(t.drop(columns=TIMES) for t in tables))
+
+
+def test_missing_values_in_training_windows_are_no_obstacle():
+    y = hourly()
+    y.iloc[[20, 90, 141]] = np.nan
+    check_equals_sktime(gru(), EXPANDING, y)
 
 
 def test_probabilistic_metric_is_refused_with_a_way_out():

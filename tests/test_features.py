@@ -8,8 +8,19 @@ import pytest
 import torch
 
 from skrnn._chunks import Chunk, DevicePanel
-from skrnn._features import CALENDAR, NAIVE, Features, calendar_fields, seasonal_periods
-from skrnn._networks import CELLS, RecurrentNetwork, Steps
+from skrnn._covariates import Covariates
+from skrnn._distributions import Normal, Quantiles, distribution_of
+from skrnn._features import (
+    CALENDAR,
+    NAIVE,
+    NAIVE_AHEAD,
+    Features,
+    calendar_fields,
+    seasonal_periods,
+    seasons_back,
+)
+from skrnn._holidays import Holidays
+from skrnn._networks import CELLS, Ahead, RecurrentNetwork, Steps
 from skrnn._panel import Panel
 from skrnn._scaling import Scaler
 
@@ -19,30 +30,43 @@ CPU = torch.device("cpu")
 rng = np.random.default_rng(0)
 
 
-def features_of(sp=(), lags=(), naive=(), calendar=(), n_columns=1, n_covariates=0):
-    return Features(sp, lags, naive, calendar, n_columns, n_covariates)
+def features_of(sp=(), lags=(), naive=(), calendar=(), n_columns=1, n_numbers=0, **kwargs):
+    return Features(sp, lags, naive, calendar, n_columns, n_numbers=n_numbers, **kwargs)
 
 
 def panel_of(index, values=None, X=None):
     values = rng.normal(size=len(index)) if values is None else values
-    return Panel.from_pandas(pd.DataFrame(values, index=index), X)
+    y = pd.DataFrame(values, index=index)
+    return Panel.from_pandas(y, X, Covariates.of(X, ()))
 
 
-def steps_of(features, values, start=1, X=None, index=None):
-    """Steps ``start`` to the end of one series that is not scaled, a batch of one."""
+def read(features, values, start=1, X=None, index=None):
+    """What is known of each step from ``start`` to the end of one series, and the targets.
+
+    The series is not scaled; a batch of one. Targets beyond the end repeat the last value.
+    """
     index = pd.RangeIndex(len(values)) if index is None else index
     panel = panel_of(index, values, None if X is None else pd.DataFrame(X, index=index))
     group = panel.series_of_rows()
-    columns = panel.values, panel.covariates
-    data = DevicePanel(panel, features, *(Scaler(None).fit(v, group) for v in columns), CPU)
-    first = torch.tensor([start])
-    return data.steps(torch.zeros_like(first), first, len(values) - start)
+    numbers = panel.known[:, panel.covariates.numbers]
+    scalers = (Scaler(None).fit(v, group) for v in (panel.values, numbers))
+    data = DevicePanel(panel.filled(()), features, *scalers, CPU)
+    series, t = torch.zeros(1, dtype=torch.long), torch.arange(start, len(values))[None]
+    steps = data.steps(series, t[:, 0], len(values) - start)
+    return steps, data.ahead(series, t), data.targets(series, t)[0]
 
 
-def network_of(features, cell="gru", hidden_size=3, num_layers=1, dropout=0.0, seed=0):
-    torch.manual_seed(seed)
-    network = RecurrentNetwork(features, cell, hidden_size, num_layers, dropout)
-    return network.eval()
+def network_of(features, cell="gru", distribution="mae", hidden_size=3, num_layers=1, dropout=0.0):
+    torch.manual_seed(0)
+    made = distribution_of(distribution, (0.1, 0.5, 0.9))
+    return RecurrentNetwork(features, made, cell, hidden_size, num_layers, dropout).eval()
+
+
+def forecast_of(network, values, **kwargs):
+    """Parameters of the forecasts of one series' steps, (L, J, C, K)."""
+    steps, ahead, _ = read(network.features, values, **kwargs)
+    with torch.no_grad():
+        return network(steps, ahead)[0][0]
 
 
 def randomised(network):
@@ -59,8 +83,8 @@ def randomised(network):
 def test_naive_forecasts_by_hand():
     s = np.array([3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0])
     features = features_of(sp=(2, 3), naive=NAIVE)
-    steps, target = steps_of(features, s, start=4)
-    made, exists = network_of(features).naive_forecasts(steps)
+    _, ahead, target = read(features, s, start=4)
+    made, exists = network_of(features).naive_forecasts(ahead)
     assert target.ravel().tolist() == s[4:].tolist()
     assert exists.all()
     by_hand = {
@@ -71,54 +95,118 @@ def test_naive_forecasts_by_hand():
         7: [2.0, 9.0, 5.0, 9.0 + 2.0 - 5.0, 5.0 + 2.0 - 1.0],
     }
     for t, expected in by_hand.items():
-        assert sorted(made[0, t - 4, 0].tolist()) == sorted(expected)
+        assert made[0, t - 4, 0, 0].tolist() == expected
 
 
 @pytest.mark.parametrize(
     ("naive", "expected"),
     [
         ((), []),
-        (("last",), [{1: 1.0}]),
-        (("seasonal",), [{4: 1.0}, {7: 1.0}]),
-        (("shifted",), [{4: 1.0, 1: 1.0, 5: -1.0}, {7: 1.0, 1: 1.0, 8: -1.0}]),
-        (("last", "seasonal"), [{1: 1.0}, {4: 1.0}, {7: 1.0}]),
+        (("last",), [("last", 1)]),
+        (("seasonal",), [("seasonal", 4), ("seasonal", 7)]),
+        (("shifted",), [("shifted", 4), ("shifted", 7)]),
+        (("leveled",), [("leveled", 4), ("leveled", 7)]),
+        (("mean",), [("mean", 7)]),
+        (("last", "seasonal"), [("last", 1), ("seasonal", 4), ("seasonal", 7)]),
+        (("mean", "last"), [("last", 1), ("mean", 7)]),
     ],
 )
 def test_naive_forecasts_asked_for_are_made(naive, expected):
-    features = features_of(sp=(4, 7), naive=naive)
-    assert features.candidates == expected
-    assert features.n_naive == len(expected)
+    assert features_of(sp=(4, 7), naive=naive).candidates == expected
 
 
-def test_weights_of_every_naive_forecast_sum_to_one():
-    # So that a forecast rises with the level of the series.
-    for candidate in features_of(sp=(2, 3, 9), naive=NAIVE).candidates:
-        assert sum(candidate.values()) == 1.0
+@pytest.mark.parametrize("sp", [(), (1,)])
+@pytest.mark.parametrize("naive", [NAIVE, ("seasonal",), ("mean",), ("leveled",)])
+def test_without_a_season_of_two_steps_or_more_the_last_value_is_left(sp, naive):
+    features = features_of(sp=sp, naive=naive)
+    assert features.candidates == [("last", 1)]
+    assert features.naive_offsets == (1,)
+    assert features.level_periods == ()
 
 
-def test_period_of_one_step_is_no_season():
-    assert features_of(sp=(1,), naive=NAIVE).candidates == [{1: 1.0}]
+ALL = (*NAIVE, *NAIVE_AHEAD)
 
 
-def test_naive_forecasts_of_each_column_use_that_column():
-    s = rng.normal(size=(9, 2))
-    features = features_of(sp=(3,), naive=NAIVE, n_columns=2)
-    steps, _ = steps_of(features, s, start=4)
-    made, _ = network_of(features).naive_forecasts(steps)
+def naive_by_hand(s, name, p, t, h):
+    """Naive forecast of s[t - 1 + h] that knows s up to t - 1, None where it does not exist."""
+    k = 1
+    while t - 1 + h - k * p > t - 1:
+        k += 1
+    rows = {"last": [t - 1], "mean": [t - 1]}.get(name, [t - 1 + h - k * p])
+    rows += [t - 1 - k * p] if name == "shifted" else []
+    rows += [t - k * p - p] if name == "leveled" else []
+    if min(rows) < 0:
+        return None
+    if name == "last":
+        return s[t - 1]
+    if name == "mean":
+        return np.mean(s[max(0, t - p) : t])
+    season = s[t - 1 + h - k * p]
+    if name == "seasonal":
+        return season
+    if name == "shifted":
+        return season + s[t - 1] - s[t - 1 - k * p]
+    return season + np.mean(s[t - p : t]) - np.mean(s[t - k * p - p : t - k * p])
+
+
+@pytest.mark.parametrize("sp", [(4,), (2, 5), (7, 3, 12)])
+@pytest.mark.parametrize("horizons", [None, (1,), (3,), (1, 2, 3, 4, 5, 6, 7, 8, 9), (2, 8, 30)])
+def test_naive_forecasts_of_horizons_are_those_of_a_loop_over_the_series(horizons, sp):
+    s = rng.normal(size=60)
+    features = features_of(sp=sp, naive=ALL, horizons=horizons)
+    _, ahead, _ = read(features, s)
+    made, exists = network_of(features).naive_forecasts(ahead)
+    assert [name for name, _ in features.candidates] == [
+        "last",
+        "mean",
+        *(name for name in ("seasonal", "shifted", "leveled") for _ in sp),
+    ]
+    for t in range(1, 60):
+        for j, h in enumerate(horizons or (1,)):
+            for i, (name, p) in enumerate(features.candidates):
+                expected = naive_by_hand(s, name, p, t, h)
+                assert exists[0, t - 1, j, 0, i] == (expected is not None), (name, p, t, h)
+                if expected is not None:
+                    assert made[0, t - 1, j, 0, i] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("horizons", [None, (1, 3, 9)])
+def test_every_naive_forecast_moves_with_the_level_of_the_series(horizons):
+    # So that the forecast does.
+    s = rng.normal(size=30)
+    features = features_of(sp=(2, 3, 9), naive=ALL, horizons=horizons)
+    network = network_of(features)
+    low, high = (network.naive_forecasts(read(features, s + level)[1])[0] for level in (0.0, 64.0))
+    torch.testing.assert_close(high, low + 64.0, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("horizons", [None, (1, 5)])
+def test_naive_forecasts_of_each_column_use_that_column(horizons):
+    s = rng.normal(size=(15, 2))
+    features = features_of(sp=(3,), naive=ALL, n_columns=2, horizons=horizons)
+    made, _ = network_of(features).naive_forecasts(read(features, s, start=4)[1])
+    single = features_of(sp=(3,), naive=ALL, horizons=horizons)
     for column in range(2):
-        alone, _ = network_of(features).naive_forecasts(
-            steps_of(features_of(sp=(3,), naive=NAIVE), s[:, column], start=4)[0]
-        )
-        np.testing.assert_array_equal(made[:, :, [column]], alone)
+        ahead = read(single, s[:, column], start=4)[1]
+        alone, _ = network_of(single).naive_forecasts(ahead)
+        np.testing.assert_array_equal(made[:, :, :, [column]], alone)
 
 
 def test_naive_forecast_exists_once_its_deepest_value_does():
     features = features_of(sp=(2, 4), naive=NAIVE)
-    steps, _ = steps_of(features, rng.normal(size=9))
-    _, exists = network_of(features).naive_forecasts(steps)
+    _, exists = network_of(features).naive_forecasts(read(features, rng.normal(size=9))[1])
     # last needs 1 value, the seasons 2 and 4, the shifted seasons 3 and 5; steps 1 to 8.
     expected = [[t >= reach for reach in (1, 2, 4, 3, 5)] for t in range(1, 9)]
-    assert exists[0, :, 0].tolist() == expected
+    assert exists[0, :, 0, 0].tolist() == expected
+
+
+def test_naive_forecasts_of_several_horizons_exist_once_their_deepest_values_do():
+    features = features_of(sp=(4,), naive=ALL, horizons=(1, 4, 5))
+    _, exists = network_of(features).naive_forecasts(read(features, rng.normal(size=20))[1])
+    # Of last, mean, seasonal, shifted and leveled; one season back, and two for the last horizon.
+    needed = [[1, 1, 4, 5, 8], [1, 1, 1, 5, 8], [1, 1, 4, 9, 12]]
+    expected = [[[t >= n for n in row] for row in needed] for t in range(1, 20)]
+    assert exists[0, :, :, 0].tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -128,13 +216,55 @@ def test_naive_forecast_exists_once_its_deepest_value_does():
         (features_of(sp=(24,), naive=("shifted",)), {1, 24, 25}, 25),
         (features_of(sp=(24,), naive=("seasonal",)), {24}, 24),
         (features_of(sp=(24,), lags=(30,), naive=NAIVE), {1, 24, 25, 30}, 30),
+        (features_of(patch_length=6), {1, 2, 3, 4, 5, 6, 7}, 7),
     ],
 )
 def test_offsets_and_reach_cover_lags_and_naive_forecasts(features, needed, reach):
-    assert needed <= set(features.offsets)
-    assert features.offsets[0] == 1
-    assert list(features.offsets) == sorted(features.offsets)
-    assert features.reach == reach
+    assert needed <= {*features.offsets, *features.naive_offsets}
+    for offsets in (features.offsets, features.naive_offsets):
+        assert offsets[0] == 1
+        assert list(offsets) == sorted(offsets)
+    assert features.reach == features.history == reach
+
+
+@pytest.mark.parametrize(
+    ("naive", "horizons", "expected"),
+    [
+        # Values at t - 1 + h - kp lie kp - h + 1 before t, the level k seasons ago kp + 1.
+        (("last",), (1, 30), {1}),
+        (("mean",), (1, 30), {1}),
+        (("seasonal",), (1,), {1, 24}),
+        (("seasonal",), (1, 2, 24), {1, 24, 23}),
+        (("seasonal",), (24, 25, 48, 49), {1, 24}),
+        (("seasonal",), (30,), {1, 48 - 29}),
+        (("shifted",), (2,), {1, 23, 25}),
+        (("shifted",), (24, 25), {1, 25, 24, 49}),
+        (("leveled",), (30, 60), {1, 19, 49, 72 - 59, 73}),
+    ],
+)
+def test_naive_offsets_go_so_many_seasons_back_that_the_value_is_known(naive, horizons, expected):
+    features = features_of(sp=(24,), naive=naive, horizons=horizons)
+    assert features.naive_offsets == tuple(sorted(expected))
+    assert features.reach == max(2, *expected)
+
+
+def test_levels_lengthen_the_history_that_a_step_needs():
+    features = features_of(sp=(24, 168), naive=ALL, horizons=(1,))
+    assert features.reach == 169
+    assert features.history == 169 + 168
+    assert features.level_periods == (24, 168)
+    assert features_of(sp=(24, 168), naive=("mean",)).level_periods == (168,)
+
+
+@pytest.mark.parametrize(("h", "p", "k"), [(1, 4, 1), (4, 4, 1), (5, 4, 2), (8, 4, 2), (9, 4, 3)])
+def test_seasons_back_is_the_least_number_that_reaches_what_is_known(h, p, k):
+    assert seasons_back(h, p) == k
+
+
+def test_a_period_of_one_step_is_no_season():
+    assert features_of(sp=(168, 24)).seasons == (168, 24)
+    assert features_of(sp=(1, 7)).seasons == (7,)
+    assert features_of(sp=(1,)).seasons == ()
 
 
 # -------------------------------------------------------------------- inputs
@@ -143,7 +273,7 @@ def test_offsets_and_reach_cover_lags_and_naive_forecasts(features, needed, reac
 def test_inputs_show_the_last_value_and_each_lag_relative_to_it():
     s = np.array([3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0])
     features = features_of(lags=(2, 4))
-    steps, _ = steps_of(features, s)
+    steps, *_ = read(features, s)
     made = network_of(features).inputs(steps)[0]
     expected = [
         # s[t-1], s[t-2] - s[t-1], s[t-4] - s[t-1]; zero where there is no past.
@@ -157,53 +287,127 @@ def test_inputs_show_the_last_value_and_each_lag_relative_to_it():
     assert made.tolist() == expected
 
 
+def test_inputs_of_a_corrected_network_show_the_last_change_instead_of_the_level():
+    s = np.array([3.0, 1.0, 4.0, 1.0, 5.0])
+    features = features_of(lags=(2,), naive=("last",))
+    steps, *_ = read(features, s)
+    made = network_of(features).inputs(steps)[0]
+    # s[t-1] - s[t-2], s[t-2] - s[t-1].
+    assert made.tolist() == [[0.0, 0.0], [-2.0, 2.0], [3.0, -3.0], [-3.0, 3.0]]
+
+
+@pytest.mark.parametrize(
+    ("naive", "start", "expected"),
+    [
+        # The changes back to 1, 2 and 3 steps before the last value, zero where there is no past.
+        (("last",), 4, [3 - 2, 3 - 0, 3 - 7]),
+        (("last",), 5, [4 - 3, 4 - 2, 4 - 0]),
+        (("last",), 2, [0 - 7, 0, 0]),
+        # The last value itself, and the changes to 1 and 2 steps before.
+        ((), 4, [3, 3 - 2, 3 - 0]),
+        ((), 5, [4, 4 - 3, 4 - 2]),
+        ((), 2, [0, 0 - 7, 0]),
+    ],
+)
+def test_inputs_show_every_value_of_a_patch(naive, start, expected):
+    s = np.array([7.0, 0.0, 2.0, 3.0, 4.0, 5.0])
+    features = features_of(naive=naive, patch_length=3)
+    steps, *_ = read(features, s, start=start)
+    assert network_of(features).inputs(steps)[0, 0].tolist() == expected
+
+
 def test_inputs_show_X_of_the_target_step():
     X = np.arange(14.0).reshape(7, 2) * 100
-    features = features_of(n_covariates=2)
-    steps, _ = steps_of(features, np.zeros(7), start=3, X=X)
+    features = features_of(n_numbers=2)
+    steps, *_ = read(features, np.zeros(7), start=3, X=X)
     made = network_of(features).inputs(steps)[0]
     assert made[:, -2:].tolist() == X[3:].tolist()
+
+
+def test_inputs_show_the_vector_of_the_category_of_the_target_step():
+    X = pd.DataFrame({"x": np.arange(6.0), "day": list("abacab"), "open": list("nnynny")})
+    features = features_of(n_numbers=1, sizes=(3, 2))
+    network = network_of(features)
+    steps, *_ = read(features, np.zeros(6), start=2, X=X)
+    made = network.inputs(steps)[0]
+    day, is_open = (table.weight for table in network.embeddings)
+    assert torch.equal(
+        made[:, -day.shape[1] - is_open.shape[1] :][:, : day.shape[1]], day[[0, 2, 0, 1]]
+    )
+    assert torch.equal(made[:, -is_open.shape[1] :], is_open[[1, 0, 0, 1]])
+    assert made.shape[-1] == features.n_inputs + day.shape[1] + is_open.shape[1]
+
+
+@pytest.mark.parametrize(("size", "width"), [(1, 1), (2, 2), (7, 4), (60, 31), (62, 32), (500, 32)])
+def test_vector_of_a_category_widens_slowly_with_their_number(size, width):
+    network = network_of(features_of(sizes=(size,)))
+    assert network.embeddings[0].weight.shape == (size, width)
+
+
+def test_inputs_show_which_values_are_missing():
+    s = np.array([3.0, np.nan, 4.0, np.nan, 5.0, 9.0])
+    features = features_of(lags=(3,), naive=("last",), missing=True)
+    steps, *_ = read(features, s, start=2)
+    made = network_of(features).inputs(steps)[0]
+    expected = [
+        # Change and lag of the filled values, 3 3 4 4 5; the last and the lag are missing.
+        [0.0, 0.0, 1.0, 0.0],
+        [1.0, 3.0 - 4.0, 0.0, 0.0],
+        [0.0, 3.0 - 4.0, 1.0, 1.0],
+        [1.0, 4.0 - 5.0, 0.0, 0.0],
+    ]
+    assert made.tolist() == expected
 
 
 def test_inputs_show_the_calendar_of_the_target_step():
     index = pd.date_range("2024-01-01", periods=30, freq="h")
     features = features_of(calendar=("hour",))
-    steps, _ = steps_of(features, np.zeros(30), start=5, index=index)
+    steps, *_ = read(features, np.zeros(30), start=5, index=index)
     made = network_of(features).inputs(steps)[0]
     expected = features.encode_calendar(panel_of(index).timeline, 5, 30)
-    np.testing.assert_array_equal(made[:, -features.n_calendar :], expected)
+    assert expected.shape == (25, 4)
+    np.testing.assert_array_equal(made[:, -4:], expected)
 
 
-def test_n_inputs_counts_the_channels():
-    features = features_of((3,), (3, 5), NAIVE, ("hour", "dayofyear"), 2, 4)
+@pytest.mark.parametrize(
+    "more", [{}, {"missing": True}, {"patch_length": 4}, {"holidays": Holidays(["2024-01-01"])}]
+)
+def test_n_inputs_counts_the_channels(more):
+    features = features_of((3,), (3, 5), NAIVE, ("hour", "dayofyear"), 2, 4, **more)
     index = pd.date_range("2024-01-01", periods=12, freq="h")
-    steps, _ = steps_of(features, np.zeros((12, 2)), X=np.zeros((12, 4)), index=index)
+    steps, *_ = read(features, np.zeros((12, 2)), X=np.zeros((12, 4)), index=index)
     made = network_of(features).inputs(steps)
     assert made.shape == (1, 11, features.n_inputs)
 
 
+@pytest.mark.parametrize("horizons", [None, (1, 6)])
 @pytest.mark.parametrize("cell", CELLS)
-def test_forecast_moves_with_the_level_of_the_series(cell):
+def test_forecast_moves_with_the_level_of_the_series(cell, horizons):
     # So a level that was never seen in training is nothing new.
     s = rng.normal(size=15)
-    features = features_of(sp=(4,), lags=(2,), naive=NAIVE)
+    features = features_of(sp=(4,), lags=(2,), naive=NAIVE, horizons=horizons)
     network = randomised(network_of(features, cell))
-    with torch.no_grad():
-        low, high = (network(steps_of(features, s + level)[0])[0] for level in (0.0, 64.0))
+    low, high = (forecast_of(network, s + level) for level in (0.0, 64.0))
     torch.testing.assert_close(high, low + 64.0, rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("horizons", [None, (1, 4)])
 @pytest.mark.parametrize("t", [1, 4, 8])
-def test_inputs_and_naive_forecasts_know_nothing_of_the_target_or_later(t):
-    features = features_of((3,), (2, 5), NAIVE)
+def test_inputs_and_naive_forecasts_know_nothing_of_the_target_or_later(t, horizons):
+    naive = ALL if horizons else NAIVE
+    features = features_of((3,), (2, 5), naive, horizons=horizons)
     network = network_of(features)
     s = rng.normal(size=10)
     changed = s.copy()
     changed[t:] += 100.0
-    (one, _), (other, _) = steps_of(features, s), steps_of(features, changed)
-    for read in (network.inputs, lambda steps: network.naive_forecasts(steps)[0]):
-        np.testing.assert_array_equal(read(one)[0, :t], read(other)[0, :t])
-        assert not torch.equal(read(one)[0, t], read(other)[0, t])
+    one, other = read(features, s), read(features, changed)
+    for name in ("inputs", "naive forecasts"):
+        made = [
+            network.inputs(steps) if name == "inputs" else network.naive_forecasts(ahead)[0]
+            for steps, ahead, _ in (one, other)
+        ]
+        np.testing.assert_array_equal(made[0][0, :t], made[1][0, :t])
+        assert not torch.equal(made[0][0, t], made[1][0, t])
 
 
 # ------------------------------------------------------------------ calendar
@@ -297,7 +501,17 @@ def test_calendar_goes_on_beyond_the_series():
 def test_calendar_of_an_index_without_dates_is_zero():
     channels = encoded(pd.RangeIndex(9), "hour", "dayofyear")
     assert (channels == 0).all()
-    assert channels.shape == (9, features_of(calendar=("hour", "dayofyear")).n_calendar)
+    assert channels.shape == (9, 8)
+
+
+def test_holidays_stand_beside_the_calendar():
+    days = pd.date_range("2024-05-01", periods=5, freq="D")
+    features = features_of(calendar=("dayofweek",), holidays=Holidays(["2024-05-03"]), n_numbers=2)
+    channels = features.encode_calendar(panel_of(days).timeline, 0, 5)
+    assert features.n_known == 6 + 3 + 2
+    np.testing.assert_array_equal(channels[:, :6], encoded(days, "dayofweek"))
+    # The day itself, the day before it, the day after it.
+    assert channels[:, 6:].T.tolist() == [[0, 0, 1, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 1, 0]]
 
 
 def dates(freq, periods, **kwargs):
@@ -446,13 +660,13 @@ def test_forecast_matches_handwritten_cell(cell, num_layers):
     s = rng.normal(size=(12, 2))
     features = features_of(sp=(3,), lags=(2,), naive=NAIVE, n_columns=2)
     network = randomised(network_of(features, cell, num_layers=num_layers))
-    steps, _ = steps_of(features, s)
-    with torch.no_grad():
-        made = network(steps)[0][0].numpy()
+    made = forecast_of(network, s)[:, 0, :, 0]
 
-    hidden = hidden_by_hand(network, cell, network.inputs(steps)[0].double().numpy())
-    correction = linear_by_hand(network.head, np.maximum(hidden, 0))
-    scores = linear_by_hand(network.mix, hidden).reshape(11, 2, 3)
+    steps, *_ = read(features, s)
+    hidden = hidden_by_hand(network, cell, network.inputs(steps)[0].detach().double().numpy())
+    correction = linear_by_hand(network.head.correction, np.maximum(hidden, 0))
+    bias = network.head.mix_bias[0].detach().double().numpy()
+    scores = (hidden @ network.head.mix.weight.detach().double().numpy().T).reshape(11, 2, 3) + bias
     for t in range(1, 12):
         for c in range(2):
             naive = [s[t - 1, c]]
@@ -465,16 +679,56 @@ def test_forecast_matches_handwritten_cell(cell, num_layers):
             assert made[t - 1, c] == pytest.approx(expected, abs=1e-4)
 
 
+def test_forecast_of_horizons_matches_the_documented_formula():
+    n, horizons, sp = 14, (1, 2, 5), 3
+    s, X = rng.normal(size=(n, 2)), rng.normal(size=(n, 1))
+    features = features_of((sp,), (2,), ALL, (), 2, 1, horizons=horizons)
+    network = randomised(network_of(features, hidden_size=5))
+    made = forecast_of(network, s, X=X)[..., 0]
+
+    steps, *_ = read(features, s, X=X)
+    hidden = hidden_by_hand(network, "gru", network.inputs(steps)[0].detach().double().numpy())
+    head, (A, B, U, V, M) = (
+        network.head,
+        (
+            getattr(network.head, name).weight.detach().double().numpy()
+            for name in ("correction", "direct", "state", "known", "mix")
+        ),
+    )
+    place, q, b_direct, b_state = (
+        part.detach().double().numpy()
+        for part in (head.place, head.mix_bias, head.direct.bias, head.state.bias)
+    )
+    for t in range(1, n):
+        h = hidden[t - 1]
+        for j, ahead in enumerate(horizons):
+            if t - 1 + ahead >= n:
+                continue
+            values = [
+                [naive_by_hand(s[:, c], name, p, t, ahead) for name, p in features.candidates]
+                for c in range(2)
+            ]
+            relative = [0.0 if v is None else v - s[t - 1, c] for c in range(2) for v in values[c]]
+            u = np.array([X[t - 1 + ahead, 0], *relative])
+            e = np.maximum(U @ h + b_state + V @ u + place[j], 0)
+            correction = A @ e + (B @ h + b_direct).reshape(3, 2)[j]
+            scores = (M @ e).reshape(2, -1) + q[j]
+            for c in range(2):
+                there = [i for i, v in enumerate(values[c]) if v is not None]
+                weights = np.exp(scores[c, there])
+                mixed = weights @ [values[c][i] for i in there] / weights.sum()
+                assert made[t - 1, j, c] == pytest.approx(mixed + correction[c], abs=1e-4)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_forecast_without_naive_forecasts_is_relu_and_linear(cell):
     s = rng.normal(size=12)
     features = features_of(lags=(2,))
     network = network_of(features, cell)
-    steps, _ = steps_of(features, s)
-    with torch.no_grad():
-        made = network(steps)[0][0].numpy()
+    made = forecast_of(network, s)[:, 0, :, 0].numpy()
+    steps, *_ = read(features, s)
     hidden = hidden_by_hand(network, cell, network.inputs(steps)[0].double().numpy())
-    expected = linear_by_hand(network.head, np.maximum(hidden, 0))
+    expected = linear_by_hand(network.head.correction, np.maximum(hidden, 0))
     np.testing.assert_allclose(made, expected, atol=1e-5)
     assert np.ptp(made) > 0
 
@@ -483,21 +737,24 @@ def test_forecast_without_naive_forecasts_is_relu_and_linear(cell):
 def test_state_continues_a_sequence_that_is_cut(cell):
     features = features_of(sp=(3,), lags=(2,), naive=NAIVE)
     network = randomised(network_of(features, cell, num_layers=2))
-    steps, _ = steps_of(features, rng.normal(size=20))
+    steps, ahead, _ = read(features, rng.normal(size=20))
+    first, second = (
+        Ahead(*(p if p is None else p[:, part] for p in ahead))
+        for part in (slice(8), slice(8, None))
+    )
     with torch.no_grad():
-        whole, _ = network(steps)
-        first, state = network(Steps(*(part[:, :8] for part in steps)))
-        second, _ = network(Steps(*(part[:, 8:] for part in steps)), state)
-    torch.testing.assert_close(torch.cat([first, second], 1), whole, rtol=0, atol=1e-5)
+        whole, _ = network(steps, ahead)
+        begun, state = network(steps.between(0, 8), first)
+        ended, _ = network(steps.between(8, 19), second, state)
+    torch.testing.assert_close(torch.cat([begun, ended], 1), whole, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("horizons", [None, (1, 2)])
 @pytest.mark.parametrize("cell", CELLS)
-def test_untrained_network_forecasts_the_mean_of_the_naive_forecasts(cell):
+def test_untrained_network_forecasts_the_mean_of_the_naive_forecasts(cell, horizons):
     s = rng.normal(size=12)
-    features = features_of(sp=(3,), lags=(2,), naive=NAIVE)
-    steps, _ = steps_of(features, s)
-    with torch.no_grad():
-        made = network_of(features, cell)(steps)[0].ravel().tolist()
+    features = features_of(sp=(3,), lags=(2,), naive=NAIVE, horizons=horizons)
+    made = forecast_of(network_of(features, cell), s)[:, 0, 0, 0].tolist()
     assert made[0] == pytest.approx(s[0], abs=1e-6)
     assert made[2] == pytest.approx((s[2] + s[0]) / 2, abs=1e-6)
     for t in range(4, 12):
@@ -505,22 +762,32 @@ def test_untrained_network_forecasts_the_mean_of_the_naive_forecasts(cell):
         assert made[t - 1] == pytest.approx(np.mean(naive), abs=1e-6)
 
 
+def test_naive_forecasts_move_the_location_alone():
+    s = rng.normal(size=12)
+    features = features_of(sp=(3,), naive=NAIVE)
+    one, other = (forecast_of(network_of(features, distribution="normal"), x) for x in (s, s + 9))
+    torch.testing.assert_close(other[..., 0], one[..., 0] + 9, rtol=0, atol=1e-4)
+    torch.testing.assert_close(other[..., 1], one[..., 1], rtol=0, atol=1e-6)
+
+
 def chunk_of(past, target, weight, features):
     """One sequence of which every value of the past exists."""
     L = len(target)
     past = torch.as_tensor(past, dtype=torch.float32).reshape(1, L, -1, 1)
-    steps = Steps(past, torch.full((1, L), features.reach), torch.zeros(1, L, 0))
+    n_past = torch.full((1, L), features.reach)
+    nothing = torch.zeros(1, L, 0)
     target, weight = (
-        torch.as_tensor(part, dtype=torch.float32).reshape(1, L, 1) for part in (target, weight)
+        torch.as_tensor(part, dtype=torch.float32).reshape(1, L, 1, 1) for part in (target, weight)
     )
-    return Chunk(steps, target, weight, int(weight.sum()))
+    steps = Steps(past, None, n_past, nothing, nothing.long())
+    return Chunk(steps, Ahead(past, None, n_past, None, None), target, weight, int(weight.sum()))
 
 
 @torch.no_grad()
 def start_mix(network, chunks):
     """Weights of the naive forecasts in the untrained network."""
     network.start_from(chunks)
-    return network.mix.bias.softmax(0).tolist()
+    return network.head.mix_bias.softmax(-1).ravel().tolist()
 
 
 def test_start_weighs_naive_forecasts_by_their_error_to_the_power_minus_four():
@@ -551,23 +818,62 @@ def test_start_averages_over_chunks():
     assert start_mix(network_of(features), chunks) == pytest.approx([16 / 17, 1 / 17], rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("distribution", "naive", "expected"),
+    [
+        # A normal error of mean size 0.8 has a deviation of 1; z of 0.9 is 1.2816.
+        (Normal(), ("last", "seasonal"), [1.25 * 0.8]),
+        (Quantiles([0.1, 0.5, 0.9]), ("last", "seasonal"), [-1.2816 * 1.25 * 0.8, 1.2816]),
+        # The bare network knows no errors: the mean size of the series' values, scaled, is one.
+        (Normal(), (), [1.25]),
+    ],
+)
+def test_start_is_as_wide_as_the_errors_of_the_best_naive_forecast(distribution, naive, expected):
+    features = features_of(sp=(2,), naive=naive)
+    torch.manual_seed(0)
+    network = RecurrentNetwork(features, distribution, "gru", 3, 1, 0.0)
+    target = np.arange(6.0)
+    error = np.tile([0.8, -0.8], 3)
+    past = np.stack([target + error, target + 3 * error], axis=1)
+    network.start_from([chunk_of(past, target, np.ones(6), features)])
+    if not naive:
+        torch.nn.init.zeros_(network.head.correction.weight)
+    hidden = torch.zeros(1, 1, 3)
+    outputs, _ = network.head(hidden, hidden, None)
+    made = distribution.parameters(outputs).ravel().detach()
+    made = made[[0, 2]] - made[1] if isinstance(distribution, Quantiles) else made[1:]
+    np.testing.assert_allclose(made, expected, rtol=1e-3)
+
+
+def test_start_of_each_horizon_weighs_by_the_errors_of_that_horizon():
+    s = 0.1 * np.arange(40.0)
+    features = features_of(sp=(4,), naive=("last", "seasonal"), horizons=(1, 4))
+    network = network_of(features)
+    steps, ahead, target = read(features, s, start=4)
+    weight = torch.ones_like(target)
+    weight[:, -3:, 1] = 0.0  # beyond the end
+    network.start_from([Chunk(steps, ahead, target, weight, 36)])
+    # One step ahead of a trend the last value is wrong by 1 step, the season by 4; four ahead
+    # both are wrong by 4.
+    made = network.head.mix_bias.detach().softmax(-1)[:, 0]
+    np.testing.assert_allclose(made, [[256 / 257, 1 / 257], [0.5, 0.5]], rtol=1e-3)
+
+
 def test_start_favours_the_season_of_a_seasonal_series():
     s = np.tile([0.0, 5.0, -3.0, 8.0], 10) + 0.01 * rng.normal(size=40)
     features = features_of(sp=(4,), naive=("last", "seasonal"))
     network = network_of(features)
-    steps, target = steps_of(features, s, start=5)
-    network.start_from([Chunk(steps, target, torch.ones_like(target), 35)])
-    with torch.no_grad():
-        made, _ = network(steps)
+    steps, ahead, target = read(features, s, start=5)
+    network.start_from([Chunk(steps, ahead, target, torch.ones_like(target), 35)])
+    made = forecast_of(network, s, start=5)
     np.testing.assert_allclose(made.ravel(), s[1:-4], atol=1e-3)
 
 
 def test_start_does_not_favour_a_naive_forecast_that_never_existed():
     features = features_of(sp=(8,), naive=("last", "seasonal"))
     network = network_of(features)
-    steps, target = steps_of(features, rng.normal(size=8))
-    network.start_from([Chunk(steps, target, torch.ones_like(target), 7)])
-    last, seasonal = network.mix.bias.softmax(0).tolist()
+    steps, ahead, target = read(features, rng.normal(size=8))
+    last, seasonal = start_mix(network, [Chunk(steps, ahead, target, torch.ones_like(target), 7)])
     assert 0 < seasonal <= last
 
 
@@ -580,17 +886,35 @@ def test_start_without_naive_forecasts_changes_nothing():
         assert torch.equal(weight, before[name])
 
 
+@pytest.mark.parametrize("horizons", [None, (1, 2)])
 @pytest.mark.parametrize("num_layers", [1, 2])
-def test_dropout_acts_in_training_alone(num_layers):
-    features = features_of(lags=(2,))
+def test_dropout_acts_in_training_alone(num_layers, horizons):
+    features = features_of(lags=(2,), horizons=horizons)
     network = network_of(features, hidden_size=8, num_layers=num_layers, dropout=0.5)
-    steps, _ = steps_of(features, rng.normal(size=12))
+    s = rng.normal(size=12)
+    assert torch.equal(forecast_of(network, s), forecast_of(network, s))
+    network.train()
+    assert not torch.equal(forecast_of(network, s), forecast_of(network, s))
+
+
+@pytest.mark.parametrize("horizons", [None, (1, 3)])
+def test_departure_is_what_departs_from_a_fixed_mix(horizons):
+    features = features_of(sp=(3,), naive=NAIVE, horizons=horizons)
+    network = network_of(features, distribution="normal")
+    assert network.departure() == 0
     with torch.no_grad():
-        one, other = network(steps)[0], network(steps)[0]
-        assert torch.equal(one, other)
-        network.train()
-        one, other = network(steps)[0], network(steps)[0]
-        assert not torch.equal(one, other)
+        network.head.mix_bias.fill_(5.0)
+        name = "direct" if horizons else "correction"
+        bias = getattr(network.head, name).bias.view(-1, 2)
+        bias[:, 1] = 7.0  # scales
+        assert network.departure() == 0
+        bias[:, 0] = 3.0
+        network.head.mix.weight[0, 0] = 2.0
+    assert network.departure().item() == 9.0 * len(bias) + 4.0
+
+
+def test_bare_network_departs_from_nothing():
+    assert network_of(features_of()).departure() == 0.0
 
 
 def test_state_dict_holds_weights_alone():

@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skrnn._panel import Panel, Timeline, check_covariate_columns, rows_of
+from skrnn._covariates import Covariates
+from skrnn._panel import Panel
 
 HOURS = pd.date_range("2024-01-01", periods=12, freq="h", name="time")
 
@@ -15,8 +16,12 @@ def frame(index, **columns):
     return pd.DataFrame(columns, index=index)
 
 
-def panel_of(index, X=None, timeline=None, **columns):
-    return Panel.from_pandas(frame(index, **columns), X, timeline)
+def read(y, X=None, timeline=None, past=()):
+    return Panel.from_pandas(y, X, Covariates.of(X, past), timeline)
+
+
+def panel_of(index, X=None, timeline=None, past=(), **columns):
+    return read(frame(index, **columns), X, timeline, past)
 
 
 def first_column(panel):
@@ -31,154 +36,6 @@ def several(names=("series", "time"), **series):
 
 def without_freq(index):
     return pd.DatetimeIndex(list(index), name=index.name)
-
-
-# ------------------------------------------------------------------ Timeline
-
-# Each makes n stamps; a series that holds only some of them must still know all the others.
-GRIDS = {
-    "range": lambda n: pd.RangeIndex(5, 5 + n),
-    "range step 3": lambda n: pd.RangeIndex(-6, -6 + 3 * n, 3),
-    "integers": lambda n: pd.Index(np.arange(7, 7 + n)),
-    "even integers": lambda n: pd.Index(np.arange(8, 8 + 2 * n, 2)),
-    "period M": lambda n: pd.period_range("2019-11", periods=n, freq="M"),
-    "period Q": lambda n: pd.period_range("2019Q3", periods=n, freq="Q"),
-    "period h": lambda n: pd.period_range("2020-02-28 20:00", periods=n, freq="h"),
-    "period 2M": lambda n: pd.period_range("2019-11", periods=n, freq="2M"),
-    "h": lambda n: pd.date_range("2020-02-28 20:00", periods=n, freq="h"),
-    "D": lambda n: pd.date_range("2020-02-20", periods=n, freq="D"),
-    "W": lambda n: pd.date_range("2019-12-01", periods=n, freq="W"),
-    "W-WED": lambda n: pd.date_range("2019-12-01", periods=n, freq="W-WED"),
-    "MS": lambda n: pd.date_range("2019-11-01", periods=n, freq="MS"),
-    "ME": lambda n: pd.date_range("2019-11-30", periods=n, freq="ME"),
-    "QS": lambda n: pd.date_range("2019-10-01", periods=n, freq="QS"),
-    "YS": lambda n: pd.date_range("1999-01-01", periods=n, freq="YS"),
-    "B": lambda n: pd.date_range("2020-02-20", periods=n, freq="B"),
-    "15min": lambda n: pd.date_range("2020-02-28 20:00", periods=n, freq="15min"),
-    "h into summer time": lambda n: pd.date_range(
-        "2024-03-30 15:00", periods=n, freq="h", tz="Europe/Berlin"
-    ),
-    "h out of summer time": lambda n: pd.date_range(
-        "2024-10-26 15:00", periods=n, freq="h", tz="Europe/Berlin"
-    ),
-    "B into summer time": lambda n: pd.date_range(
-        "2024-03-20", periods=n, freq="B", tz="Europe/Berlin"
-    ),
-}
-DATES = [name for name, make in GRIDS.items() if isinstance(make(3), pd.DatetimeIndex)]
-
-
-@pytest.mark.parametrize("name", GRIDS)
-def test_stamps_before_within_and_after_a_series_are_those_of_the_longer_index(name):
-    longer = GRIDS[name](30).rename("when")
-    timeline = panel_of(longer[10:20]).timeline
-    stamps = timeline.stamps(np.arange(-10, 20))
-    assert stamps.equals(longer)
-    assert stamps.name == "when"
-    assert timeline.positions(longer).tolist() == list(range(-10, 20))
-
-
-@pytest.mark.parametrize("name", DATES)
-def test_lost_frequency_is_inferred(name):
-    longer = GRIDS[name](30)
-    timeline = panel_of(without_freq(longer[10:20])).timeline
-    assert timeline.stamps(np.arange(-10, 20)).equals(longer)
-    assert timeline.positions(longer).tolist() == list(range(-10, 20))
-
-
-@pytest.mark.parametrize("name", GRIDS)
-def test_positions_follow_the_order_of_the_stamps(name):
-    longer = GRIDS[name](30)
-    timeline = panel_of(longer[10:20]).timeline
-    chosen = np.array([17, 2, 2, 29, 10])
-    assert timeline.positions(longer[chosen]).tolist() == [7, -8, -8, 19, 0]
-    assert timeline.stamps(chosen - 10).equals(longer[chosen])
-
-
-def test_hour_that_repeats_out_of_summer_time_has_two_positions():
-    index = pd.date_range("2024-10-27", periods=5, freq="h", tz="Europe/Berlin")
-    assert index.hour.tolist() == [0, 1, 2, 2, 3]
-    assert panel_of(index).timeline.positions(index).tolist() == [0, 1, 2, 3, 4]
-
-
-def test_same_instants_in_another_time_zone_have_the_same_positions():
-    berlin = pd.date_range("2024-03-30 15:00", periods=20, freq="h", tz="Europe/Berlin")
-    timeline = panel_of(berlin).timeline
-    assert timeline.positions(berlin[3:6].tz_convert("UTC")).tolist() == [3, 4, 5]
-
-
-def test_series_of_one_observation_keeps_the_frequency_of_its_index():
-    timeline = panel_of(HOURS[:1]).timeline
-    assert timeline.stamps(np.array([5]))[0] == HOURS[5]
-
-
-def test_timeline_of_a_panel_starts_at_its_earliest_stamp():
-    panel = panel_of(several(a=HOURS[4:9], b=HOURS[2:6]))
-    assert panel.timeline.start[0] == HOURS[2]
-    assert panel.origin.tolist() == [2, 0]
-
-
-def test_longest_series_tells_the_frequency():
-    panel = panel_of(several(short=HOURS[[0]], long=HOURS[1:9]))
-    assert panel.timeline.freq == pd.offsets.Hour()
-    assert panel.origin.tolist() == [0, 1]
-
-
-def test_is_calendar_only_with_dates():
-    calendar = {name for name, make in GRIDS.items() if panel_of(make(9)).timeline.is_calendar}
-    assert calendar == {name for name in GRIDS if "range" not in name and "integers" not in name}
-
-
-def test_frequency_of_a_single_stamp_without_freq_is_refused():
-    with pytest.raises(ValueError, match=r"single time stamp, 2024-01-01 .* at least two"):
-        panel_of(pd.DatetimeIndex(["2024-01-01"]))
-
-
-@pytest.mark.parametrize(
-    ("name", "stamp", "freq"),
-    [
-        ("range step 3", pd.Index([4]), "3"),
-        ("even integers", pd.Index([9]), "2"),
-        ("period 2M", pd.PeriodIndex(["2019-12"], freq="2M"), "2M"),
-        ("h", pd.DatetimeIndex(["2020-02-29 01:30"]), "'h'"),
-        ("D", pd.DatetimeIndex(["2020-02-29 12:00"]), "'D'"),
-        ("MS", pd.DatetimeIndex(["2020-01-02"]), "'MS'"),
-        ("B", pd.DatetimeIndex(["2020-02-29"]), "'B'"),
-        ("15min", pd.DatetimeIndex(["2020-02-29 00:10"]), "'15min'"),
-    ],
-)
-def test_stamp_off_the_grid_is_named(name, stamp, freq):
-    grid = GRIDS[name](30)
-    timeline = panel_of(grid).timeline
-    with pytest.raises(ValueError, match="must lie on one grid") as caught:
-        timeline.positions(grid[:1].append(stamp))
-    assert f"but {stamp[0]} does not" in str(caught.value)
-    assert freq in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("seen", "came", "message"),
-    [
-        ("h", "range", "a DatetimeIndex without time zone, but an integer index came"),
-        ("range", "h", "an integer index, but a DatetimeIndex without time zone came"),
-        ("period M", "MS", "PeriodIndex, but a DatetimeIndex without time zone came"),
-    ],
-)
-def test_stamps_of_another_kind_are_refused(seen, came, message):
-    with pytest.raises(TypeError, match=message):
-        panel_of(GRIDS[seen](9)).timeline.positions(GRIDS[came](9))
-
-
-def test_range_and_integer_index_are_one_kind():
-    timeline = panel_of(pd.RangeIndex(5, 25)).timeline
-    assert timeline.positions(pd.Index([7, 30])).tolist() == [2, 25]
-
-
-@pytest.mark.parametrize("came", ["period Q", "period 2M", "period h"])
-def test_periods_of_another_frequency_are_refused(came):
-    timeline = panel_of(GRIDS["period M"](9)).timeline
-    with pytest.raises(ValueError, match=r"frequency seen in fit, 'ME?', but .* came"):
-        timeline.positions(GRIDS[came](9))
 
 
 # --------------------------------------------------------------------- Panel
@@ -243,8 +100,9 @@ def test_label_is_y_for_a_single_series_and_the_key_in_a_panel():
 
 def test_panel_without_covariates_has_no_columns_of_them():
     panel = panel_of(HOURS)
-    assert panel.covariates.shape == (12, 0)
-    assert len(panel.covariate_columns) == 0
+    assert panel.known.shape == (12, 0)
+    assert len(panel.covariates.columns) == 0
+    assert panel.values.shape == (12, 1)
 
 
 @pytest.mark.parametrize(
@@ -298,8 +156,10 @@ def test_empty_series_is_refused():
         panel_of(HOURS[:0])
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("name", ["y", "X"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("y", np.inf), ("y", -np.inf), ("X", np.nan), ("X", np.inf), ("X", -np.inf)],
+)
 def test_value_that_is_not_finite_is_located(name, value):
     index = several(a=HOURS[:3], b=HOURS[:3])
     bad = frame(index, one=np.ones(6), two=np.ones(6))
@@ -307,17 +167,32 @@ def test_value_that_is_not_finite_is_located(name, value):
     good = frame(index)
     y, X = (bad, good) if name == "y" else (good, bad)
     with pytest.raises(ValueError, match=f"{name} must be finite") as caught:
-        Panel.from_pandas(y, X)
+        read(y, X)
     assert f"column 'two' holds {value} at b, 2024-01-01 01:00:00" in str(caught.value)
     assert "(2 such values in all)" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["y", "X"])
-def test_column_of_text_is_named(name):
-    good, bad = frame(HOURS), frame(HOURS, one=np.ones(12), word=["a"] * 12)
-    y, X = (bad, good) if name == "y" else (good, bad)
-    with pytest.raises(TypeError, match=f"{name} must be numeric, but column 'word' is "):
-        Panel.from_pandas(y, X)
+def test_missing_values_of_y_are_known_as_such():
+    index = several(a=HOURS[:3], b=HOURS[:2])
+    panel = panel_of(index, u=[1.0, np.nan, 3.0, np.nan, 5.0], v=np.arange(5.0))
+    assert panel.observed.tolist() == [
+        [True, True],
+        [False, True],
+        [True, True],
+        [False, True],
+        [True, True],
+    ]
+    np.testing.assert_array_equal(panel.values[:, 0], [1, np.nan, 3, np.nan, 5])
+
+
+def test_panel_of_which_all_is_observed_keeps_no_mask():
+    assert panel_of(HOURS).observed is None
+
+
+def test_column_of_text_in_y_is_named():
+    bad = frame(HOURS, one=np.ones(12), word=["a"] * 12)
+    with pytest.raises(TypeError, match="y must be numeric, but column 'word' is "):
+        read(bad, frame(HOURS))
 
 
 # ------------------------------------------------------------------------- X
@@ -328,13 +203,13 @@ def test_rows_of_X_are_found_by_stamp():
     longer = several(a=HOURS, b=HOURS)
     X = frame(longer, x=np.arange(24.0)).iloc[::-1]
     panel = panel_of(index, X)
-    assert panel.covariates[:, 0].tolist() == [2, 3, 4, 15, 16, 17]
-    assert panel.covariate_columns.tolist() == ["x"]
+    assert panel.known[:, 0].tolist() == [2, 3, 4, 15, 16, 17]
+    assert panel.covariates.columns.tolist() == ["x"]
 
 
-def test_values_of_X_outside_the_rows_asked_for_play_no_part():
+def test_values_of_X_outside_the_rows_of_y_play_no_part():
     X = frame(HOURS, x=np.r_[np.nan, np.arange(10.0), np.inf])
-    assert rows_of(X, HOURS[1:11])[:, 0].tolist() == list(range(10))
+    assert panel_of(HOURS[1:11], X).known[:, 0].tolist() == list(range(10))
 
 
 def test_lacking_rows_of_X_are_counted_and_the_first_is_named():
@@ -344,32 +219,186 @@ def test_lacking_rows_of_X_are_counted_and_the_first_is_named():
         panel_of(index, X)
 
 
+def test_past_covariates_stand_beside_the_targets_and_the_others_are_known():
+    X = frame(HOURS, wind=np.arange(12.0), sun=np.arange(12.0) * 10, rain=-np.arange(12.0))
+    panel = panel_of(HOURS[3:5], X, past=["rain", "wind"], y=[7.0, 8.0])
+    assert panel.values.tolist() == [[7, -3, 3], [8, -4, 4]]
+    assert panel.known.tolist() == [[30], [40]]
+    assert panel.columns.tolist() == ["y"]
+
+
+def test_missing_value_of_a_past_covariate_is_known_as_such():
+    X = frame(HOURS[:3], wind=[1.0, np.nan, 3.0])
+    panel = panel_of(HOURS[:3], X, past=["wind"])
+    assert panel.observed.tolist() == [[True, True], [True, False], [True, True]]
+
+
+# --------------------------------------------------------------------- begun
+
+
+def test_begun_drops_the_rows_before_the_first_observation_of_each_series():
+    index = several(a=HOURS[:4], b=HOURS[2:5], c=HOURS[:3])
+    nan = np.nan
+    panel = panel_of(
+        index,
+        frame(index, x=np.arange(10.0)),
+        u=[nan, nan, 3.0, nan, 5.0, nan, 7.0, nan, nan, nan],
+        v=[nan, 2.0, nan, 4.0, 5.0, 6.0, 7.0, nan, nan, 10.0],
+    )
+    begun = panel.begun()
+    assert begun.known[:, 0].tolist() == [1, 2, 3, 4, 5, 6, 9]
+    np.testing.assert_array_equal(begun.values[:, 1], [2, nan, 4, 5, 6, 7, 10])
+    assert begun.observed[:, 0].tolist() == [False, True, False, True, False, True, False]
+    assert begun.offsets.tolist() == [0, 3, 6, 7]
+    assert begun.origin.tolist() == [1, 2, 2]
+    assert begun.end.tolist() == panel.end.tolist()
+
+
+@pytest.mark.parametrize("y", [[1.0, 2.0, 3.0], [1.0, np.nan, 3.0]])
+def test_series_that_begins_with_an_observation_keeps_its_rows(y):
+    panel = panel_of(HOURS[:3], y=y)
+    assert panel.begun() is panel
+
+
+def test_past_covariate_is_no_observation_of_the_series():
+    X = frame(HOURS[:3], wind=[1.0, 2.0, 3.0])
+    panel = panel_of(HOURS[:3], X, past=["wind"], y=[np.nan, 5.0, 6.0]).begun()
+    assert panel.values.tolist() == [[5, 2], [6, 3]]
+
+
+def test_series_without_an_observation_is_named():
+    index = several(a=HOURS[:3], b=HOURS[:2], c=HOURS[:2])
+    with pytest.raises(ValueError, match="but in 'b' all are missing"):
+        panel_of(index, y=[np.nan, 2.0, 3.0, np.nan, np.nan, 1.0, 2.0]).begun()
+    with pytest.raises(ValueError, match="but in y all are missing"):
+        panel_of(HOURS[:2], y=[np.nan, np.nan]).begun()
+
+
+# -------------------------------------------------------------------- filled
+
+
+def filled(y, period):
+    return (
+        panel_of(pd.RangeIndex(len(y)), y=y)
+        .filled([period] if period else [])
+        .values[:, 0]
+        .tolist()
+    )
+
+
 @pytest.mark.parametrize(
-    ("X", "message"),
+    ("y", "period", "expected"),
     [
-        (None, r"fitted with X of columns \['a', 'b'\].*X is None"),
-        (frame(HOURS, b=np.ones(12), a=np.ones(12)), r"\['a', 'b'\], but it has \['b', 'a'\]"),
-        (frame(HOURS, a=np.ones(12)), r"\['a', 'b'\], but it has \['a'\]"),
+        # s[5] = s[2] + s[4] - s[1], one season of three steps back.
+        ([1, 5, 2, 4, 9, None, 7], 3, {5: 2 + 9 - 5}),
+        # All of a gap by the change since one season before its last observation, s[4] - s[1].
+        ([1, 5, 2, 4, 9, None, None, 7], 3, {5: 2 + 9 - 5, 6: 4 + 9 - 5}),
+        # A gap longer than the season goes on from what was filled: s[8] from s[5].
+        ([1, 5, 2, 4, 9, None, None, None, None, 0], 3, {5: 6, 6: 8, 7: 9 + 4, 8: 6 + 4}),
+        # The season of a lone missing value was missing too, and filled before.
+        ([1, 5, 2, 3, None, 4, 7, None, 8], 3, {4: 5 + 3 - 1, 7: (5 + 3 - 1) + 7 - 3}),
+        # The last observation's own season was missing: s[4] and s[1] = s[0], no season before.
+        ([6, None, 2, 3, 9, None, 1], 3, {1: 6, 5: 2 + 9 - 6}),
+        # No season before the last observation: the value itself.
+        ([4, 5, 2, None, None, 7], 3, {3: 2, 4: 2}),
+        ([4, 5, 2, 1, 0, None, None], 12, {5: 0, 6: 0}),
+        # No season at all.
+        ([1, 5, 2, 4, 9, None, None, 7, None], None, {5: 9, 6: 9, 8: 7}),
+        # s[3] stands in for the season of s[5].
+        ([1, 2, 3, None, 5, None], 2, {3: 2 + 3 - 1, 5: (2 + 3 - 1) + 5 - 3}),
     ],
-    ids=["none", "order", "lacking"],
 )
-def test_other_columns_of_X_are_refused(X, message):
-    with pytest.raises(ValueError, match=message):
-        check_covariate_columns(X, pd.Index(["a", "b"]))
+def test_missing_value_is_the_seasonal_naive_forecast_at_the_present_level(y, period, expected):
+    y = np.array(y, dtype=float)
+    made = filled(y, period)
+    assert {int(t): made[t] for t in np.flatnonzero(np.isnan(y))} == expected
+    assert [made[t] for t in np.flatnonzero(~np.isnan(y))] == y[~np.isnan(y)].tolist()
 
 
-def test_missing_X_is_no_error_where_it_is_not_needed():
-    check_covariate_columns(None, pd.Index(["a"]), needed=False)
-    check_covariate_columns(None, pd.Index([]))
+def fill_by_hand(y, period):
+    """The rule, one value after another."""
+    s, seen = y.copy(), ~np.isnan(y)
+    for t in np.flatnonzero(~seen):
+        before = np.flatnonzero(seen[:t])
+        if not len(before):
+            continue
+        a = before[-1]
+        value = np.nan
+        if period is not None and a - period >= before[0]:
+            value = s[t - period] + s[a] - s[a - period]
+        s[t] = s[a] if np.isnan(value) else value
+    return s
+
+
+@pytest.mark.parametrize("begins", [0, 9])
+@pytest.mark.parametrize("period", [None, 1, 2, 5, 12])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_filled_values_are_those_of_the_rule_applied_one_after_another(period, share, begins):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        y = np.where(rng.random(60) < share, np.nan, rng.integers(-9, 10, 60))
+        y[:begins], y[begins] = np.nan, 1.0
+        np.testing.assert_array_equal(filled(y, period), fill_by_hand(y, period))
+
+
+def test_several_seasons_give_the_mean_of_their_forecasts():
+    y = panel_of(pd.RangeIndex(8), y=np.array([1, 5, 2, 4, 9, np.nan, 7, np.nan]))
+    # s[2] + s[4] - s[1] and s[3] + s[4] - s[2]; then s[4] + s[6] - s[3] and s[5] + s[6] - s[4].
+    first = ((2 + 9 - 5) + (4 + 9 - 2)) / 2
+    expected = [first, ((9 + 7 - 4) + (first + 7 - 9)) / 2]
+    assert y.filled((3, 2)).values[[5, 7], 0].tolist() == expected
+
+
+@pytest.mark.parametrize("period", [None, 3])
+@pytest.mark.parametrize("t", [2, 7, 8, 15])
+def test_filled_value_knows_nothing_after_it(period, t):
+    y = np.random.default_rng(1).integers(-9, 10, 20).astype(float)
+    y[[2, 6, 7, 8, 9, 15]] = np.nan
+    changed = y.copy()
+    changed[t + 1 :] = np.where(np.isnan(changed[t + 1 :]), 50.0, 100.0)
+    np.testing.assert_array_equal(filled(changed, period)[: t + 1], filled(y, period)[: t + 1])
+
+
+def test_series_and_columns_are_filled_by_themselves():
+    rng = np.random.default_rng(2)
+    lengths = [9, 3, 20, 1, 14]
+    index = several(**{f"s{k}": range(k, k + n) for k, n in enumerate(lengths)})
+    y = rng.integers(-9, 10, (len(index), 2)).astype(float)
+    y[rng.random(y.shape) < 0.4] = np.nan
+    panel = panel_of(index, u=y[:, 0], v=y[:, 1]).filled((4,))
+    for first, stop in zip(panel.offsets[:-1], panel.offsets[1:], strict=True):
+        for c in range(2):
+            expected = fill_by_hand(y[first:stop, c], 4)
+            np.testing.assert_array_equal(panel.values[first:stop, c], expected)
+
+
+def test_before_the_first_observation_of_a_column_its_values_stay_missing():
+    panel = panel_of(HOURS[:4], u=[1.0, np.nan, 3.0, 4.0], v=[np.nan, np.nan, 6.0, np.nan])
+    made = panel.filled(()).values
+    np.testing.assert_array_equal(made, [[1, np.nan], [1, np.nan], [3, 6], [4, 6]])
+
+
+def test_filling_keeps_the_mask_and_the_panel_it_came_from():
+    panel = panel_of(HOURS[:3], y=[1.0, np.nan, 3.0])
+    made = panel.filled(())
+    assert made.observed.tolist() == [[True], [False], [True]]
+    assert np.isnan(panel.values[1, 0])
+    again = made.filled(())
+    assert first_column(again) == first_column(made) == [1, 1, 3]
+
+
+def test_panel_without_missing_values_needs_no_filling():
+    panel = panel_of(HOURS)
+    assert panel.filled((3,)) is panel
 
 
 # ------------------------------------------------------------------- updated
 
 
-def updated(old, new, X_old=None, X_new=None):
+def updated(old, new, X_old=None, X_new=None, past=()):
     """Panel of `old` updated with `new`, both frames."""
-    old = Panel.from_pandas(old, X_old)
-    return old.updated(Panel.from_pandas(new, X_new, timeline=old.timeline))
+    old = read(old, X_old, past=past)
+    return old.updated(Panel.from_pandas(new, X_new, old.covariates, old.timeline))
 
 
 def as_dict(panel):
@@ -430,7 +459,36 @@ def test_update_leaves_the_panel_it_came_from():
 def test_update_continues_the_covariates():
     y, X = frame(HOURS), frame(HOURS, x=np.arange(12.0) * 100)
     panel = updated(y.iloc[:3], y.iloc[2:5], X.iloc[:3], X.iloc[2:5] + 1)
-    assert panel.covariates[:, 0].tolist() == [0, 100, 201, 301, 401]
+    assert panel.known[:, 0].tolist() == [0, 100, 201, 301, 401]
+
+
+def test_update_continues_the_past_covariates():
+    y, X = frame(HOURS), frame(HOURS, x=np.arange(12.0) * 100)
+    panel = updated(y.iloc[:3], y.iloc[2:5], X.iloc[:3], X.iloc[2:5] + 1, past=["x"])
+    assert panel.values[:, 1].tolist() == [0, 100, 201, 301, 401]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "seen"),
+    [
+        ([1, None, 3], [4, 5], [1, 0, 1, 1, 1]),
+        ([1, 2, 3], [None, 5], [1, 1, 1, 0, 1]),
+        ([1, None, 3], [None, 5], [1, 0, 1, 0, 1]),
+    ],
+)
+def test_update_keeps_what_was_missing_and_forgets_what_stood_in_for_it(old, new, seen):
+    old = panel_of(HOURS[:3], y=np.array(old, dtype=float)).filled(())
+    new = panel_of(HOURS[3:5], timeline=old.timeline, y=np.array(new, dtype=float)).filled(())
+    panel = old.updated(new)
+    assert panel.observed[:, 0].tolist() == [bool(one) for one in seen]
+    assert np.isnan(panel.values[:, 0]).tolist() == [not one for one in seen]
+
+
+def test_update_with_the_missing_values_leaves_none_missing():
+    old = panel_of(HOURS[:3], y=[1.0, np.nan, np.nan])
+    panel = old.updated(panel_of(HOURS[1:4], timeline=old.timeline, y=[2.0, 3.0, 4.0]))
+    assert panel.observed is None
+    assert first_column(panel) == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("first", [4, 5])
@@ -460,8 +518,6 @@ def test_update_with_other_columns_is_refused():
     two = frame(HOURS[3:5], y=np.ones(2), z=np.ones(2))
     with pytest.raises(ValueError, match=r"y must have the columns seen in fit, \['y'\], but"):
         updated(frame(HOURS[:3]), two)
-    with pytest.raises(ValueError, match=r"X must have the columns seen in fit, \['y'\], but"):
-        updated(frame(HOURS[:3]), frame(HOURS[3:5]), X_old=frame(HOURS))
 
 
 def test_name_of_a_single_column_plays_no_part_in_an_update():
@@ -478,7 +534,7 @@ def test_tail_keeps_the_last_rows_at_their_positions():
     panel = panel_of(index, frame(index, x=-np.arange(12.0)))
     tail = panel.tail(3)
     assert first_column(tail) == [3, 4, 5, 6, 7, 9, 10, 11]
-    assert tail.covariates[:, 0].tolist() == [-3, -4, -5, -6, -7, -9, -10, -11]
+    assert tail.known[:, 0].tolist() == [-3, -4, -5, -6, -7, -9, -10, -11]
     assert tail.origin.tolist() == [3, 4, 2]
     assert tail.end.tolist() == panel.end.tolist()
     assert tail.lengths.tolist() == [3, 2, 3]
@@ -496,9 +552,21 @@ def test_extended_appends_rows_with_their_covariates_to_each_series():
     future = np.array([[[30.0], [31.0]], [[40.0], [41.0]]])
     extended = panel.extended(2, future)
     assert extended.offsets.tolist() == [0, 5, 8]
-    assert extended.covariates[:, 0].tolist() == [1, 2, 3, 30, 31, 4, 40, 41]
+    assert extended.known[:, 0].tolist() == [1, 2, 3, 30, 31, 4, 40, 41]
     assert [first_column(extended)[row] for row in (0, 1, 2, 5)] == [0, 1, 2, 3]
     assert extended.origin.tolist() == panel.origin.tolist()
+
+
+def test_extended_rows_are_no_missing_values():
+    index = several(a=HOURS[:3], b=HOURS[:1])
+    panel = panel_of(index, y=[1.0, np.nan, 3.0, 4.0]).extended(1, np.zeros((2, 1, 0)))
+    assert panel.observed[:, 0].tolist() == [True, False, True, True, True, True]
+
+
+def test_tail_and_cut_keep_the_missing_values_of_their_rows():
+    panel = panel_of(HOURS[:4], y=[1.0, np.nan, 3.0, 4.0])
+    assert panel.tail(3).observed[:, 0].tolist() == [False, True, True]
+    assert panel.cut(np.array([2])).observed[:, 0].tolist() == [True, False]
 
 
 def test_extended_by_nothing_is_the_panel():
@@ -523,22 +591,15 @@ def test_ten_thousand_series_cost_no_more_than_one_of_as_many_rows():
     one = frame(stamps)
     many = frame(pd.MultiIndex.from_product([range(10_000), stamps[:100]]))
     # Measured: 1.2 times; the margin is for busy machines. A loop over the series costs far more.
-    assert quickest(lambda: Panel.from_pandas(many, None)) < 8 * quickest(
-        lambda: Panel.from_pandas(one, None)
-    )
+    assert quickest(lambda: read(many)) < 8 * quickest(lambda: read(one))
 
 
 def test_updating_ten_thousand_series_costs_about_what_building_them_does():
     stamps = pd.date_range("2000-01-01", periods=110, freq="h")
     old = panel_of(pd.MultiIndex.from_product([range(10_000), stamps[:100]]))
     rows = frame(pd.MultiIndex.from_product([range(10_000), stamps[100:]]))
-    new = Panel.from_pandas(rows, None, timeline=old.timeline)
+    new = read(rows, timeline=old.timeline)
     build = quickest(lambda: panel_of(pd.MultiIndex.from_product([range(10_000), stamps[:100]])))
     assert quickest(lambda: old.updated(new)) < 4 * build
     assert quickest(lambda: old.tail(50)) < 4 * build
     assert quickest(lambda: old.extended(10, np.zeros((10_000, 10, 0)))) < 4 * build
-
-
-def test_timeline_says_its_frequency_as_pandas_writes_it():
-    assert str(Timeline(HOURS[:1], pd.offsets.Hour())) == "'h'"
-    assert str(panel_of(pd.RangeIndex(0, 9, 3)).timeline) == "3"

@@ -16,16 +16,16 @@ from torch import nn
 
 from skrnn import SMAPE, GRUForecaster, smape_scorer
 from skrnn._chunks import Chunk, Chunks, DevicePanel
+from skrnn._covariates import Covariates
+from skrnn._distributions import CRITERIA, Normal, Point, Quantiles, StudentT
 from skrnn._features import NAIVE, Features
 from skrnn._networks import RecurrentNetwork
 from skrnn._panel import Panel
 from skrnn._scaling import Scaler
 from skrnn._training import (
-    CRITERIA,
     OPTIMIZERS,
     SCHEDULERS,
     Trainer,
-    mean_loss,
     one_cycle,
     planned_epochs,
 )
@@ -33,27 +33,29 @@ from skrnn.callbacks import Callback
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-FEATURES = Features((4,), (4,), NAIVE, (), 1, 0)
+FEATURES = Features((4,), (4,), NAIVE, (), 1)
+AHEAD = Features((4,), (4,), NAIVE, (), 1, horizons=(1, 3))
 
 
-def network_of(seed=0, features=FEATURES):
-    torch.manual_seed(seed)
-    return RecurrentNetwork(features, "gru", 3, 1, 0.0)
+def network_of(criterion="mae", features=FEATURES):
+    torch.manual_seed(0)
+    criterion = CRITERIA[criterion] if isinstance(criterion, str) else criterion
+    return RecurrentNetwork(features, Point(criterion), "gru", 3, 1, 0.0)
 
 
-def chunks_of(seed=0, batch_size=5):
+def chunks_of(seed=0, batch_size=5, features=FEATURES):
     """Batches of three short noisy series."""
     rng = np.random.default_rng(9)
     index = pd.MultiIndex.from_product([range(3), range(20)])
     y = pd.DataFrame({"y": np.tile([0.0, 3.0, 1.0, -2.0, 1.0], 12) + rng.normal(size=60)}, index)
-    panel = Panel.from_pandas(y, None)
+    panel = Panel.from_pandas(y, None, Covariates.of(None, ()))
     group = panel.series_of_rows()
     scaler = Scaler("standard").fit(y.to_numpy(), group)
     data = DevicePanel(
-        panel, FEATURES, scaler, Scaler(None).fit(panel.covariates, group * 0), torch.device("cpu")
+        panel, features, scaler, Scaler(None).fit(panel.known, group * 0), torch.device("cpu")
     )
     rng = np.random.default_rng(seed)
-    return Chunks(data, panel.lengths, FEATURES.reach, 6, batch_size, "dense", rng)
+    return Chunks(data, panel.lengths, 6, batch_size, "dense", rng)
 
 
 def trainer_of(network=None, chunks=None, lr=1e-2, optimizer=None, **kwargs):
@@ -62,7 +64,6 @@ def trainer_of(network=None, chunks=None, lr=1e-2, optimizer=None, **kwargs):
         "forecaster": SimpleNamespace(),
         "network": network,
         "chunks": chunks_of() if chunks is None else chunks,
-        "criterion": CRITERIA["mae"],
         "optimizer": torch.optim.SGD(network.parameters(), lr) if optimizer is None else optimizer,
         "max_grad_norm": None,
         "callbacks": [],
@@ -99,29 +100,34 @@ def one_chunk():
 # ------------------------------------------------------------------- the loop
 
 
+@pytest.mark.parametrize("features", [FEATURES, AHEAD], ids=["step", "horizons"])
 @pytest.mark.parametrize("criterion", ["mae", "mse"])
-def test_training_equals_a_handwritten_loop(criterion):
-    network = network_of()
+def test_training_equals_a_handwritten_loop(criterion, features):
+    network = network_of(criterion, features)
     trainer = trainer_of(
         network,
+        chunks_of(features=features),
         optimizer=torch.optim.Adam(network.parameters(), lr=1e-2),
-        criterion=CRITERIA[criterion],
         max_grad_norm=0.1,
     )
     trainer.scheduler = one_cycle(trainer.optimizer, 3 * len(trainer.chunks))
     trainer.fit(3)
 
-    by_hand, chunks = network_of(), chunks_of()
+    by_hand, chunks = network_of(features=features), chunks_of(features=features)
+    head = by_hand.head
+    departing = [head.correction.weight, head.mix.weight]
+    departing += (
+        [head.direct.weight, head.direct.bias] if features.horizons else [head.correction.bias]
+    )
     optimizer = torch.optim.Adam(by_hand.parameters(), lr=1e-2)
     scheduler = one_cycle(optimizer, 3 * len(chunks))
     losses = []
     for _ in range(3):
         total = count = 0.0
         for chunk in chunks.epoch():
-            distance = by_hand(chunk.steps)[0] - chunk.target
+            distance = by_hand(chunk.steps, chunk.ahead)[0][..., 0] - chunk.target
             errors = distance.abs() if criterion == "mae" else distance**2
             loss = (errors * chunk.weight).sum() / chunk.weight.sum()
-            departing = (*by_hand.head.parameters(), by_hand.mix.weight)
             ridge = 100 / chunks.n_targets * sum((p**2).sum() for p in departing)
             optimizer.zero_grad()
             (loss + ridge).backward()
@@ -137,7 +143,8 @@ def test_training_equals_a_handwritten_loop(criterion):
 
     torch.testing.assert_close(weights_of(network), weights_of(by_hand), rtol=0, atol=1e-5)
     assert [row["loss"] for row in trainer.history] == pytest.approx(losses, rel=1e-5)
-    assert not torch.allclose(weights_of(network), weights_of(network_of()), atol=1e-3)
+    untrained = weights_of(network_of(features=features))
+    assert not torch.allclose(weights_of(network), untrained, atol=1e-3)
 
 
 def test_training_lowers_the_loss():
@@ -191,9 +198,9 @@ def test_target_without_weight_changes_nothing(criterion):
     garbage = torch.where(weight > 0, chunk.target, 1e6)
     moved = []
     for target in (chunk.target, garbage):
-        network = network_of()
-        trainer = trainer_of(network, criterion=criterion)
-        loss = trainer.step(Chunk(chunk.steps, target, weight, int(weight.sum())))
+        network = network_of(criterion)
+        trainer = trainer_of(network)
+        loss = trainer.step(Chunk(chunk.steps, chunk.ahead, target, weight, int(weight.sum())))
         moved.append(torch.cat([weights_of(network), loss[None]]))
     assert torch.equal(*moved)
     assert not torch.equal(moved[0][:-1], weights_of(network_of()))
@@ -202,15 +209,16 @@ def test_target_without_weight_changes_nothing(criterion):
 def test_step_reports_the_loss_before_it():
     chunk, network = one_chunk(), network_of()
     with torch.no_grad():
-        before = mean_loss(CRITERIA["mae"], network(chunk.steps)[0], chunk.target, chunk.weight)
-    assert trainer_of(network).step(chunk) == before
+        made = network(chunk.steps, chunk.ahead)[0][..., 0]
+    before = ((made - chunk.target).abs() * chunk.weight).sum() / chunk.weight.sum()
+    torch.testing.assert_close(trainer_of(network).step(chunk), before)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_loss_that_is_not_finite_raises(value):
     network = network_of()
     with torch.no_grad():
-        network.head.bias.fill_(value)
+        network.head.correction.bias.fill_(value)
     trainer = trainer_of(network)
     with pytest.raises(FloatingPointError, match="training loss must stay finite, but it became"):
         trainer.fit(1)
@@ -246,22 +254,41 @@ BY_HAND = {
 MODULES = {"mae": nn.L1Loss(), "mse": nn.MSELoss(), "huber": nn.HuberLoss()}
 
 
+def mean_loss(criterion, forecast=FORECAST, target=TARGET, weight=WEIGHT):
+    weight = weight.expand_as(target)
+    return Point(criterion).mean_loss(forecast[..., None], target, weight)
+
+
 @pytest.mark.parametrize("name", BY_HAND)
 def test_mean_loss_is_the_mean_over_what_counts(name):
     for criterion in (CRITERIA[name], MODULES[name]):
-        made = mean_loss(criterion, FORECAST, TARGET, WEIGHT)
-        assert made.item() == pytest.approx(BY_HAND[name])
+        assert mean_loss(criterion).item() == pytest.approx(BY_HAND[name])
 
 
 @pytest.mark.parametrize("name", BY_HAND)
-def test_mean_loss_without_weights_is_the_plain_mean(name):
+def test_mean_loss_of_what_counts_alike_is_the_plain_mean(name):
     expected = MODULES[name](FORECAST, TARGET).item()
     for criterion in (CRITERIA[name], MODULES[name]):
-        assert mean_loss(criterion, FORECAST, TARGET).item() == pytest.approx(expected)
+        assert mean_loss(criterion, weight=torch.ones(())).item() == pytest.approx(expected)
 
 
 def test_mean_loss_lets_a_module_reduce_as_it_likes():
-    assert mean_loss(nn.L1Loss(reduction="sum"), FORECAST, TARGET, WEIGHT) == 9.5
+    assert mean_loss(nn.L1Loss(reduction="sum")) == 9.5
+
+
+def test_module_that_does_not_reduce_is_refused():
+    with pytest.raises(ValueError, match=r"returned shape \(6,\). Set its reduction to 'mean'"):
+        mean_loss(nn.L1Loss(reduction="none"))
+
+
+@pytest.mark.parametrize("distribution", [Normal(), StudentT(), Quantiles([0.1, 0.5, 0.8])])
+def test_mean_loss_of_a_distribution_is_the_mean_over_what_counts(distribution):
+    outputs = torch.randn(2, 2, 2, distribution.n_parameters, generator=torch.Generator())
+    parameters = distribution.parameters(outputs)
+    made = distribution.mean_loss(parameters, TARGET, WEIGHT.expand_as(TARGET))
+    each = distribution.loss(parameters, TARGET)
+    expected = (each[0].sum() + each[1, 0].sum()) / 6
+    assert made.item() == pytest.approx(expected.item())
 
 
 # --------------------------------------------------------------- the schedule
@@ -672,7 +699,7 @@ def test_interrupt_after_the_epochs_is_raised(first):
 def test_interrupt_of_diverged_weights_raises():
     class Spoil(Callback):
         def on_batch_end(self, forecaster, n_batches):
-            forecaster.network_.head.bias.data.fill_(np.nan)
+            forecaster.network_.head.correction.bias.data.fill_(np.nan)
             raise KeyboardInterrupt
 
     with pytest.raises(FloatingPointError, match="largest weight must stay finite, but it became"):
