@@ -65,7 +65,9 @@ def main() -> None:
     naive = naive_table(table, y["load_mw"], ~test & observed)
 
     seconds = forecaster.history_["seconds"].sum()
-    print(f"Trained in {seconds:.1f} s; {len(cutoffs):,} days of {len(y.index.levels[0])} regions")
+    print(
+        f"Trained in {seconds:.1f} s; {len(cutoffs):,} days of {y.index.unique(level=0).size} regions"
+    )
     print_scores({args.cell: table, "naive 24 h": naive})
     save(plot(forecaster, y, test), args.figure)
 
@@ -153,7 +155,7 @@ def plot(forecaster: RNNForecaster, y: pd.DataFrame, test: pd.Series) -> plt.Fig
         )
         ax.set(xlabel="", ylabel="load in MW")
         ax.legend(loc="upper left", ncols=3, fontsize="small")
-        ax.margins(y=0.2)
+        ax.margins(x=0.02, y=0.2)
     return figure
 
 

@@ -265,7 +265,7 @@ class BaseRecurrentForecaster(BaseForecaster):
             n_past=len(covariates.past),
             n_numbers=int(covariates.numbers.sum()),
             sizes=covariates.sizes,
-            missing=panel.observed is not None,
+            missing=panel.observed is not None and not panel.observed.all(),
             horizons=horizons,
             patch_length=self.patch_length,
         )

@@ -147,9 +147,9 @@ class Panel:
                 f"missing. Drop it."
             )
             raise ValueError(msg)
-        if (first == self.offsets[:-1]).all():
-            return self
-        return self._select(first, self.offsets[1:])
+        begun = self._select(first, self.offsets[1:])
+        whole = begun.observed is not None and begun.observed.all()
+        return replace(begun, observed=None) if whole else begun
 
     def filled(self, periods: Sequence[int]) -> Panel:
         r"""What stands in for missing values where they are inputs: seasonal naive forecasts.

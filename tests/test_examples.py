@@ -1,15 +1,20 @@
-"""The comparison example: its protocols by value, its fallback, and the figures it reaches."""
+"""The examples: their protocols by value, their fallback, and the figures they reach."""
 
+import functools
+import importlib
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.model_selection import TimeSeriesSplit
+from sktime.datasets import load_airline
 
-from skrnn import GRUForecaster, LSTMForecaster, backtest
+from skrnn import GRUForecaster, LSTMForecaster, RNNForecaster, backtest, smape
 from skrnn.callbacks import Callback, StopAfter
 from skrnn.datasets import fetch_pjm_load, make_hourly_load
 
@@ -119,3 +124,180 @@ def test_two_epochs_on_pjm_beat_the_tutorial(example, forecaster):
     )
     # The tutorial's LSTM reaches 1.081 in this definition, its GRU 1.123.
     assert errors.mean() < 0.9
+
+
+# ------------------------------------------------------------------- plot_day_ahead.py
+
+
+@pytest.fixture
+def day_ahead(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")  # it imports its neighbour
+    return importlib.import_module("plot_day_ahead")
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Series that each `fit` of a forecaster was given."""
+    given, fit = [], RNNForecaster.fit
+
+    @functools.wraps(fit)
+    def recorded(self, y, *args, **kwargs):
+        given.append(y)
+        return fit(self, y, *args, **kwargs)
+
+    monkeypatch.setattr(RNNForecaster, "fit", recorded)
+    return given
+
+
+def test_day_ahead_cutoffs_go_from_the_end_of_training_to_a_day_before_the_end(day_ahead):
+    y = make_hourly_load(n_series=2, n_hours=400, random_state=0)
+    test = day_ahead.is_test(y)  # int(0.1 * (400 - 90)) = 31 hours
+    cutoffs = day_ahead.cutoffs_of(test, step_length=3)
+    assert np.flatnonzero(y.index.isin(cutoffs)).tolist() == [368, 371, 374, 768, 771, 774]
+
+
+def test_day_ahead_naive_has_the_quantiles_of_its_errors_in_training(day_ahead):
+    y = make_hourly_load(n_series=2, n_hours=400, random_state=0)
+    test = day_ahead.is_test(y)
+    y.loc[test, "load_mw"] += 1e6  # no part of the quantiles
+    region = y.index[0][0]
+    load = y.loc[region, "load_mw"]
+    rows = [(region, load.index[368], load.index[368 + h]) for h in (1, 24)]
+    index = pd.MultiIndex.from_tuples(rows, names=["region", "cutoff", "time"])
+    table = pd.DataFrame({"y_true": 0.0}, index=index)
+    naive = day_ahead.naive_table(table, y["load_mw"], ~test)
+    before = load.iloc[[345, 368]].to_numpy()
+    np.testing.assert_array_equal(naive["y_pred"], before)
+    errors = load.iloc[24:369].to_numpy() - load.iloc[:345].to_numpy()
+    for level in (0.05, 0.5, 0.95):
+        expected = before + np.quantile(errors, level)
+        np.testing.assert_allclose(naive[f"y_pred_{level:g}"], expected)
+
+
+def test_day_ahead_scores_are_means_over_regions_of_each_regions_own(day_ahead):
+    cutoff = pd.Timestamp("2024-01-01")
+    rows = [
+        (region, cutoff + pd.Timedelta(hours=k), cutoff + pd.Timedelta(hours=k + h))
+        for region, n in {"small": 1, "large": 3}.items()
+        for k in range(n)
+        for h in day_ahead.STEPS
+    ]
+    index = pd.MultiIndex.from_tuples(rows, names=["region", "cutoff", "time"])
+    large = index.get_level_values(0) == "large"
+    ahead = index.get_level_values("time") - index.get_level_values("cutoff")
+    y_true = np.where(large, 300.0, 100.0)
+    table = pd.DataFrame({"y_true": y_true, "y_pred": np.where(large, 300.0, 300.0)}, index=index)
+    # Quantiles of the large region are right; those of the small one are all 10 too low, or, six
+    # hours ahead, 10 too high.
+    off = np.where(large, 0.0, np.where(ahead == pd.Timedelta(hours=6), 10.0, -10.0))
+    table = table.assign(**dict.fromkeys(day_ahead.QUANTILES, y_true + off))
+    scores = day_ahead.scores_of(table)
+    assert scores.columns.tolist() == ["h=1", "h=6", "h=12", "h=18", "h=24", "all"]
+    error, inside, pinball = scores.to_numpy()
+    np.testing.assert_allclose(error, 50)  # 100 of the small region, 0 of the large
+    np.testing.assert_allclose(inside, 0.5)
+    # 10 MW, times the mean level, in percent of 100 MW; and the mean of two regions.
+    np.testing.assert_allclose(pinball, 10 * 0.5 / 100 * 100 / 2)
+
+
+def test_day_ahead_trains_before_the_test_range_and_says_how_good_it_is(
+    day_ahead, seen, monkeypatch, capsys, tmp_path
+):
+    def offline(**options):
+        raise OSError("PJM files could not be downloaded.")
+
+    shared = sys.modules["compare_gru_lstm"]
+    y = make_hourly_load(3, 800, 0)
+    monkeypatch.setattr(shared, "fetch_pjm_load", offline)
+    monkeypatch.setattr(shared, "make_hourly_load", lambda random_state: y)
+    figure = tmp_path / "figure.png"
+    small = ["--hidden-size", "4", "--num-epochs", "1", "--max-steps", "3"]
+    regions = ["--regions", "region_02", "region_00"]
+    monkeypatch.setattr("sys.argv", ["_", *small, *regions, "--figure", str(figure)])
+    day_ahead.main()
+    (trained,) = seen
+    assert trained.index.unique(level=0).tolist() == ["region_02", "region_00"]
+    assert trained.groupby(level=0).size().tolist() == [729, 729]  # 800 - int(0.1 * 710)
+    printed = capsys.readouterr().out
+    assert "Simulated load is used instead" in printed
+    assert "4 days of 2 regions" in printed
+    rows = [line.split() for line in printed.splitlines() if line[-6:].count(".") == 1]
+    values = np.array([row[-6:] for row in rows[-6:]], dtype=float)
+    assert values.shape == (6, 6)
+    error, naive_error, inside, naive_inside, pinball, naive_pinball = values
+    assert ((error > 0) & (error < 200)).all()
+    assert ((inside >= 0) & (inside <= 1)).all()
+    assert ((naive_inside >= 0) & (naive_inside <= 1)).all()
+    assert naive_inside[-1] > 0.5
+    assert (pinball > 0).all()
+    cutoffs = [728, 765]
+    load = y["load_mw"]
+    expected = [
+        smape(one.iloc[hours].to_numpy(), one.iloc[hours - 24].to_numpy())
+        for one in (load["region_02"], load["region_00"])
+        for hours in [np.concatenate([c + np.arange(1, 25) for c in cutoffs])]
+    ]
+    assert naive_error[-1] == pytest.approx(np.mean(expected), abs=6e-4)
+    assert 0 < naive_pinball[-1] < naive_error[-1]
+    assert figure.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_day_ahead_names_the_regions_there_are(day_ahead):
+    load = make_hourly_load(2, 30, 0)
+    with pytest.raises(SystemExit, match=r"among region_00, region_01. Got PJME"):
+        day_ahead.select(load, ["PJME"])
+
+
+# ---------------------------------------------------------------------- plot_tuning.py
+
+
+@pytest.fixture
+def tuning(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    return importlib.import_module("plot_tuning")
+
+
+def test_both_searches_score_the_same_folds(tuning):
+    train = load_airline()[: -tuning.HELD_OUT]
+    ours = list(tuning.folds(train).split(train))
+    theirs = list(TimeSeriesSplit(tuning.FOLDS, test_size=tuning.YEAR).split(train))
+    assert len(ours) == len(theirs) == 3
+    for (fit, score), (fit_too, score_too) in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(fit, fit_too)
+        np.testing.assert_array_equal(score, score_too)
+
+
+def test_tuning_holds_out_two_years_and_prints_settings_of_the_space(
+    tuning, seen, monkeypatch, capsys, tmp_path
+):
+    figure = tmp_path / "figure.png"
+    grid = {"cell": ["gru", "rnn"], "hidden_size": [4, 6], "window_length": [24, 48]}
+    monkeypatch.setattr(tuning, "GRID", grid)
+    arguments = ["--trials", "2", "--num-epochs", "1", "--figure", str(figure)]
+    monkeypatch.setattr("sys.argv", ["plot_tuning.py", *arguments])
+    tuning.main()
+    # The folds' fits, then the refits of both winners and of the default.
+    assert len(seen) == 3 * (2 + 8 + 1) + 3 + 1  # sktime refits its n best, here one, once more
+    assert max(y.index[-1] for y in seen) == pd.Period("1958-12", "M")
+
+    printed = capsys.readouterr().out
+    settings = {}
+    for line in printed.splitlines()[:2]:
+        name, best = line.split(": ")
+        settings[name] = dict(setting.split("=") for setting in best.split(", "))
+    optuna, best = settings["Optuna, the best of 2"], settings["grid, the best of 8"]
+    assert optuna["cell"] in tuning.CELLS
+    assert 8 <= int(optuna["hidden_size"]) <= 128
+    assert int(optuna["window_length"]) in range(24, 73, 12)
+    assert 5e-4 <= float(optuna["lr"]) <= 2e-2
+    assert best.keys() == grid.keys()
+    assert all(value in map(str, grid[name]) for name, value in best.items())
+
+    rows = [line.rsplit(maxsplit=2) for line in printed.splitlines()]
+    scores = {row[0]: tuple(map(float, row[1:])) for row in rows if row and row[-1][-3:-2] == "."}
+    assert list(scores) == ["default", "Optuna", "grid", "seasonal naive"]
+    y = load_airline()
+    expected = [smape(y[years], y.shift(12)[years]) for years in (slice(84, 120), slice(120, 144))]
+    assert scores["seasonal naive"] == pytest.approx(expected, abs=6e-3)
+    assert all(0 < score < 50 for pair in scores.values() for score in pair)
+    assert figure.read_bytes()[:4] == b"\x89PNG"
