@@ -115,7 +115,7 @@ def scores_of(table: pd.DataFrame) -> pd.DataFrame:
     """A row for each score, a column for some hours ahead and for all."""
     region, cutoff, time = (table.index.get_level_values(level) for level in range(3))
     above = table["y_true"].to_numpy()[:, None] - table[QUANTILES].to_numpy()  # (n, 7)
-    pinball = np.maximum(LEVELS * above, (np.array(LEVELS) - 1) * above).mean(axis=1)
+    pinball = np.maximum(LEVELS * above, np.array(LEVELS) * above).mean(axis=1)
     mean_load = table["y_true"].groupby(level=0).transform("mean")
     table = table.assign(
         inside=table["y_true"].between(table[QUANTILES[0]], table[QUANTILES[-1]]),
