@@ -65,9 +65,8 @@ def main() -> None:
     naive = naive_table(table, y["load_mw"], ~test & observed)
 
     seconds = forecaster.history_["seconds"].sum()
-    print(
-        f"Trained in {seconds:.1f} s; {len(cutoffs):,} days of {y.index.unique(level=0).size} regions"
-    )
+    n_regions = len(y.index.unique(level=0))
+    print(f"Trained in {seconds:.1f} s; {len(cutoffs):,} days of {n_regions} regions")
     print_scores({args.cell: table, "naive 24 h": naive})
     save(plot(forecaster, y, test), args.figure)
 
@@ -115,7 +114,7 @@ def scores_of(table: pd.DataFrame) -> pd.DataFrame:
     """A row for each score, a column for some hours ahead and for all."""
     region, cutoff, time = (table.index.get_level_values(level) for level in range(3))
     above = table["y_true"].to_numpy()[:, None] - table[QUANTILES].to_numpy()  # (n, 7)
-    pinball = np.maximum(LEVELS * above, np.array(LEVELS) * above).mean(axis=1)
+    pinball = np.maximum(LEVELS * above, (np.array(LEVELS) - 1) * above).mean(axis=1)
     mean_load = table["y_true"].groupby(level=0).transform("mean")
     table = table.assign(
         inside=table["y_true"].between(table[QUANTILES[0]], table[QUANTILES[-1]]),

@@ -1,0 +1,99 @@
+"""PJM, next hour: what a fifth of all values is worth, and how well a region is forecast unseen.
+
+    SKRNN_DATA=<folder of the PJM files> python examples/benchmarks/pjm_robustness.py
+
+The protocol is that of examples/compare_gru_lstm.py: the last tenth of each region is the test range.
+First, a fifth of all hours, of training and test range alike, is removed at random; what remains is
+all that the forecaster sees, and every observed hour of the test range is scored. Then, for some
+regions, a network pretrained on the eleven others forecasts the region as it is (zero-shot), and
+after a few epochs on it (fine-tuned); the error is relative to that of a network trained on all twelve.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from skrnn import GRUForecaster, backtest, smape
+from skrnn.datasets import fetch_pjm_load
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from compare_gru_lstm import is_test
+
+
+def main() -> None:
+    args = parse_arguments()
+    load = fetch_pjm_load(add_observed=True)
+    y, observed = load[["load_mw"]], load["observed"]
+    test = is_test(y)
+    scored = test & observed
+    settings = {"num_epochs": args.num_epochs, "random_state": 0}
+
+    whole = error_by_region(GRUForecaster(**settings).fit(y[~test]), y, y, scored)
+    print(f"{'':14}  next-hour sMAPE, mean of 12 regions")
+    print(f"{'complete':14}  {whole.mean():.3f} %")
+    seen = punctured(y, args.share)
+    pierced = error_by_region(GRUForecaster(**settings).fit(seen[~test]), seen, y, scored)
+    ratio = pierced.mean() / whole.mean()
+    print(f"{args.share:.0%} missing".ljust(14), f" {pierced.mean():.3f} %, {ratio:.3f} times as much")
+
+    print("\nerror relative to training on all regions\n                zero-shot  fine-tuned")
+    for region in args.regions:
+        zero, tuned = new_region(y, test, scored, region, settings, args.tuning_epochs)
+        print(f"{region:14}  {zero / whole[region]:9.3f}  {tuned / whole[region]:10.3f}")
+
+
+def error_by_region(
+    forecaster: GRUForecaster, seen: pd.DataFrame, y: pd.DataFrame, scored: pd.Series
+) -> pd.Series:
+    """sMAPE in percent of the next-hour forecasts of each region, made from what was seen."""
+    forecast = backtest(forecaster, seen, start=0.85)["y_pred"].droplevel("cutoff")
+    rows = forecast.index.intersection(scored.index[scored], sort=False)
+    truth, forecast = y.loc[rows, "load_mw"], forecast.loc[rows]
+    if truth.index.nlevels == 1:
+        return pd.Series(smape(truth, forecast))
+    return pd.Series(
+        {name: smape(part, forecast.loc[part.index]) for name, part in truth.groupby(level=0)}
+    )
+
+
+def punctured(y: pd.DataFrame, share: float) -> pd.DataFrame:
+    """A copy without this share of its values."""
+    gone = np.random.default_rng(7).random(len(y)) < share
+    return y.mask(pd.Series(gone, index=y.index), axis=0)
+
+
+def new_region(
+    y: pd.DataFrame,
+    test: pd.Series,
+    scored: pd.Series,
+    region: str,
+    settings: dict,
+    tuning_epochs: int,
+) -> tuple[float, float]:
+    """sMAPE of a region by a network pretrained on the others, as it is and after a few epochs."""
+    others = y[~test].drop(index=region, level=0)
+    pretrained = GRUForecaster(**settings).pretrain(others)
+    own, train = y.loc[region], y.loc[region][~test.loc[region]]
+    errors = []
+    for epochs in (0, tuning_epochs):
+        forecaster = pretrained.clone().set_params(num_epochs=epochs).fit(train)
+        errors.append(error_by_region(forecaster, own, own, scored.loc[region]).iloc[0])
+    return errors[0], errors[1]
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--num-epochs", type=int, default=4, help="epochs of each training")
+    parser.add_argument("--tuning-epochs", type=int, default=3, help="epochs on the new region")
+    parser.add_argument("--share", type=float, default=0.2, help="share of the values removed")
+    parser.add_argument("--regions", nargs="*", default=["DAYTON", "EKPC", "NI", "PJMW"])
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
