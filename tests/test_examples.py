@@ -304,3 +304,65 @@ def test_tuning_holds_out_two_years_and_prints_settings_of_the_space(
     assert scores["seasonal naive"] == pytest.approx(expected, abs=6e-3)
     assert all(0 < score < 50 for pair in scores.values() for score in pair)
     assert figure.read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.fixture
+def robustness(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples" / "benchmarks")
+    return importlib.import_module("pjm_robustness")
+
+
+@pytest.fixture(scope="module")
+def pjm(example):
+    load = fetch_pjm_load(data_home=DATA, add_observed=True)
+    y = load[["load_mw"]]
+    test = example.is_test(y)
+    return y, test, test & load["observed"]
+
+
+QUICK = {"num_epochs": 3, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def errors_of_all(pjm, example):
+    y, test, scored = pjm
+    table = backtest(GRUForecaster(**QUICK).fit(y[~test]), y, start=0.85)
+    made = table["y_pred"].droplevel("cutoff")
+    rows = scored.index[scored]
+    return example.by_region(y.loc[rows, "load_mw"], made.loc[rows])
+
+
+@needs_data
+def test_a_fifth_of_missing_hours_costs_at_most_three_tenths_more_error(
+    robustness, pjm, errors_of_all
+):
+    y, test, scored = pjm
+    seen = robustness.punctured(y, 0.2)
+    assert seen["load_mw"].isna().mean() == pytest.approx(0.2, abs=0.002)
+    forecaster = GRUForecaster(**QUICK).fit(seen[~test])
+    errors = robustness.error_by_region(forecaster, seen, y, scored)
+    assert errors.mean() < 1.3 * errors_of_all.mean()
+
+
+@needs_data
+def test_region_that_was_never_seen_is_forecast_nearly_as_well(robustness, pjm, errors_of_all):
+    zero, tuned = robustness.new_region(*pjm, "DAYTON", QUICK, 2)
+    assert zero < 1.35 * errors_of_all["DAYTON"]
+    assert tuned < 1.1 * errors_of_all["DAYTON"]
+
+
+@needs_data
+def test_intervals_a_day_ahead_cover_nine_tenths_of_the_test_hours(pjm):
+    y, test, _ = pjm
+    regions = ["DAYTON", "DEOK", "PJMW"]
+    y, test = y.loc[regions], test.loc[regions]
+    settings = {"hidden_size": 32, "num_epochs": 2, "random_state": 0}
+    forecaster = GRUForecaster(strategy="multioutput", criterion="quantile", **settings)
+    forecaster.fit(y[~test], fh=range(1, 25))
+    table = backtest(forecaster, y, fh=range(1, 25), start=0.9, step_length=37, alpha=[0.05, 0.95])
+    inside = table["y_true"].between(table["y_pred_0.05"], table["y_pred_0.95"])
+    assert 0.87 < inside.mean() < 0.93
+    error = (table["y_true"] - table["y_pred"]).abs().mean()
+    day_old = y["load_mw"].groupby(level=0).shift(24)
+    times = table.index.droplevel("cutoff")
+    assert error < 0.65 * (table["y_true"].to_numpy() - day_old.loc[times]).abs().mean()

@@ -2,11 +2,12 @@
 
     SKRNN_DATA=<folder of the PJM files> python examples/benchmarks/pjm_robustness.py
 
-The protocol is that of examples/compare_gru_lstm.py: the last tenth of each region is the test range.
-First, a fifth of all hours, of training and test range alike, is removed at random; what remains is
-all that the forecaster sees, and every observed hour of the test range is scored. Then, for some
-regions, a network pretrained on the eleven others forecasts the region as it is (zero-shot), and
-after a few epochs on it (fine-tuned); the error is relative to that of a network trained on all twelve.
+The protocol is that of examples/compare_gru_lstm.py: the last tenth of each region is the test
+range. First, a fifth of all hours, of training and test range alike, is removed at random; what
+remains is all that the forecaster sees, and every observed hour of the test range is scored. Then,
+for some regions, a network pretrained on the eleven others forecasts the region as it is
+(zero-shot), and after a few epochs on it (fine-tuned); the error is relative to that of a network
+trained on all twelve.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def main() -> None:
     seen = punctured(y, args.share)
     pierced = error_by_region(GRUForecaster(**settings).fit(seen[~test]), seen, y, scored)
     ratio = pierced.mean() / whole.mean()
-    print(f"{args.share:.0%} missing".ljust(14), f" {pierced.mean():.3f} %, {ratio:.3f} times as much")
+    print(
+        f"{args.share:.0%} missing".ljust(14), f" {pierced.mean():.3f} %, {ratio:.3f} times as much"
+    )
 
     print("\nerror relative to training on all regions\n                zero-shot  fine-tuned")
     for region in args.regions:
