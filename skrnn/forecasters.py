@@ -118,7 +118,7 @@ REST = """
         ``network_.recurrent``.
     scaler_ : object
         Statistics of each series, ``center_`` and ``scale_`` of shape (series, columns), in the
-        unit of the data.
+        unit of the data; past covariates stand after the columns of y.
     history_ : pandas.DataFrame
         A row for each epoch: epoch, loss, lr (at its begin), seconds, targets_per_second, and
         validation_loss with ``validation_split``.
@@ -140,10 +140,24 @@ REST = """
         f_t = \\sum_{{j=1}}^{{J}} w_{{tj}}\\, n_{{tj}} + A\\,\\mathrm{{relu}}(h_t) + b, \\qquad
         w_t = \\mathrm{{softmax}}(M h_t + m).
 
+    With ``strategy="multioutput"``, every step forecasts all steps h of ``fh``. The seasonal
+    forecasts go back k = ceil(h / p) seasons of p steps, to s[t-1+h-kp], and c and the scores m of
+    the mix are decoded from the state, from what is known of the target, u[th] (its calendar, its
+    X, its naive forecasts relative to the last value), and from a vector for its place, p[h]:
+
+    .. math::
+        e_{{th}} = \\mathrm{{relu}}(U h_t + V u_{{th}} + p_h), \\qquad
+        f_{{th}} = \\sum_j \\mathrm{{softmax}}_j(M e_{{th}} + m_h)\\, n_{{thj}}
+                   + A e_{{th}} + B_h h_t.
+
     A, b and M start at zero and m favours the naive forecasts with the least error, so training
     starts from a good naive forecaster; a ridge on A, b and M that weighs as much as 100
-    observations keeps short series near it. Horizons beyond one are forecast recursively, each
-    forecast an input of the next step, the recurrent state carried along.
+    observations keeps short series near it. Recursively, horizons beyond one are forecast with
+    each forecast an input of the next step, the recurrent state carried along.
+
+    A missing value of y, NaN, is no target; where it would be an input, seasonal naive forecasts
+    from earlier values stand in for it, and the network is told so. Several columns of y are
+    inputs and outputs of one network.
 
     An interrupt (Ctrl-C) during the epochs of `fit`, `update` or `pretrain` ends training with a
     warning. The weights of the best epoch stand, or without a validation loss those of the moment;
@@ -157,7 +171,9 @@ REST = """
     References
     ----------
     {reference}
-    .. [2] L. N. Smith, N. Topin, "Super-Convergence: Very Fast Training of Neural Networks Using
+    .. [2] R. Wen et al., "A Multi-Horizon Quantile Recurrent Forecaster", 2017 (several steps at
+       once, from every step of a sequence).
+    .. [3] L. N. Smith, N. Topin, "Super-Convergence: Very Fast Training of Neural Networks Using
        Large Learning Rates", 2018 (the learning rate's schedule).
 
     Examples
@@ -170,6 +186,13 @@ REST = """
     {name}(random_state=0)
     >>> forecaster.predict(fh=[1, 2, 3]).index.astype(str).tolist()
     ['1961-01', '1961-02', '1961-03']
+
+    Several steps at once, with intervals:
+
+    >>> forecaster = {name}(strategy="multioutput", criterion="quantile", random_state=0)
+    >>> interval = forecaster.fit(y, fh=[1, 6, 12]).predict_interval(coverage=0.9)
+    >>> interval.shape
+    (3, 2)
 """
 
 GRU = """.. [1] K. Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for
