@@ -147,7 +147,10 @@ class Panel:
                 f"missing. Drop it."
             )
             raise ValueError(msg)
+        if (first == self.offsets[:-1]).all():
+            return self
         begun = self._select(first, self.offsets[1:])
+        # What was missing may have been the rows before.
         whole = begun.observed is not None and begun.observed.all()
         return replace(begun, observed=None) if whole else begun
 
