@@ -16,10 +16,7 @@ from torch import nn
 
 from skrnn._chunks import Chunks, DevicePanel
 from skrnn._device import resolve_device, seeded
-from skrnn._distributions import (
-    DISTRIBUTIONS,
-    distribution_of,
-)
+from skrnn._distributions import DISTRIBUTIONS, distribution_of
 from skrnn._features import NAIVE, NAIVE_AHEAD, Features, calendar_fields, seasonal_periods
 from skrnn._forecasting import Forecasting
 from skrnn._holidays import Holidays

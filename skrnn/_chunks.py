@@ -96,14 +96,12 @@ class DevicePanel:
         """
         t = start[:, None] + self.features.patch_length * torch.arange(length, device=self.device)
         t = torch.minimum(t, self.last[series][:, None])  # (B, L)
-        past = self.rows(series, t[..., None] - self.offsets)  # (B, L, K)
-        observed = None
+        rows = self.rows(series, t[..., None] - self.offsets)  # (B, L, K)
+        past, observed = self.values[rows], None
         if self.features.missing:
-            values = self.values[past]
-            observed = values.new_ones(values.shape)
-            if self.observed is not None:
-                observed = self.observed[past].to(values.dtype)
-        return Steps(self.values[past], observed, t, *self.known(series, t))
+            seen = self.observed
+            observed = torch.ones_like(past) if seen is None else seen[rows].to(past.dtype)
+        return Steps(past, observed, t, *self.known(series, t))
 
     def ahead(self, series: Tensor, t: Tensor) -> Ahead:
         """What is known of the targets of each step t, rows (B, L) of the given series."""

@@ -147,25 +147,22 @@ class Forecasting(BaseForecaster):
         data = self._on_device(tail.extended(horizon, future), self._forecast_device())
         parts = []
         row = tail.lengths[:, None] - 1 + steps
-        for here, ahead in (((row > 0) & (steps <= 0), False), (steps > 0, True)):
-            series, j = np.nonzero(here)
-            if len(series) and ahead:
-                wanted = np.unique(steps[here])
-                every = np.arange(panel.n_series)
-                distribution, made = self._made(tail, data, every, tail.lengths, wanted, n_samples)
-                made = made[series, np.searchsorted(wanted, steps[here])]
-            elif len(series):
-                one = np.ones(1, dtype=np.int64)
-                distribution, made = self._made(tail, data, series, row[here], one, n_samples)
-                made = made[:, 0]
-            else:
-                continue
-            parts.append((series, j, made))
+        inside, ahead = (row > 0) & (steps <= 0), steps > 0
+        if inside.any():
+            series, _ = np.nonzero(inside)
+            one = np.ones(1, dtype=np.int64)
+            distribution, made = self._made(tail, data, series, row[inside], one, n_samples)
+            parts.append((inside, made[:, 0]))
+        if ahead.any():
+            series, _ = np.nonzero(ahead)
+            wanted, every = np.unique(steps[ahead]), np.arange(panel.n_series)
+            distribution, made = self._made(tail, data, every, tail.lengths, wanted, n_samples)
+            parts.append((ahead, made[series, np.searchsorted(wanted, steps[ahead])]))
         if not parts:  # nothing but first observations
-            distribution, parts = Samples(), [(series, j, np.empty((0, len(panel.columns), 1)))]
-        result = np.full((*steps.shape, *parts[0][2].shape[1:]), np.nan)
-        for series, j, made in parts:
-            result[series, j] = made
+            distribution, parts = Samples(), [(ahead, np.empty((0, len(panel.columns), 1)))]
+        result = np.full((*steps.shape, *parts[0][1].shape[1:]), np.nan)
+        for here, made in parts:
+            result[here] = made
         series = np.repeat(np.arange(panel.n_series), steps.shape[1])
         index = panel.index(series, (panel.end[:, None] - 1 + steps).ravel())
         return distribution, index, result.reshape(len(index), *result.shape[2:])

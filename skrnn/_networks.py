@@ -133,10 +133,8 @@ class RecurrentNetwork(nn.Module):
         for j, h in enumerate(features.ahead):
             for i, (name, p) in enumerate(features.candidates):
                 if name in ("seasonal", "shifted", "leveled"):
-                    k = seasons_back(h, p)
                     extra = {"seasonal": 1 - h, "shifted": 1, "leveled": p}[name]
-                    depth[j, i] = k * p + extra
-        for h in features.ahead:
+                    depth[j, i] = seasons_back(h, p) * p + extra
             back = [seasons_back(h, p) * p for p in self._periods]
             places["target"].append([naive_position.get(b - h + 1, 0) for b in back])
             places["before"].append([naive_position.get(b + 1, 0) for b in back])
