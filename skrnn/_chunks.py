@@ -40,7 +40,6 @@ class DevicePanel:
             return torch.from_numpy(array).to(device)
 
         group = panel.series_of_rows()
-        base = int(panel.origin.min())
         values = scaler.transform(panel.values, group)
         if panel.observed is not None:
             # Before its first observation a column is at its mean.
@@ -53,11 +52,18 @@ class DevicePanel:
         self.observed = None if panel.observed is None else put(panel.observed)  # (N, C)
         self.levels = put(_levels(values, panel, features))  # (N, P, C)
         self.numbers = put(numbers)  # (N, Q)
-        self.codes = put(panel.known[:, ~is_number].astype(np.int64))  # (N, E)
-        calendar = features.encode_calendar(panel.timeline, base, int(panel.end.max()))
-        self.calendar = put(calendar)  # (T, Q)
+        codes = panel.known[:, ~is_number].astype(np.int64)
+        self.codes = put(codes) if features.sizes else None  # (N, E)
+        # Series that share their dates share rows of the calendar; the ends of series that stop
+        # years apart do not.
+        base, stop = int(panel.origin.min()), int(panel.end.max())
+        shared = stop - base < len(group)
+        positions = np.arange(base, stop) if shared else panel.positions()
+        self.calendar = put(features.encode_calendar(panel.timeline, positions))  # (T, Q)
         self.first = put(panel.offsets[:-1])  # (S,)
-        self.origin = put(panel.origin - base)  # (S,)
+        # From a row of the panel to the row of the calendar.
+        lead = panel.origin - base - panel.offsets[:-1]
+        self.lead = put(lead if shared else np.zeros_like(lead))  # (S,)
         self.last = put(panel.lengths - 1)  # (S,)
         self.offsets = torch.tensor(features.offsets, device=device)
         self.naive_offsets = torch.tensor(features.naive_offsets, device=device)
@@ -72,16 +78,16 @@ class DevicePanel:
 
     def rows(self, series: Tensor, row: Tensor) -> Tensor:
         """Rows of the panel, for rows of series (B,) of shape (B, ...); beyond an end, the last."""
-        shape = (-1,) + (1,) * (row.ndim - 1)
-        row = torch.minimum(row, self.last[series].view(shape)).clamp_(min=0)
-        return self.first[series].view(shape) + row
+        row = torch.minimum(row, _like(row, self.last[series])).clamp_(min=0)
+        return row.add_(_like(row, self.first[series]))
 
-    def known(self, series: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+    def known(self, series: Tensor, row: Tensor) -> tuple[Tensor, Tensor | None]:
         """Calendar and numbers, (B, ..., Q), and codes, (B, ..., E), of rows of series (B,)."""
         here = self.rows(series, row)
-        shape = (-1,) + (1,) * (row.ndim - 1)
-        position = here + (self.origin - self.first)[series].view(shape)
-        return torch.cat([self.calendar[position], self.numbers[here]], dim=-1), self.codes[here]
+        made = self.calendar[here + _like(row, self.lead[series])]
+        if self.numbers.shape[1]:
+            made = torch.cat([made, self.numbers[here]], dim=-1)
+        return made, None if self.codes is None else self.codes[here]
 
     def steps(self, series: Tensor, start: Tensor, length: int) -> Steps:
         """The recurrent layer's steps from row ``start`` of the given series on, a patch apart.
@@ -94,8 +100,7 @@ class DevicePanel:
         length : int
             Number of steps.
         """
-        t = start[:, None] + self.features.patch_length * torch.arange(length, device=self.device)
-        t = torch.minimum(t, self.last[series][:, None])  # (B, L)
+        t = torch.minimum(self.times(start, length), self.last[series][:, None])  # (B, L)
         rows = self.rows(series, t[..., None] - self.offsets)  # (B, L, K)
         past, observed = self.values[rows], None
         if self.features.missing:
@@ -103,8 +108,18 @@ class DevicePanel:
             observed = torch.ones_like(past) if seen is None else seen[rows].to(past.dtype)
         return Steps(past, observed, t, *self.known(series, t))
 
-    def ahead(self, series: Tensor, t: Tensor) -> Ahead:
-        """What is known of the targets of each step t, rows (B, L) of the given series."""
+    def times(self, start: Tensor, length: int) -> Tensor:
+        """Rows (B, L) of the steps from ``start`` on, a patch apart."""
+        after = torch.arange(length, device=self.device) * self.features.patch_length
+        return start[:, None] + after
+
+    def ahead(self, series: Tensor, t: Tensor, steps: Steps | None = None) -> Ahead:
+        """What is known of the targets of each step t, rows (B, L) of the given series.
+
+        One step ahead, the past is that of ``steps``, if these are the same steps.
+        """
+        if steps is not None and not self.features.horizons and not self.level_offsets.numel():
+            return Ahead(steps.past, None, steps.n_past, None, None)
         t = torch.minimum(t, self.last[series][:, None])
         past = self.values[self.rows(series, t[..., None] - self.naive_offsets)]  # (B, L, K, C)
         levels = None
@@ -122,6 +137,11 @@ class DevicePanel:
         n = self.features.n_outputs
         observed = None if self.observed is None else self.observed[rows][..., :n]
         return self.values[rows][..., :n], observed
+
+
+def _like(row: Tensor, of_series: Tensor) -> Tensor:
+    """What is true of each series (B,), shaped to go with its rows (B, ...)."""
+    return of_series.view((-1,) + (1,) * (row.ndim - 1))
 
 
 def _levels(values: np.ndarray, panel: Panel, features: Features) -> np.ndarray:
@@ -226,21 +246,25 @@ class Chunks:
         ]
         lengths = [-(-int((high - start)[batch].max()) // self.patch_length) for batch in batches]
         counts = [max(1, int((high - low)[batch].sum()) // self.stride) for batch in batches]
-        table = torch.from_numpy(np.stack([series, start, low, high])).to(self.data.device)
+        # Put on the device once an epoch: the loop copies nothing.
+        chunks = np.stack([series, start, low, high])[:, order]
+        table = torch.from_numpy(chunks).to(self.data.device)
         for i in self.rng.permutation(len(batches)):
-            index = torch.from_numpy(batches[i]).to(self.data.device)
-            yield self._gather(table[:, index], lengths[i], counts[i])
+            rows = table[:, i * self.batch_size : (i + 1) * self.batch_size]
+            yield self._gather(rows, lengths[i], counts[i])
 
     def _gather(self, rows: Tensor, length: int, n_targets: int) -> Chunk:
         series, start, low, high = rows
         steps = self.data.steps(series, start, length)
-        t = start[:, None] + self.patch_length * torch.arange(length, device=start.device)
+        t = self.data.times(start, length)
         target, observed = self.data.targets(series, t)
-        reached = t[..., None] + self.data.ahead_by < self._stop[series][:, None, None]
-        counts = reached & ((t >= low[:, None]) & (t < high[:, None]))[..., None]  # (B, L, J)
+        counts = ((t >= low[:, None]) & (t < high[:, None]))[..., None]  # (B, L, 1)
+        if self.data.features.horizons:
+            reached = t[..., None] + self.data.ahead_by < self._stop[series][:, None, None]
+            counts = counts & reached  # (B, L, J)
         counts = counts[..., None].expand_as(target)
         weight = (counts if observed is None else counts & observed).to(target.dtype)
-        return Chunk(steps, self.data.ahead(series, t), target, weight, n_targets)
+        return Chunk(steps, self.data.ahead(series, t, steps), target, weight, n_targets)
 
     def _cut(self) -> tuple[np.ndarray, ...]:
         """Series, first step, and the range of steps that count, of each chunk."""

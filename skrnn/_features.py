@@ -104,12 +104,21 @@ class Features:
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:
-        """How far before a step the values lie that it is told, ascending, 1 and 2 the first."""
-        return tuple(sorted({*range(1, self.patch_length + 2), *self.lags}))
+        """How far before a step the values lie that it is told, ascending, 1 and 2 the first.
+
+        One step ahead, those that its naive forecasts need are among them: they are read once.
+        """
+        shown = {*range(1, self.patch_length + 2), *self.lags}
+        return tuple(sorted(shown if self.horizons else shown | self._naive_back))
 
     @cached_property
     def naive_offsets(self) -> tuple[int, ...]:
-        """How far before a step the values lie that its naive forecasts need, 1 the first."""
+        """How far before a step the values lie that its forecasts are given, 1 the first."""
+        return tuple(sorted(self._naive_back)) if self.horizons else self.offsets
+
+    @cached_property
+    def _naive_back(self) -> set[int]:
+        """How far before a step the values lie that its naive forecasts need."""
         back = {1}
         for name, p in self.candidates:
             for h in self.ahead:
@@ -118,7 +127,7 @@ class Features:
                     back.add(k * p - h + 1)
                 if name in ("shifted", "leveled"):
                     back.add(k * p + 1)
-        return tuple(sorted(back))
+        return back
 
     @cached_property
     def level_periods(self) -> tuple[int, ...]:
@@ -162,24 +171,27 @@ class Features:
         """Periods of more than one step."""
         return tuple(p for p in self.sp if p > 1)
 
-    def encode_calendar(self, timeline: Timeline, first: int, stop: int) -> np.ndarray:
-        """Waves and holidays at the timeline's positions ``first`` to ``stop``, float32."""
+    def encode_calendar(self, timeline: Timeline, positions: np.ndarray) -> np.ndarray:
+        """Waves and holidays at positions of the timeline, (n, Q), float32."""
         n_channels = self.n_known - self.n_numbers
         if not n_channels or not timeline.is_calendar:
             # A network pretrained on dates can still forecast a series without them.
-            return np.zeros((stop - first, n_channels), dtype=np.float32)
-        stamps = timeline.stamps(np.arange(first, stop))
+            return np.zeros((len(positions), n_channels), dtype=np.float32)
+        stamps = timeline.stamps(positions)
         if isinstance(stamps, pd.PeriodIndex):
             stamps = stamps.to_timestamp()
-        channels = []
+        # One channel after the other into place: no second copy of all of them.
+        made = np.empty((len(positions), n_channels), dtype=np.float32)
+        channel = 0
         for name in self.calendar:
             phase, _, harmonics = CALENDAR[name]
             angle = 2 * np.pi * np.asarray(phase(stamps), dtype=np.float64)
             for k in range(1, harmonics + 1):
-                channels += [np.sin(k * angle), np.cos(k * angle)]
+                made[:, channel], made[:, channel + 1] = np.sin(k * angle), np.cos(k * angle)
+                channel += 2
         if self.holidays:
-            channels += self.holidays.around(stamps)
-        return np.stack(channels, axis=1).astype(np.float32)
+            made[:, channel:] = np.stack(self.holidays.around(stamps), axis=1)
+        return made
 
 
 def seasons_back(h: int, p: int) -> int:

@@ -29,14 +29,14 @@ class Steps(NamedTuple):
     observed : 1 where these were observed, 0 where they stand in for a missing value; or None.
     n_past : rows before the step, (B, L); an offset beyond it has no value.
     known : calendar and numbers of X at the step itself, (B, L, Q).
-    codes : categories of X at the step itself, (B, L, E).
+    codes : categories of X at the step itself, (B, L, E); None if there are none.
     """
 
     past: Tensor
     observed: Tensor | None
     n_past: Tensor
     known: Tensor
-    codes: Tensor
+    codes: Tensor | None
 
     def between(self, first: int, stop: int) -> Steps:
         """Steps ``first`` to ``stop``."""

@@ -113,6 +113,11 @@ class Panel:
         """Number of the series that each row belongs to, shape (N,)."""
         return numbered(self.lengths)[0]
 
+    def positions(self) -> np.ndarray:
+        """Timeline position of each row, shape (N,)."""
+        series, k = numbered(self.lengths)
+        return self.origin[series] + k
+
     def label(self, series: int) -> str:
         """Name of a series for messages."""
         return "y" if self.keys is None else _name(self.keys[series])

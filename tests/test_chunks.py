@@ -120,9 +120,7 @@ def test_calendar_of_a_step_is_that_of_its_own_time():
     panel, data = data_of([30, 40], features, starts=[5, 2], freq="h")
     steps, _ = read(data, [0, 1], [4, 4], 20)
     for s, start in enumerate([5, 2]):
-        expected = features.encode_calendar(
-            panel.timeline, panel.origin[s] + 4, panel.origin[s] + 24
-        )
+        expected = features.encode_calendar(panel.timeline, panel.origin[s] + np.arange(4, 24))
         np.testing.assert_array_equal(steps.known[s, :, :-1], expected)
         hour = (start + 4 + np.arange(20)) % 24
         np.testing.assert_allclose(
@@ -463,3 +461,19 @@ def test_drawing_leaves_global_random_numbers_untouched():
     drawn(chunks)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
     assert torch.equal(torch.get_rng_state(), torch_state)
+
+
+def test_series_that_stop_years_apart_cost_their_own_rows_of_the_calendar():
+    features = features_of(calendar=("hour", "dayofyear"))
+    panel, data = data_of([30, 40], features, starts=[50_000, 2], freq="h")
+    assert len(data.calendar) == 70
+    steps, _ = read(data, [0, 1], [4, 4], 20)
+    for s, start in enumerate([50_000, 2]):
+        expected = features.encode_calendar(panel.timeline, start - 2 + np.arange(4, 24))
+        np.testing.assert_array_equal(steps.known[s, :, :8], expected)
+
+
+def test_series_of_the_same_dates_share_the_calendar():
+    features = features_of(calendar=("hour",))
+    _, data = data_of([30, 30, 30], features, starts=[5, 5, 5], freq="h")
+    assert len(data.calendar) == 30

@@ -118,7 +118,7 @@ def test_naive_forecasts_asked_for_are_made(naive, expected):
 @pytest.mark.parametrize("sp", [(), (1,)])
 @pytest.mark.parametrize("naive", [NAIVE, ("seasonal",), ("mean",), ("leveled",)])
 def test_without_a_season_of_two_steps_or_more_the_last_value_is_left(sp, naive):
-    features = features_of(sp=sp, naive=naive)
+    features = features_of(sp=sp, naive=naive, horizons=(1,))
     assert features.candidates == [("last", 1)]
     assert features.naive_offsets == (1,)
     assert features.level_periods == ()
@@ -364,7 +364,7 @@ def test_inputs_show_the_calendar_of_the_target_step():
     features = features_of(calendar=("hour",))
     steps, *_ = read(features, np.zeros(30), start=5, index=index)
     made = network_of(features).inputs(steps)[0]
-    expected = features.encode_calendar(panel_of(index).timeline, 5, 30)
+    expected = features.encode_calendar(panel_of(index).timeline, np.arange(5, 30))
     assert expected.shape == (25, 4)
     np.testing.assert_array_equal(made[:, -4:], expected)
 
@@ -416,7 +416,7 @@ def test_inputs_and_naive_forecasts_know_nothing_of_the_target_or_later(t, horiz
 def encoded(stamps, *calendar):
     """Channels of the stamps, which must lie on a grid of hours or days, as (n, Q)."""
     timeline = panel_of(stamps).timeline
-    return features_of(calendar=calendar).encode_calendar(timeline, 0, len(stamps))
+    return features_of(calendar=calendar).encode_calendar(timeline, np.arange(len(stamps)))
 
 
 def has_channel(channels, expected):
@@ -494,7 +494,7 @@ def test_period_is_encoded_as_its_first_instant(periods, dates):
 def test_calendar_goes_on_beyond_the_series():
     days = pd.date_range("2024-01-01", periods=30, freq="D")
     features = features_of(calendar=("dayofweek",))
-    beyond = features.encode_calendar(panel_of(days[:10]).timeline, 20, 30)
+    beyond = features.encode_calendar(panel_of(days[:10]).timeline, np.arange(20, 30))
     np.testing.assert_array_equal(beyond, encoded(days, "dayofweek")[20:])
 
 
@@ -507,7 +507,7 @@ def test_calendar_of_an_index_without_dates_is_zero():
 def test_holidays_stand_beside_the_calendar():
     days = pd.date_range("2024-05-01", periods=5, freq="D")
     features = features_of(calendar=("dayofweek",), holidays=Holidays(["2024-05-03"]), n_numbers=2)
-    channels = features.encode_calendar(panel_of(days).timeline, 0, 5)
+    channels = features.encode_calendar(panel_of(days).timeline, np.arange(5))
     assert features.n_known == 6 + 3 + 2
     np.testing.assert_array_equal(channels[:, :6], encoded(days, "dayofweek"))
     # The day itself, the day before it, the day after it.

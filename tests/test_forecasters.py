@@ -633,13 +633,13 @@ def test_criteria_differ():
 @pytest.mark.parametrize(
     ("name", "function"),
     [
-        ("adam", torch.optim.Adam),
-        ("adamw", torch.optim.AdamW),
-        ("sgd", torch.optim.SGD),
+        ("adam", partial(torch.optim.Adam, fused=True)),
+        ("adamw", partial(torch.optim.AdamW, fused=True)),
+        ("sgd", partial(torch.optim.SGD, fused=True)),
         ("rmsprop", torch.optim.RMSprop),
     ],
 )
-def test_optimizer_may_be_a_class_of_torch(cell, name, function):
+def test_optimizer_may_be_made_by_torch_itself(cell, name, function):
     y = noisy()
     named = cell(**SMALL, optimizer=name).fit(y)
     own = cell(**SMALL, optimizer=function).fit(y)
@@ -651,7 +651,7 @@ def test_optimizer_kwargs_reach_the_optimizer(cell):
     y = noisy()
     plain = cell(**SMALL, optimizer="sgd").fit(y)
     pushed = cell(**SMALL, optimizer="sgd", optimizer_kwargs={"momentum": 0.9}).fit(y)
-    expected = cell(**SMALL, optimizer=partial(torch.optim.SGD, momentum=0.9)).fit(y)
+    expected = cell(**SMALL, optimizer=partial(torch.optim.SGD, momentum=0.9, fused=True)).fit(y)
     assert not same_weights(weights(plain), weights(pushed))
     assert same_weights(weights(pushed), weights(expected))
 
