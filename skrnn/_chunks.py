@@ -158,14 +158,20 @@ def _levels(values: np.ndarray, panel: Panel, features: Features) -> np.ndarray:
     return made
 
 
+# Training forecasts several horizons from so many steps that it meets a target about this often.
+# Forecasts of one target from neighbouring steps teach almost the same, and cost as much again.
+VIEWS = 4
+
+
 class Chunk(NamedTuple):
-    """B pieces of L steps: targets, and 1 where a target counts in the loss."""
+    """B pieces of L steps: targets of M of them, and 1 where a target counts in the loss."""
 
     steps: Steps
     ahead: Ahead
-    target: Tensor  # (B, L, J, C)
-    weight: Tensor  # (B, L, J, C)
+    target: Tensor  # (B, M, J, C)
+    weight: Tensor  # (B, M, J, C)
     n_targets: int
+    at: Tensor | None = None  # (B, M), the steps that are forecast from; None for all
 
 
 class Chunks:
@@ -180,6 +186,7 @@ class Chunks:
     Targets begin once all lags of a step exist, or at half of a series too short for that. Several
     steps ahead, each step's targets count as far as they are observed and lie before ``stop``.
     Where a step of the network takes in several time steps, the phase decides which are its ends.
+    Of several horizons the targets overlap, so that not every step is forecast from, see `VIEWS`.
 
     Parameters
     ----------
@@ -211,6 +218,9 @@ class Chunks:
         needed = reach if self.dense else max(reach, window_length)
         self.begin = np.maximum(since, np.maximum(1, np.minimum(needed, stop // 2)))
         self.stop = stop
+        horizons = data.features.horizons or ()
+        # Steps from one that is forecast from to the next.
+        self.every = max(1, len(horizons) // (VIEWS * self.patch_length)) if self.dense else 1
         # Of a patch's steps one counts.
         self.stride = self.patch_length if self.dense else 1
         self.n_targets = max(1, int((stop - self.begin).sum()) // self.stride)
@@ -236,6 +246,7 @@ class Chunks:
     def epoch(self) -> Iterator[Chunk]:
         """Draw the batches of one epoch, in random order."""
         series, start, low, high = self._cut()
+        phase = self.rng.integers(0, self.every, len(series)) if self.every > 1 else 0 * series
         order = self.rng.permutation(len(series))
         # Chunks of one length share a batch, so a short series costs no padding; with chunks of
         # one length only, this is the plain shuffle.
@@ -247,16 +258,24 @@ class Chunks:
         lengths = [-(-int((high - start)[batch].max()) // self.patch_length) for batch in batches]
         counts = [max(1, int((high - low)[batch].sum()) // self.stride) for batch in batches]
         # Put on the device once an epoch: the loop copies nothing.
-        chunks = np.stack([series, start, low, high])[:, order]
+        chunks = np.stack([series, start, low, high, phase])[:, order]
         table = torch.from_numpy(chunks).to(self.data.device)
         for i in self.rng.permutation(len(batches)):
             rows = table[:, i * self.batch_size : (i + 1) * self.batch_size]
             yield self._gather(rows, lengths[i], counts[i])
 
     def _gather(self, rows: Tensor, length: int, n_targets: int) -> Chunk:
-        series, start, low, high = rows
+        series, start, low, high, phase = rows
         steps = self.data.steps(series, start, length)
-        t = self.data.times(start, length)
+        t, at = self.data.times(start, length), None
+        if self.every > 1:
+            at = phase[:, None] + self.every * torch.arange(
+                -(-length // self.every), device=t.device
+            )
+        elif not self.dense:
+            at = (high - 1 - start)[:, None] // self.patch_length
+        if at is not None:
+            t, at = start[:, None] + self.patch_length * at, at.clamp(max=length - 1)
         target, observed = self.data.targets(series, t)
         counts = ((t >= low[:, None]) & (t < high[:, None]))[..., None]  # (B, L, 1)
         if self.data.features.horizons:
@@ -264,7 +283,8 @@ class Chunks:
             counts = counts & reached  # (B, L, J)
         counts = counts[..., None].expand_as(target)
         weight = (counts if observed is None else counts & observed).to(target.dtype)
-        return Chunk(steps, self.data.ahead(series, t, steps), target, weight, n_targets)
+        ahead = self.data.ahead(series, t, steps if at is None else None)
+        return Chunk(steps, ahead, target, weight, n_targets, at)
 
     def _cut(self) -> tuple[np.ndarray, ...]:
         """Series, first step, and the range of steps that count, of each chunk."""

@@ -147,9 +147,16 @@ class RecurrentNetwork(nn.Module):
         for name, constant in constants.items():
             self.register_buffer(name, constant, persistent=False)
 
-    def forward(self, steps: Steps, ahead: Ahead, state: State = None) -> tuple[Tensor, State]:
-        """Parameters of every step's forecasts, (B, L, J, C, K), and the state after the last."""
+    def forward(
+        self, steps: Steps, ahead: Ahead, state: State = None, at: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Parameters of every step's forecasts, (B, L, J, C, K), and the state after the last.
+
+        Or those of M steps, ``at`` (B, M), whose targets ``ahead`` then tells of.
+        """
         hidden, state = self.encode(steps, state)
+        if at is not None:
+            hidden = hidden.gather(1, at[..., None].expand(-1, -1, hidden.shape[-1]))
         return self.decode(hidden, ahead), state
 
     def encode(self, steps: Steps, state: State = None) -> tuple[Tensor, State]:

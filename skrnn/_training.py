@@ -186,12 +186,13 @@ class Trainer:
         self.network.train()
         began, lr = time.perf_counter(), self.optimizer.param_groups[0]["lr"]
         total, n_targets = torch.zeros(2, device=self.chunks.data.device), 0
+        n_batches = len(self.chunks)
         for chunk in self.chunks.epoch():
             counted = chunk.weight.sum()  # missing targets and those after the end do not count
             total += torch.stack([self.step(chunk) * counted, counted])
             self.steps += 1
             n_targets += chunk.n_targets
-            self._tell("on_batch_end", len(self.chunks))
+            self._tell("on_batch_end", n_batches)
             if self.stopped:
                 break
         summed, counted = total.tolist()  # the epoch's only device-to-host sync
@@ -212,7 +213,7 @@ class Trainer:
         A ridge of PRIOR / n on what departs from the naive mix is a Gaussian prior on it: 100
         observations barely move the mix, a million do not feel the ridge.
         """
-        made, _ = self.network(chunk.steps, chunk.ahead)  # (B, L, J, C, K)
+        made, _ = self.network(chunk.steps, chunk.ahead, at=chunk.at)  # (B, M, J, C, K)
         loss = self.network.distribution.mean_loss(made, chunk.target, chunk.weight)
         ridge = PRIOR / self.chunks.n_targets * self.network.departure()
         self.optimizer.zero_grad(set_to_none=True)

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
+from skrnn import _chunks
 from skrnn._chunks import Chunks, DevicePanel
 from skrnn._covariates import Covariates
 from skrnn._features import Features
@@ -65,6 +66,12 @@ def read(data, series, start, length):
     series, start = torch.tensor(series), torch.tensor(start)
     targets, _ = data.targets(series, start[:, None] + torch.arange(length))
     return data.steps(series, start, length), targets[:, :, 0, 0]
+
+
+def forecast_from(chunk):
+    """Steps (B, M) of a chunk that are forecast from."""
+    everyone = torch.arange(chunk.steps.past.shape[1]).expand(len(chunk.target), -1)
+    return everyone if chunk.at is None else chunk.at
 
 
 def counted(panel, epoch):
@@ -171,11 +178,12 @@ def test_steps_never_know_their_target_or_later(seed, supervision):
     _, chunks = chunks_of(seed=seed, supervision=supervision, features=features)
     for chunk in chunks.epoch():
         counts = chunk.weight[..., 0, 0] > 0
-        target, past = chunk.target[..., 0, 0], chunk.steps.past[..., 0]
+        here = torch.arange(len(counts))[:, None], forecast_from(chunk)
+        target, past = chunk.target[..., 0, 0], chunk.steps.past[here][..., 0]
         assert counts.any()
         # Values are row numbers.
         for k, offset in enumerate(features.offsets):
-            exists = counts & (chunk.steps.n_past >= offset)
+            exists = counts & (chunk.steps.n_past[here] >= offset)
             assert torch.equal(past[..., k][exists], target[exists] - offset)
         assert (past < target[..., None])[counts].all()
 
@@ -229,7 +237,7 @@ def pairs_that_count(panel, chunks):
     """How often each step, the row after what it knows, and each target of it count."""
     times = {}
     for chunk in chunks.epoch():
-        step = chunk.steps.past[..., 0, 0].long() + 1
+        step = chunk.steps.past[..., 0, 0].gather(1, forecast_from(chunk)).long() + 1
         for b, k, j in np.argwhere(chunk.weight[..., 0].numpy() > 0):
             pair = int(step[b, k]), int(chunk.target[b, k, j, 0])
             times[pair] = times.get(pair, 0) + 1
@@ -255,6 +263,28 @@ def test_targets_ahead_count_once_each_and_none_beyond_stop(supervision, held_ou
         if t + h - 1 < stop[s]
     }
     assert pairs_that_count(panel, chunks) == expected
+
+
+def test_of_many_horizons_each_step_is_forecast_from_in_one_of_several_epochs(monkeypatch):
+    monkeypatch.setattr(_chunks, "VIEWS", 2)
+    features, lengths = features_of(lags=(3,), horizons=tuple(range(1, 7))), np.array([12, 60, 9])
+    panel, chunks = chunks_of(lengths, features=features, batch_size=2, window_length=W)
+    assert chunks.every == 3
+    first = panel.offsets[:-1]
+    allowed = {
+        (first[s] + t, first[s] + t + h - 1)
+        for s in range(3)
+        for t in range(chunks.begin[s], lengths[s])
+        for h in range(1, 7)
+        if t + h - 1 < lengths[s]
+    }
+    seen = set()
+    for _ in range(40):
+        pairs = pairs_that_count(panel, chunks)
+        assert set(pairs.values()) == {1}
+        assert len(pairs) == pytest.approx(len(allowed) / 3, rel=0.35)
+        seen |= pairs.keys()
+    assert seen == allowed
 
 
 @pytest.mark.parametrize("horizons", [None, (1, 4)])
@@ -378,8 +408,8 @@ def test_last_takes_the_window_before_and_with_every_target():
     _, chunks = chunks_of([n], supervision="last", batch_size=batch_size)
     seen = []
     for chunk in chunks.epoch():
-        assert chunk.target.shape == (1, W, 1, 1)
-        assert chunk.weight.ravel().tolist() == [0.0] * (W - 1) + [1.0]
+        assert chunk.at.tolist() == [[W - 1]]
+        assert chunk.weight.ravel().tolist() == [1.0]
         last = int(chunk.target[0, -1])
         # Its steps know the window of W values that ends before the target, and no others.
         assert chunk.steps.past[0, :, 0, 0].tolist() == list(range(last - W, last))

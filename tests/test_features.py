@@ -749,6 +749,18 @@ def test_state_continues_a_sequence_that_is_cut(cell):
     torch.testing.assert_close(torch.cat([begun, ended], 1), whole, rtol=0, atol=1e-5)
 
 
+def test_forecasts_from_some_steps_are_those_from_all():
+    features = features_of(sp=(3,), lags=(2,), naive=NAIVE, horizons=(1, 2))
+    network = randomised(network_of(features))
+    steps, ahead, _ = read(features, rng.normal(size=20))
+    at = torch.tensor([[1, 4, 18]])
+    some = Ahead(*(part if part is None else part[:, at[0]] for part in ahead))
+    with torch.no_grad():
+        whole, _ = network(steps, ahead)
+        made, _ = network(steps, some, at=at)
+    torch.testing.assert_close(made, whole[:, at[0]], rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("horizons", [None, (1, 2)])
 @pytest.mark.parametrize("cell", CELLS)
 def test_untrained_network_forecasts_the_mean_of_the_naive_forecasts(cell, horizons):

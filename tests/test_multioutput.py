@@ -68,8 +68,9 @@ def test_gaps_in_fh_are_the_same_as_in_a_whole_horizon_by_value():
     settings = AHEAD | {"num_epochs": 0}
     gaps = GRUForecaster(**settings).fit(y, fh=[3, 24]).predict()
     whole = GRUForecaster(**settings).fit(y, fh=range(1, 25)).predict()
-    # Untrained, both are the fixed mix of the naive forecasts, each weighed by its own error.
-    pd.testing.assert_series_equal(gaps, whole.iloc[[2, 23]], check_freq=False, rtol=1e-4)
+    # Untrained, both are the fixed mix of the naive forecasts, each weighed by its own error
+    # over a sample of the steps.
+    pd.testing.assert_series_equal(gaps, whole.iloc[[2, 23]], check_freq=False, rtol=2e-3)
 
 
 def test_untrained_forecast_is_a_mix_of_the_naive_forecasts():
