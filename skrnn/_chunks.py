@@ -12,7 +12,7 @@ from torch import Tensor
 from skrnn._features import Features, seasons_back
 from skrnn._networks import Ahead, Steps
 from skrnn._panel import Panel, numbered
-from skrnn._scaling import Scaler
+from skrnn._scaling import Scaler, blocks
 
 
 class DevicePanel:
@@ -149,12 +149,14 @@ def _levels(values: np.ndarray, panel: Panel, features: Features) -> np.ndarray:
     made = np.empty((len(values), len(features.level_periods), values.shape[1]), dtype=np.float32)
     if not features.level_periods:
         return made
-    total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, 0, dtype=np.float64)])
-    stop = np.arange(1, len(values) + 1)
-    first = np.repeat(panel.offsets[:-1], panel.lengths)
-    for k, p in enumerate(features.level_periods):
-        start = np.maximum(stop - p, first)
-        made[:, k] = (total[stop] - total[start]) / (stop - start)[:, None]
+    total = np.zeros((len(values) + 1, values.shape[1]))
+    np.cumsum(values, 0, out=total[1:])
+    for rows in blocks(len(values)):
+        stop = np.arange(rows.start, min(rows.stop, len(values))) + 1
+        first = panel.offsets[np.searchsorted(panel.offsets, stop, side="left") - 1]
+        for k, p in enumerate(features.level_periods):
+            start = np.maximum(stop - p, first)
+            made[rows, k] = (total[stop] - total[start]) / (stop - start)[:, None]
     return made
 
 

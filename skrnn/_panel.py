@@ -152,8 +152,6 @@ class Panel:
                 f"missing. Drop it."
             )
             raise ValueError(msg)
-        if (first == self.offsets[:-1]).all():
-            return self
         begun = self._select(first, self.offsets[1:])
         # What was missing may have been the rows before.
         whole = begun.observed is not None and begun.observed.all()
@@ -186,12 +184,12 @@ class Panel:
     def tail(self, rows: int) -> Panel:
         """Only the last ``rows`` rows of each series: copies little, whatever the history."""
         kept = np.minimum(self.lengths, rows)
-        if (kept == self.lengths).all():
-            return self
         return self._select(self.offsets[1:] - kept, self.offsets[1:])
 
     def _select(self, first: np.ndarray, stop: np.ndarray) -> Panel:
         """Cut each series to its rows ``first`` to ``stop`` (row numbers of the panel)."""
+        if (first == self.offsets[:-1]).all() and (stop == self.offsets[1:]).all():
+            return self  # nothing is copied
         lengths = stop - first
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         rows = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
 SCALERS = ("standard", "minmax", "robust", None)
+
+
+def blocks(n_rows: int) -> Iterator[slice]:
+    """Slices of a million rows: what is computed on the way to a result stays small beside it."""
+    return (slice(first, first + 1_000_000) for first in range(0, n_rows, 1_000_000))
 
 
 class Scaler:
@@ -56,8 +63,12 @@ class Scaler:
 
     def transform(self, values: np.ndarray, group: np.ndarray) -> np.ndarray:
         """Scale rows of the given groups, shape (N, C); float64 in, float32 out."""
-        # Subtract in float64: a level of 1e9 with changes of 1 does not fit in float32.
-        return ((values - self.center_[group]) / self.scale_[group]).astype(np.float32)
+        made = np.empty(values.shape, dtype=np.float32)
+        for rows in blocks(len(values)):
+            # Subtract in float64: a level of 1e9 with changes of 1 does not fit in float32.
+            part = values[rows] - self.center_[group[rows]]
+            made[rows] = part / self.scale_[group[rows]]
+        return made
 
     def inverse(self, values: np.ndarray, group: np.ndarray) -> np.ndarray:
         """Bring forecasts, shape (N, ..., C), back to the unit of the data."""
