@@ -21,7 +21,7 @@ from skrnn._features import NAIVE, NAIVE_AHEAD, Features, calendar_fields, seaso
 from skrnn._forecasting import Forecasting
 from skrnn._holidays import Holidays
 from skrnn._networks import RecurrentNetwork
-from skrnn._panel import Panel, explain, numbered
+from skrnn._panel import Panel, explain, numbered, offsets_of
 from skrnn._parameters import check_parameters, named, tuple_of
 from skrnn._pretraining import Pretraining
 from skrnn._scaling import Scaler
@@ -88,6 +88,7 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
         validation_split: float | None = None,
         patience: int | None = None,
         device: str | torch.device = "auto",
+        precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
         callbacks: Sequence[Callback] | None = None,
@@ -119,6 +120,7 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
         self.validation_split = validation_split
         self.patience = patience
         self.device = device
+        self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
@@ -299,6 +301,7 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
             callbacks=[*(self.callbacks or []), *([ProgressBar()] if self.verbose else [])],
             history=self.history_.to_dict("records"),
             patience=self.patience,
+            precision=self.precision,
         )
 
     def _validation(self, panel: Panel, data: DevicePanel, stop: np.ndarray) -> Callable[[], float]:
@@ -373,6 +376,12 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
         if y is not None:
             # sktime 1.0 moves the cutoff only where it remembers the data itself.
             self._set_cutoff_from_y(y)
+
+    def _set_cutoff_from_y(self, y: Any) -> None:
+        """Set the cutoff from the last rows: sktime copies the whole index of a panel for it."""
+        if isinstance(y, pd.DataFrame) and len(y):
+            y = y.iloc[offsets_of(y.index)[1:] - 1]
+        super()._set_cutoff_from_y(y)
 
     def _check_lengths(self, panel: Panel) -> None:
         counts = panel.lengths

@@ -45,6 +45,18 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 @contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Let CUDA round the factors of products to TF32, or not; torch's own settings return after."""
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, products.allow_tf32
+    cudnn.allow_tf32 = products.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, products.allow_tf32 = before
+
+
+@contextmanager
 def seeded(
     random_state: int | np.random.RandomState | None, device: torch.device
 ) -> Iterator[np.random.Generator]:

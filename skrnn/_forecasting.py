@@ -13,7 +13,7 @@ from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
 from skrnn import _decoding
 from skrnn._chunks import DevicePanel
-from skrnn._device import resolve_device, seeded
+from skrnn._device import resolve_device, seeded, tf32
 from skrnn._distributions import Distribution, Residuals, Samples
 from skrnn._features import Features
 from skrnn._networks import RecurrentNetwork
@@ -41,6 +41,7 @@ class Forecasting(BaseForecaster):
     n_samples: int
     validation_split: float | None
     device: str | torch.device
+    precision: str
     random_state: int | np.random.RandomState | None
 
     def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
@@ -309,15 +310,16 @@ class Forecasting(BaseForecaster):
         if n_samples:
             with seeded(self.random_state, data.device) as rng:
                 generator = torch.Generator(data.device).manual_seed(int(rng.integers(2**31)))
-        return _decoding.forecast(
-            self.network_,
-            data,
-            series,
-            cutoff,
-            panel.origin,
-            self.window_length,
-            self.window_length if self.supervision == "dense" else 1,
-            horizon,
-            n_samples,
-            generator,
-        )
+        with tf32(self.precision == "tf32"):
+            return _decoding.forecast(
+                self.network_,
+                data,
+                series,
+                cutoff,
+                panel.origin,
+                self.window_length,
+                self.window_length if self.supervision == "dense" else 1,
+                horizon,
+                n_samples,
+                generator,
+            )

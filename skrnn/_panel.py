@@ -345,21 +345,28 @@ def explain(y: Any, X: Any, error: Exception) -> None:
         raise clearer from error
 
 
-def _series_of(index: pd.Index) -> tuple[np.ndarray, pd.Index | None, pd.Index]:
-    """First row of each series (and the end), the keys, and the time stamp of each row."""
+def offsets_of(index: pd.Index) -> np.ndarray:
+    """First row of each series, and the end."""
     if not isinstance(index, pd.MultiIndex):
-        return np.array([0, len(index)]), None, index
+        return np.array([0, len(index)])
     codes = np.column_stack([np.asarray(level) for level in index.codes[:-1]])
     change = np.flatnonzero((codes[1:] != codes[:-1]).any(axis=1)) + 1
-    first = np.concatenate([[0], change]).astype(np.int64)
-    keys = index[first].droplevel(-1)
+    return np.concatenate([[0], change, [len(index)]]).astype(np.int64)
+
+
+def _series_of(index: pd.Index) -> tuple[np.ndarray, pd.Index | None, pd.Index]:
+    """First row of each series (and the end), the keys, and the time stamp of each row."""
+    offsets = offsets_of(index)
+    if not isinstance(index, pd.MultiIndex):
+        return offsets, None, index
+    keys = index[offsets[:-1]].droplevel(-1)
     if not keys.is_unique:
         msg = (
             f"The rows of a series must stand together, but {_name(keys[keys.duplicated()][0])} is "
             f"interrupted. Sort with `.sort_index()`."
         )
         raise ValueError(msg)
-    return np.append(first, len(index)), keys, index.get_level_values(-1)
+    return offsets, keys, index.get_level_values(-1)
 
 
 def _check_steps(

@@ -52,6 +52,7 @@ CONSTRAINTS: dict[str, list] = {
     "validation_split": [Interval(Real, 0, 1, closed="neither"), None],
     "patience": [POSITIVE, None],
     "device": [str, torch.device],
+    "precision": [StrOptions({"float32", "tf32", "bf16"})],
     "random_state": ["random_state"],
     "verbose": ["boolean"],
     "callbacks": ["array-like", None],

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, ReduceLROnPlateau
 
 from skrnn._chunks import Chunk, Chunks
+from skrnn._device import tf32
 from skrnn._networks import RecurrentNetwork
 from skrnn.callbacks import Callback
 
@@ -122,6 +123,7 @@ class Trainer:
         The rows so far.
     patience : int or None
         Epochs to wait for a new lowest validation loss.
+    precision : {"float32", "tf32", "bf16"}
     scheduler : torch.optim.lr_scheduler.LRScheduler or None
         Steps once a batch; a ReduceLROnPlateau once an epoch, by the validation loss if there is
         one, else by the training loss.
@@ -137,12 +139,18 @@ class Trainer:
     callbacks: list[Callback]
     history: list[dict[str, float]]
     patience: int | None
+    precision: str = "float32"
     scheduler: Any = None
     validate: Callable[[], float] | None = None
     stopped: bool = field(default=False, init=False)
     steps: int = field(default=0, init=False)
 
     def fit(self, num_epochs: int) -> None:
+        """Train for some epochs, in the precision asked for; see `_fit`."""
+        with tf32(self.precision == "tf32"):
+            self._fit(num_epochs)
+
+    def _fit(self, num_epochs: int) -> None:
         """Train for some epochs, or until a callback or the validation loss says stop.
 
         An interrupt does the same, with a warning; an epoch that it cuts short has no row. It is
@@ -213,8 +221,10 @@ class Trainer:
         A ridge of PRIOR / n on what departs from the naive mix is a Gaussian prior on it: 100
         observations barely move the mix, a million do not feel the ridge.
         """
-        made, _ = self.network(chunk.steps, chunk.ahead, at=chunk.at)  # (B, M, J, C, K)
-        loss = self.network.distribution.mean_loss(made, chunk.target, chunk.weight)
+        bf16 = self.precision == "bf16"
+        with torch.autocast(chunk.target.device.type, torch.bfloat16, enabled=bf16):
+            made, _ = self.network(chunk.steps, chunk.ahead, at=chunk.at)  # (B, M, J, C, K)
+        loss = self.network.distribution.mean_loss(made.float(), chunk.target, chunk.weight)
         ridge = PRIOR / self.chunks.n_targets * self.network.departure()
         self.optimizer.zero_grad(set_to_none=True)
         (loss + ridge).backward()

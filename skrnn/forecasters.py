@@ -101,6 +101,11 @@ PARAMETERS = """\
         Epochs without a new lowest validation loss after which training ends.
     device : str or torch.device, default="auto"
         "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
+    precision : {"float32", "tf32", "bf16"}, default="float32"
+        How products are computed in training. "tf32" lets an NVIDIA GPU round the factors to 10
+        bits. "bf16" computes forward and backward in bfloat16 under autocast, with weights, loss
+        and naive forecasts in float32; on a CPU it is slower, for skrnn's own kernels do not apply.
+        Forecasts are made in float32, with "tf32" as with that.
     random_state : int, numpy.random.RandomState or None, default=None
         Seed of weights, batches and dropout. On the CPU an int repeats results to the bit. The
         global generators of numpy and torch are neither read nor changed.
@@ -278,6 +283,7 @@ class RNNForecaster(BaseRecurrentForecaster):
         validation_split: float | None = None,
         patience: int | None = None,
         device: str | torch.device = "auto",
+        precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
         callbacks: Sequence[Callback] | None = None,
@@ -311,6 +317,7 @@ class RNNForecaster(BaseRecurrentForecaster):
             validation_split=validation_split,
             patience=patience,
             device=device,
+            precision=precision,
             random_state=random_state,
             verbose=verbose,
             callbacks=callbacks,

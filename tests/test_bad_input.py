@@ -374,6 +374,7 @@ PARAMETERS = [
         ("lr_scheduler", ["step", 3], ["'one_cycle'", "'cosine'", "callable", "None"]),
         ("supervision", ["first", None], ["'dense'", "'last'"]),
         ("device", [5, None], ["str", "torch.device"]),
+        ("precision", ["float16", 32, None], ["float32", "tf32", "bf16"]),
         ("random_state", ["seed", -1, 1.5], ["an int", "RandomState", "None"]),
         ("verbose", ["yes", 2], ["bool"]),
         ("callbacks", [3, "bar"], ["array-like", "None"]),

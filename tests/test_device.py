@@ -1,8 +1,13 @@
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import torch
 
+from skrnn import GRUForecaster, LSTMForecaster, _decoding
 from skrnn._device import resolve_device, seeded
+from skrnn.callbacks import Callback
+from skrnn.datasets import make_hourly_load
 
 CPU = torch.device("cpu")
 
@@ -127,3 +132,44 @@ def test_seeded_with_none_differs_though_global_generators_repeat():
 def test_seeded_with_a_random_state_moves_it_on():
     random_state = np.random.RandomState(0)
     assert draw(random_state) != draw(random_state)
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("float32", False), ("tf32", True)])
+def test_tf32_is_used_by_choice_alone_and_the_settings_of_torch_return(precision, allowed):
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, products.allow_tf32
+    seen = []
+
+    class Watch(Callback):
+        def on_batch_end(self, forecaster, n_batches):
+            seen.append((cudnn.allow_tf32, products.allow_tf32))
+
+    y = make_hourly_load(n_series=1, n_hours=200, random_state=0).droplevel(0)
+    settings = {"hidden_size": 4, "num_epochs": 1, "random_state": 0, "callbacks": [Watch()]}
+    forecaster = GRUForecaster(precision=precision, **settings).fit(y)
+    assert set(seen) == {(allowed, allowed)}
+    forecast = _decoding.forecast
+
+    def watched(*args):
+        seen.append((cudnn.allow_tf32, products.allow_tf32))
+        return forecast(*args)
+
+    seen.clear()
+    with patch.object(_decoding, "forecast", watched):
+        forecaster.predict([1])
+    assert seen == [(allowed, allowed)]
+    assert (cudnn.allow_tf32, products.allow_tf32) == before
+
+
+@pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
+@pytest.mark.parametrize("forecaster", [GRUForecaster, LSTMForecaster])
+def test_bf16_trains_nearly_what_float32_trains(forecaster, strategy):
+    y = make_hourly_load(n_series=1, n_hours=400, random_state=0).droplevel(0)
+    settings = {"hidden_size": 8, "num_epochs": 10, "random_state": 0, "strategy": strategy}
+    exact = forecaster(**settings).fit(y, fh=[1, 2])
+    rounded = forecaster(precision="bf16", **settings).fit(y, fh=[1, 2])
+    assert rounded.network_.head.correction.weight.dtype == torch.float32
+    losses = exact.history_["loss"], rounded.history_["loss"]
+    assert not losses[0].equals(losses[1])
+    np.testing.assert_allclose(*losses, rtol=0.03)
+    np.testing.assert_allclose(rounded.predict(), exact.predict(), rtol=0.03)

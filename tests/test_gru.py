@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from skrnn import _gru
+from skrnn import LSTMForecaster, _gru
 from skrnn._gru import GRU
+from skrnn.datasets import make_hourly_load
 
 
 def pair(*args, dtype=torch.float64, seed=0, **kwargs):
@@ -424,7 +425,7 @@ def test_python_threads_may_call_at_once(no_fallback):
 def test_forked_process_can_use_it_after_its_parent_did():
     code = """
 import os, torch
-from skrnn import _gru
+from skrnn import LSTMForecaster, _gru
 from skrnn._gru import GRU
 _gru.LEAST_WORK = 1
 torch.set_num_threads(2)
@@ -467,3 +468,21 @@ print(output.sum().item(), network.weight_hh_l0.grad.sum().item())
     assert all(process.returncode == 0 for process in processes)
     assert len(outputs) == 1
     assert any(tmp_path.rglob("*.nbi"))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_lstm_of_torch_stays_on_its_fused_kernel(training):
+    torch.manual_seed(0)
+    forecaster = LSTMForecaster(hidden_size=8, num_epochs=1, random_state=0)
+    y = make_hourly_load(n_series=1, n_hours=300, random_state=0).droplevel(0)
+    if not training:
+        forecaster.fit(y)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        if training:
+            forecaster.fit(y)
+        else:
+            forecaster.predict([1, 2])
+    names = {event.key for event in profile.key_averages()}
+    assert "aten::mkldnn_rnn_layer" in names
+    assert ("aten::mkldnn_rnn_layer_backward" in names) == training
+    assert not {name for name in names if "lstm_cell" in name}

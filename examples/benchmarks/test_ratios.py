@@ -1,0 +1,49 @@
+"""Speed that must not be lost, as ratios within one run: `pytest examples/benchmarks`.
+
+Needs the `bench` extra, and a machine on which nothing else runs.
+"""
+
+import time
+from statistics import median
+
+import pytest
+import torch
+from overhead import shares
+from torch import nn
+
+from skrnn import GRUForecaster, LSTMForecaster
+from skrnn._gru import GRU
+from skrnn.datasets import make_hourly_load
+
+
+@pytest.mark.parametrize(
+    ("shape", "least"), [((16, 180, 128), 5.0), ((64, 180, 128), 2.5), ((16, 336, 256), 2.5)]
+)
+def test_gru_is_several_times_as_fast_as_that_of_torch(benchmark, shape, least):
+    batch, length, hidden = shape
+    ours, theirs = (cell(16, hidden, batch_first=True) for cell in (GRU, nn.GRU))
+    x, gradient = torch.randn(batch, length, 16), torch.randn(batch, length, hidden)
+    slow = []
+
+    def train(network):
+        network(x)[0].backward(gradient)
+
+    def in_turn():  # before each round of ours, one of theirs
+        began = time.perf_counter()
+        train(theirs)
+        slow.append(time.perf_counter() - began)
+
+    train(ours)  # compiles
+    benchmark.pedantic(train, (ours,), setup=in_turn, rounds=15, warmup_rounds=2)
+    ratio = median(slow) / benchmark.stats.stats.median
+    benchmark.extra_info["times as fast"] = round(ratio, 2)
+    assert ratio >= least
+
+
+@pytest.mark.parametrize("forecaster", [GRUForecaster, LSTMForecaster])
+def test_an_eighth_of_an_epoch_at_most_is_no_forward_backward_or_step(benchmark, forecaster):
+    y = make_hourly_load(n_series=12, n_hours=20_000, random_state=0)
+    seconds, spent = benchmark.pedantic(shares, (forecaster, y), rounds=1)
+    outside = 1 - sum(spent[name] for name in ("forward", "backward", "step")) / seconds
+    benchmark.extra_info["outside"] = round(outside, 3)
+    assert outside <= 1 / 8
