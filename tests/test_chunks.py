@@ -25,7 +25,7 @@ def features_of(lags=(), sp=(), naive=(), calendar=(), n_numbers=1, **kwargs):
 
 def data_of(lengths=LENGTHS, features=None, starts=None, freq=None, missing=()):
     """Panel of which each value is its row number, so that a value tells where it is from."""
-    starts = STARTS[: len(lengths)] if starts is None else starts
+    starts = np.resize(STARTS, len(lengths)) if starts is None else starts
     series = np.repeat(np.arange(len(lengths)), lengths)
     time = np.concatenate([start + np.arange(n) for start, n in zip(starts, lengths, strict=True)])
     stamps = time if freq is None else pd.Timestamp("2024-01-01") + pd.to_timedelta(time, freq)
@@ -228,6 +228,62 @@ def test_len_is_the_most_batches_that_an_epoch_has(seed, batch_size):
     epochs = [len(list(chunks.epoch())) for _ in range(20)]
     assert max(epochs) <= len(chunks) <= max(epochs) + 2 * len(LENGTHS)
     assert min(epochs) >= 1
+
+
+def tensors_of(made):
+    if isinstance(made, torch.Tensor):
+        return [made]
+    return [a for part in made for a in tensors_of(part)] if isinstance(made, tuple) else []
+
+
+@pytest.mark.parametrize("supervision", ["dense", "last"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"missing": True}, {"horizons": (1, 4)}, {"horizons": tuple(range(1, 13))}],
+    ids=["step", "missing", "two horizons", "many horizons"],
+)
+def test_batches_drawn_together_are_those_drawn_one_by_one(monkeypatch, supervision, settings):
+    # Of these lengths each has an incomplete batch, or shares one with the next.
+    lengths = [5, 6, 6, 6, 6, W, W + 3, 40, 50, 50, 70]
+    missing = [70, 71, 90] if "missing" in settings else ()
+    settings = {
+        "features": features_of(lags=(3,), **settings),
+        "supervision": supervision,
+        "missing": missing,
+    }
+
+    def batches(read):
+        monkeypatch.setattr(_chunks, "READ", read)
+        _, chunks = chunks_of(lengths, **settings)
+        made = [(*tensors_of(chunk), chunk.n_targets) for chunk in chunks.epoch()]
+        # The order of the batches is random.
+        return sorted(made, key=lambda batch: [str(part) for part in batch])
+
+    alone = batches(1)
+    for read in (1000, 2**21):
+        together = batches(read)
+        assert len(together) == len(alone)
+        for one, other in zip(together, alone, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(one[:-1], other[:-1], strict=True))
+            assert one[-1] == other[-1]
+
+
+def test_no_more_is_read_at_once_than_asked_for(monkeypatch):
+    _, chunks = chunks_of([400] * 20)
+    sizes, gather = [], chunks._gather
+
+    def watched(rows, length):
+        made = gather(rows, length)
+        sizes.append(sum(a.numel() for a in tensors_of(made)))
+        return made
+
+    monkeypatch.setattr(chunks, "_gather", watched)
+    for read in (2000, 10_000):
+        monkeypatch.setattr(_chunks, "READ", read)
+        sizes.clear()
+        n = len(list(chunks.epoch()))
+        assert len(sizes) < n  # of which several are read at once
+        assert 0.3 * read < max(sizes) < 2 * read
 
 
 # ------------------------------------------------------------ several horizons

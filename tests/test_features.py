@@ -792,7 +792,7 @@ def chunk_of(past, target, weight, features):
         torch.as_tensor(part, dtype=torch.float32).reshape(1, L, 1, 1) for part in (target, weight)
     )
     steps = Steps(past, None, n_past, nothing, nothing.long())
-    return Chunk(steps, Ahead(past, None, n_past, None, None), target, weight, int(weight.sum()))
+    return Chunk(steps, Ahead(past, None, n_past, None, None), target, weight)
 
 
 @torch.no_grad()
@@ -864,7 +864,7 @@ def test_start_of_each_horizon_weighs_by_the_errors_of_that_horizon():
     steps, ahead, target = read(features, s, start=4)
     weight = torch.ones_like(target)
     weight[:, -3:, 1] = 0.0  # beyond the end
-    network.start_from([Chunk(steps, ahead, target, weight, 36)])
+    network.start_from([Chunk(steps, ahead, target, weight)])
     # One step ahead of a trend the last value is wrong by 1 step, the season by 4; four ahead
     # both are wrong by 4.
     made = network.head.mix_bias.detach().softmax(-1)[:, 0]
@@ -876,7 +876,7 @@ def test_start_favours_the_season_of_a_seasonal_series():
     features = features_of(sp=(4,), naive=("last", "seasonal"))
     network = network_of(features)
     steps, ahead, target = read(features, s, start=5)
-    network.start_from([Chunk(steps, ahead, target, torch.ones_like(target), 35)])
+    network.start_from([Chunk(steps, ahead, target, torch.ones_like(target))])
     made = forecast_of(network, s, start=5)
     np.testing.assert_allclose(made.ravel(), s[1:-4], atol=1e-3)
 
@@ -885,7 +885,7 @@ def test_start_does_not_favour_a_naive_forecast_that_never_existed():
     features = features_of(sp=(8,), naive=("last", "seasonal"))
     network = network_of(features)
     steps, ahead, target = read(features, rng.normal(size=8))
-    last, seasonal = start_mix(network, [Chunk(steps, ahead, target, torch.ones_like(target), 7)])
+    last, seasonal = start_mix(network, [Chunk(steps, ahead, target, torch.ones_like(target))])
     assert 0 < seasonal <= last
 
 

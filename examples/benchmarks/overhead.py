@@ -19,6 +19,8 @@ from skrnn._networks import RecurrentNetwork
 from skrnn._training import Trainer
 from skrnn.datasets import fetch_pjm_load
 
+# What nobody trains without; the loss is in the forward pass.
+INSIDE = ("forward", "backward", "clip", "step")
 FORECASTERS = {"GRU": GRUForecaster, "LSTM": LSTMForecaster}
 
 
@@ -42,6 +44,7 @@ def shares(Forecaster, y):
         patch.object(Point, "mean_loss", timed("forward", Point.mean_loss)),
         patch.object(RecurrentNetwork, "departure", timed("forward", RecurrentNetwork.departure)),
         patch.object(torch.Tensor, "backward", timed("backward", torch.Tensor.backward)),
+        patch.object(Trainer, "_clip", timed("clip", Trainer._clip)),
         patch.object(torch.optim.AdamW, "step", timed("step", torch.optim.AdamW.step)),
         patch.object(Trainer, "step", timed("all of a step", Trainer.step)),
     ):
@@ -63,11 +66,11 @@ def fixed(Forecaster, y, repeats=7):
 
 def main():
     y, short = fetch_pjm_load(), load_airline()
-    print("| cell | epoch, s | forward | backward | optimiser | rest of step | gather | outside |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| cell | epoch, s | forward | backward | clip | step | rest | gather | outside |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for cell, Forecaster in FORECASTERS.items():
         seconds, spent = shares(Forecaster, y)
-        inside = [spent[name] for name in ("forward", "backward", "step")]
+        inside = [spent[name] for name in INSIDE]
         parts = [*inside, spent["all of a step"] - sum(inside), seconds - spent["all of a step"]]
         row = " | ".join(f"{part / seconds:.1%}" for part in [*parts, seconds - sum(inside)])
         print(f"| {cell} | {seconds / 2:.2f} | {row} |", flush=True)
