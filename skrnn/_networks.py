@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from skrnn._distributions import Distribution
 from skrnn._features import Features, seasons_back
-from skrnn._gru import GRU
+from skrnn._layers import GRU, LSTM
 
 if TYPE_CHECKING:
     from skrnn._chunks import Chunk
 
-CELLS = {"gru": GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
+CELLS = {"gru": GRU, "lstm": LSTM, "rnn": nn.RNN}
 
 # None is the zero state; an LSTM's has two parts, (hidden, cell).
 State = Tensor | tuple[Tensor, ...] | None

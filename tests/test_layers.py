@@ -1,4 +1,4 @@
-"""skrnn's GRU against torch.nn.GRU."""
+"""skrnn's GRU and LSTM against those of torch."""
 
 import copy
 import io
@@ -16,29 +16,53 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from skrnn import LSTMForecaster, _gru
-from skrnn._gru import GRU
+from skrnn import GRUForecaster, LSTMForecaster, _layers
+from skrnn._layers import GRU, LSTM
 from skrnn.datasets import make_hourly_load
 
+CELLS = {"gru": (nn.GRU, GRU), "lstm": (nn.LSTM, LSTM)}
 
-def pair(*args, dtype=torch.float64, seed=0, **kwargs):
-    """torch's GRU and ours with the same weights."""
+
+@pytest.fixture(params=CELLS)
+def cell(request):
+    return request.param
+
+
+def pair(cell, *args, dtype=torch.float64, seed=0, **kwargs):
+    """torch's network and ours with the same weights."""
     torch.manual_seed(seed)
-    theirs = nn.GRU(*args, **kwargs).to(dtype)
-    ours = GRU(*args, **kwargs).to(dtype)
+    theirs, ours = (make(*args, **kwargs).to(dtype) for make in CELLS[cell])
     ours.load_state_dict(theirs.state_dict())
     return theirs, ours
 
 
+def our(cell, *args, dtype=torch.float64, **kwargs):
+    return pair(cell, *args, dtype=dtype, **kwargs)[1]
+
+
+def parts(state):
+    """The states as a tuple: of a GRU one, of an LSTM two."""
+    return state if isinstance(state, tuple) else (state,)
+
+
+def random_state(cell, *shape, **kwargs):
+    """What a network takes as `hx`."""
+    state = tuple(torch.randn(*shape, **kwargs) for _ in range(1 + (cell == "lstm")))
+    return state if cell == "lstm" else state[0]
+
+
 def everything(network, x, hx=None):
-    """Output, last state and all gradients of a loss that depends on both."""
+    """Output, last states and all gradients of a loss that depends on them all."""
     x = x.detach().clone().requires_grad_()
-    hx = None if hx is None else hx.detach().clone().requires_grad_()
+    first = () if hx is None else tuple(h.detach().clone().requires_grad_() for h in parts(hx))
     network.zero_grad()
-    output, state = network(x, hx)
-    (output.sin().sum() + state.cos().mul(2).sum()).backward()
-    leaves = [x, *network.parameters()] + ([] if hx is None else [hx])
-    return [output, state] + [leaf.grad for leaf in leaves]
+    output, state = network(x, first if isinstance(hx, tuple) else first[0] if first else None)
+    loss = output.sin().sum()
+    for number, last in enumerate(parts(state)):
+        loss = loss + last.cos().mul(2 + number).sum()
+    loss.backward()
+    leaves = [x, *network.parameters(), *first]
+    return [output, *parts(state)] + [leaf.grad for leaf in leaves]
 
 
 def assert_same(network, reference, *args, rtol=1e-10, atol=1e-10):
@@ -49,13 +73,13 @@ def assert_same(network, reference, *args, rtol=1e-10, atol=1e-10):
 @pytest.fixture(autouse=True)
 def small_is_large(monkeypatch):
     """Let short sequences take the fast path, and little work be shared among threads."""
-    monkeypatch.setattr(_gru, "FEWEST_STEPS", 1)
-    monkeypatch.setattr(_gru, "LEAST_WORK", 1)
+    monkeypatch.setattr(_layers, "FEWEST_STEPS", 1)
+    monkeypatch.setattr(_layers, "LEAST_WORK", 1)
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Keep torch's GRU quick on a busy machine; tests of threads ask for their own number."""
+    """Keep torch's layers quick on a busy machine; tests of threads ask for their own number."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -64,32 +88,36 @@ def one_thread():
 
 @pytest.fixture
 def no_fallback(monkeypatch):
-    """Let the test fail where torch's GRU would do the work."""
+    """Let the test fail where torch's layers would do the work."""
 
     def forward(*_):
         raise AssertionError("the fast path was not taken")
 
-    monkeypatch.setattr(_gru.nn.GRU, "forward", forward)
+    for theirs, _ in CELLS.values():
+        monkeypatch.setattr(theirs, "forward", forward)
 
 
 @pytest.mark.parametrize("state", [False, True])
-def test_gradients_match_finite_differences(no_fallback, state):
-    torch.manual_seed(0)
-    network = GRU(2, 3, batch_first=True).double()
+def test_gradients_match_finite_differences(no_fallback, cell, state):
+    network = our(cell, 2, 3, batch_first=True)
     x = torch.randn(2, 4, 2, dtype=torch.float64, requires_grad=True)
-    hx = torch.randn(1, 2, 3, dtype=torch.float64, requires_grad=True) if state else None
+    states = parts(random_state(cell, 1, 2, 3, dtype=torch.float64, requires_grad=True))
     names = [name for name, _ in network.named_parameters()]
 
-    def call(x, hx, *weights):
+    def call(x, *rest):
+        hx, weights = rest[: len(states)], rest[len(states) :]
+        hx = (hx if cell == "lstm" else hx[0]) if state else None
         weights = dict(zip(names, weights, strict=True))
-        return torch.func.functional_call(network, weights, (x, hx))
+        output, last = torch.func.functional_call(network, weights, (x, hx))
+        return output, *parts(last)
 
     weights = [p.detach().requires_grad_() for p in network.parameters()]
-    assert torch.autograd.gradcheck(call, (x, hx, *weights))
+    assert torch.autograd.gradcheck(call, (x, *states, *weights))
 
 
 @settings(max_examples=25, deadline=None)
 @given(
+    cell=st.sampled_from(list(CELLS)),
     batch=st.integers(1, 20),
     length=st.integers(1, 40),
     inputs=st.integers(1, 20),
@@ -99,27 +127,27 @@ def test_gradients_match_finite_differences(no_fallback, state):
     state=st.booleans(),
 )
 def test_values_and_gradients_match_torch(
-    batch, length, inputs, hidden, layers, batch_first, state
+    cell, batch, length, inputs, hidden, layers, batch_first, state
 ):
-    theirs, ours = pair(inputs, hidden, layers, batch_first=batch_first)
+    theirs, ours = pair(cell, inputs, hidden, layers, batch_first=batch_first)
     shape = (batch, length) if batch_first else (length, batch)
     x = torch.randn(*shape, inputs, dtype=torch.float64)
-    hx = torch.randn(layers, batch, hidden, dtype=torch.float64) if state else None
+    hx = random_state(cell, layers, batch, hidden, dtype=torch.float64) if state else None
     assert_same(ours, theirs, x, hx)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 5, 7, 8, 9, 16, 17, 24])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_every_split_of_the_batch_matches_torch(batch, threads):
+def test_every_split_of_the_batch_matches_torch(cell, batch, threads):
     torch.set_num_threads(threads)
-    theirs, ours = pair(3, 19, batch_first=True)
+    theirs, ours = pair(cell, 3, 19, batch_first=True)
     assert_same(ours, theirs, torch.randn(batch, 30, 3, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("shape", [(16, 180, 16, 128), (3, 50, 5, 33)])
-def test_single_precision_matches_torch(no_fallback, monkeypatch, shape):
+def test_single_precision_matches_torch(no_fallback, cell, monkeypatch, shape):
     batch, length, inputs, hidden = shape
-    theirs, ours = pair(inputs, hidden, batch_first=True, dtype=torch.float32)
+    theirs, ours = pair(cell, inputs, hidden, batch_first=True, dtype=torch.float32)
     x = torch.randn(batch, length, inputs)
     results = everything(ours, x)
     monkeypatch.undo()
@@ -127,17 +155,17 @@ def test_single_precision_matches_torch(no_fallback, monkeypatch, shape):
         assert (a - b).abs().max() <= 1e-5 * b.abs().max()
 
 
-def test_single_precision_is_as_close_to_double_as_torch():
-    theirs, ours = pair(8, 64, 2, batch_first=True, dtype=torch.float32)
+def test_single_precision_is_as_close_to_double_as_torch(cell):
+    theirs, ours = pair(cell, 8, 64, 2, batch_first=True, dtype=torch.float32)
     x = torch.randn(8, 200, 8)
     exact = everything(copy.deepcopy(theirs).double(), x.double())
     for a, b, c in zip(everything(ours, x), everything(theirs, x), exact, strict=True):
         assert (a - c).abs().max() <= 4 * (b - c).abs().max() + 1e-6 * c.abs().max()
 
 
-def test_state_is_carried_from_one_half_to_the_next(no_fallback):
+def test_state_is_carried_from_one_half_to_the_next(no_fallback, cell):
     torch.manual_seed(0)
-    network = GRU(3, 5, 2, batch_first=True).double()
+    network = our(cell, 3, 5, 2, batch_first=True)
     x = torch.randn(4, 12, 3, dtype=torch.float64)
     whole, last = network(x)
     first, state = network(x[:, :7])
@@ -146,37 +174,38 @@ def test_state_is_carried_from_one_half_to_the_next(no_fallback):
     torch.testing.assert_close(state, last, rtol=1e-12, atol=1e-12)
 
 
-def test_gradient_flows_through_a_carried_state():
-    theirs, ours = pair(3, 5, batch_first=True)
+def test_gradient_flows_through_a_carried_state(cell):
+    theirs, ours = pair(cell, 3, 5, batch_first=True)
     x = torch.randn(4, 12, 3, dtype=torch.float64)
     gradients = []
     for network in (ours, theirs):
         _, state = network(x[:, :7])
-        network(x[:, 7:], state)[1].sum().backward()
+        parts(network(x[:, 7:], state)[1])[-1].sum().backward()
         gradients.append(network.weight_ih_l0.grad)
     torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("part", [0, 1])
-def test_loss_on_output_or_state_alone_matches_torch(part):
-    theirs, ours = pair(3, 5, 2)
+@pytest.mark.parametrize(("cell", "part"), [("gru", 0), ("gru", 1), ("lstm", 0), ("lstm", 2)])
+def test_loss_on_output_or_state_alone_matches_torch(cell, part):
+    theirs, ours = pair(cell, 3, 5, 2)
     x = torch.randn(6, 4, 3, dtype=torch.float64)
     for network in (ours, theirs):
-        network(x)[part].sum().backward()
+        output, state = network(x)
+        (output, *parts(state))[part].sum().backward()
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-10, atol=1e-10)
 
 
-def test_graph_can_be_walked_twice(no_fallback):
-    network = GRU(3, 5)
+def test_graph_can_be_walked_twice(no_fallback, cell):
+    network = our(cell, 3, 5, dtype=torch.float32)
     loss = network(torch.randn(6, 4, 3))[0].sum()
     first = torch.autograd.grad(loss, network.weight_hh_l0, retain_graph=True)[0]
     second = torch.autograd.grad(loss, network.weight_hh_l0)[0]
     torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
-def test_weights_changed_before_backward_are_an_error(no_fallback):
-    network = GRU(3, 5)
+def test_weights_changed_before_backward_are_an_error(no_fallback, cell):
+    network = our(cell, 3, 5, dtype=torch.float32)
     loss = network(torch.randn(6, 4, 3))[0].sum()
     with torch.no_grad():
         network.weight_hh_l0.mul_(2)
@@ -184,34 +213,34 @@ def test_weights_changed_before_backward_are_an_error(no_fallback):
         loss.backward()
 
 
-def test_output_may_be_changed_in_place(no_fallback):
+def test_output_may_be_changed_in_place(no_fallback, cell):
     torch.manual_seed(0)
-    network, x = GRU(3, 5), torch.randn(6, 4, 3)
+    network, x = our(cell, 3, 5, dtype=torch.float32), torch.randn(6, 4, 3)
     (plain,) = torch.autograd.grad((2 * network(x)[0]).sum(), network.weight_hh_l0)
     (changed,) = torch.autograd.grad(network(x)[0].mul_(2).sum(), network.weight_hh_l0)
     torch.testing.assert_close(plain, changed)
 
 
-def test_frozen_weights_get_no_gradient(no_fallback):
-    network = GRU(3, 5)
+def test_frozen_weights_get_no_gradient(no_fallback, cell):
+    network = our(cell, 3, 5, dtype=torch.float32)
     network.weight_hh_l0.requires_grad_(False)
     network(torch.randn(6, 4, 3))[0].sum().backward()
     assert network.weight_hh_l0.grad is None
     assert network.weight_ih_l0.grad.abs().sum() > 0
 
 
-def test_state_dict_moves_both_ways():
-    theirs, ours = pair(3, 5, 2, seed=1)
+def test_state_dict_moves_both_ways(cell):
+    theirs, ours = pair(cell, 3, 5, 2, seed=1)
     x = torch.randn(6, 4, 3, dtype=torch.float64)
-    back = nn.GRU(3, 5, 2).double()
+    back = CELLS[cell][0](3, 5, 2).double()
     back.load_state_dict(ours.state_dict())
     for network in (ours, back):
         torch.testing.assert_close(network(x)[0], theirs(x)[0], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("batch_first", [False, True])
-def test_same_seed_drops_the_same_units_as_torch(batch_first):
-    theirs, ours = pair(3, 9, 3, dropout=0.4, batch_first=batch_first)
+def test_same_seed_drops_the_same_units_as_torch(cell, batch_first):
+    theirs, ours = pair(cell, 3, 9, 3, dropout=0.4, batch_first=batch_first)
     x = torch.randn(6, 7, 3, dtype=torch.float64)
     outputs = []
     for network in (ours, theirs):
@@ -220,24 +249,27 @@ def test_same_seed_drops_the_same_units_as_torch(batch_first):
     torch.testing.assert_close(*outputs, rtol=1e-10, atol=1e-10)
 
 
-def test_dropout_acts_in_training_only():
-    theirs, ours = pair(3, 9, 2, dropout=0.4)
+def test_dropout_acts_in_training_only(cell):
+    theirs, ours = pair(cell, 3, 9, 2, dropout=0.4)
     x = torch.randn(6, 4, 3, dtype=torch.float64)
     assert not torch.equal(ours(x)[0], ours(x)[0])
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("how", ["no_grad", "inference_mode", "frozen"])
-def test_nothing_is_stored_when_there_is_nothing_to_learn(no_fallback, monkeypatch, how):
-    theirs, network = pair(3, 5, 2)
-    kept, forward = [], _gru._forward
+@pytest.mark.parametrize(
+    ("cell", "how"),
+    [("gru", "no_grad"), ("gru", "inference_mode"), ("gru", "frozen"), ("lstm", "frozen")],
+)
+def test_nothing_is_stored_when_there_is_nothing_to_learn(no_fallback, monkeypatch, cell, how):
+    theirs, network = pair(cell, 3, 5, 2)
+    kept, forward = [], _layers._forward
 
     def spy(*args, **kwargs):
         result = forward(*args, **kwargs)
-        kept.append([a.shape[1] for a in result[1:3]])
+        kept.append([a.shape[1] for a in result[2]])
         return result
 
-    monkeypatch.setattr(_gru, "_forward", spy)
+    monkeypatch.setattr(_layers, "_forward", spy)
     x = torch.randn(50, 4, 3, dtype=torch.float64)
     if how == "frozen":
         network.requires_grad_(False)
@@ -245,24 +277,25 @@ def test_nothing_is_stored_when_there_is_nothing_to_learn(no_fallback, monkeypat
     else:
         with getattr(torch, how)():
             output, state = network(x)
-    assert output.grad_fn is None
-    assert state.grad_fn is None
+    assert not any(a.grad_fn for a in (output, *parts(state)))
     assert kept == [[2, 1], [2, 1]]
     monkeypatch.undo()
-    torch.testing.assert_close(output.clone(), theirs(x)[0].detach(), rtol=1e-12, atol=1e-12)
+    expected, last = theirs(x)
+    for a, b in zip((output, *parts(state)), (expected, *parts(last)), strict=True):
+        torch.testing.assert_close(a.clone(), b.detach(), rtol=1e-12, atol=1e-12)
 
 
-def test_without_numba_it_is_torchs_gru(monkeypatch):
-    theirs, ours = pair(3, 5, 2)
-    monkeypatch.setattr(_gru, "_kernels", lambda: None)
-    monkeypatch.setattr(_gru, "_forward", None)
+def test_without_numba_it_is_torchs_layer(cell, monkeypatch):
+    theirs, ours = pair(cell, 3, 5, 2)
+    monkeypatch.setattr(_layers, "_kernels", lambda: None)
+    monkeypatch.setattr(_layers, "_forward", None)
     assert_same(ours, theirs, torch.randn(6, 4, 3, dtype=torch.float64), rtol=0, atol=0)
 
 
 def test_import_works_without_numba():
     code = (
         "import sys; sys.modules['numba'] = None\n"
-        "import torch\nfrom skrnn._gru import GRU, _kernels\n"
+        "import torch\nfrom skrnn._layers import GRU, _kernels\n"
         "assert _kernels() is None\nprint(GRU(3, 5)(torch.zeros(6, 4, 3))[0].shape)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -272,22 +305,27 @@ def test_import_works_without_numba():
 @pytest.mark.parametrize(
     "kwargs", [{"bidirectional": True}, {"bias": False}, {"bidirectional": True, "num_layers": 2}]
 )
-def test_other_variants_are_torchs_gru(kwargs):
-    theirs, ours = pair(3, 5, **kwargs)
+def test_other_variants_are_torchs_layer(cell, kwargs):
+    theirs, ours = pair(cell, 3, 5, **kwargs)
     assert_same(ours, theirs, torch.randn(6, 4, 3, dtype=torch.float64), rtol=0, atol=0)
 
 
-def test_other_inputs_are_torchs_gru():
-    theirs, ours = pair(3, 5)
+def test_projection_is_torchs_layer():
+    theirs, ours = pair("lstm", 3, 5, proj_size=2)
+    assert_same(ours, theirs, torch.randn(9, 4, 3, dtype=torch.float64), rtol=0, atol=0)
+
+
+def test_other_inputs_are_torchs_layer(cell):
+    theirs, ours = pair(cell, 3, 5)
     assert_same(ours, theirs, torch.randn(6, 3, dtype=torch.float64), rtol=0, atol=0)
     packed = nn.utils.rnn.pack_sequence([torch.randn(n, 3, dtype=torch.float64) for n in (5, 2)])
     torch.testing.assert_close(ours(packed)[0].data, theirs(packed)[0].data, rtol=0, atol=0)
 
 
-def test_a_few_steps_are_torchs_gru(monkeypatch):
+def test_a_few_steps_are_torchs_layer(cell, monkeypatch):
     monkeypatch.undo()
-    monkeypatch.setattr(_gru, "_forward", None)
-    theirs, ours = pair(3, 5)
+    monkeypatch.setattr(_layers, "_forward", None)
+    theirs, ours = pair(cell, 3, 5)
     x = torch.randn(7, 4, 3, dtype=torch.float64)
     torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=0)
     with pytest.raises(TypeError):
@@ -295,25 +333,27 @@ def test_a_few_steps_are_torchs_gru(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("x", "hx"),
+    ("x", "batch"),
     [
         (torch.zeros(6, 4, 2), None),
-        (torch.zeros(6, 4, 3), torch.zeros(1, 3, 5)),
+        (torch.zeros(6, 4, 3), 3),
         (torch.zeros(0, 4, 3), None),
         (torch.zeros(6, 4, 3).double(), None),
     ],
 )
-def test_wrong_arguments_raise_what_torch_raises(x, hx):
-    with pytest.raises((RuntimeError, ValueError)) as theirs:
-        nn.GRU(3, 5)(x, hx)
-    with pytest.raises(theirs.type) as ours:
-        GRU(3, 5)(x, hx)
-    assert str(ours.value) == str(theirs.value)
+def test_wrong_arguments_raise_what_torch_raises(cell, x, batch):
+    hx = batch and random_state(cell, 1, batch, 5)
+    messages = []
+    for network in pair(cell, 3, 5, dtype=torch.float32):
+        with pytest.raises((RuntimeError, ValueError)) as raised:
+            network(x, hx)
+        messages.append((raised.type, str(raised.value)))
+    assert messages[0] == messages[1]
 
 
-def test_memory_layout_does_not_matter(no_fallback):
+def test_memory_layout_does_not_matter(no_fallback, cell):
     torch.manual_seed(0)
-    network = GRU(3, 5, batch_first=True).double()
+    network = our(cell, 3, 5, batch_first=True)
     x = torch.randn(4, 6, 3, dtype=torch.float64)
     spread = torch.zeros(3, 8, 12, dtype=torch.float64)[:, ::2, ::2].permute(1, 2, 0).copy_(x)
     expected = everything(network, x)
@@ -324,9 +364,9 @@ def test_memory_layout_does_not_matter(no_fallback):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_nan_stays_in_its_row_and_later_steps(no_fallback, dtype):
+def test_nan_stays_in_its_row_and_later_steps(no_fallback, cell, dtype):
     torch.manual_seed(0)
-    network = GRU(3, 20, batch_first=True).to(dtype)
+    network = our(cell, 3, 20, batch_first=True, dtype=dtype)
     x = torch.randn(4, 6, 3, dtype=dtype)
     clean = network(x)[0]
     x[1, 2, 0] = float("nan")
@@ -339,22 +379,22 @@ def test_nan_stays_in_its_row_and_later_steps(no_fallback, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("value", [float("inf"), -float("inf"), 1e30])
-def test_huge_inputs_saturate_as_in_torch(dtype, value):
-    theirs, ours = pair(1, 20, batch_first=True, dtype=dtype)
+def test_huge_inputs_saturate_as_in_torch(cell, dtype, value):
+    theirs, ours = pair(cell, 1, 20, batch_first=True, dtype=dtype)
     x = torch.randn(4, 6, 1, dtype=dtype)
     x[1, 2] = value
     torch.testing.assert_close(ours(x), theirs(x), rtol=1e-5, atol=1e-6)
 
 
-def test_nan_weights_give_nan(no_fallback):
-    network = GRU(3, 5)
+def test_nan_weights_give_nan(no_fallback, cell):
+    network = our(cell, 3, 5, dtype=torch.float32)
     with torch.no_grad():
         network.bias_hh_l0[0] = float("nan")
     assert network(torch.zeros(6, 4, 3))[0][:, :, 0].isnan().all()
 
 
-def test_pickle_copy_and_save_keep_the_network():
-    network, x = GRU(3, 5, 2), torch.randn(6, 4, 3)
+def test_pickle_copy_and_save_keep_the_network(cell):
+    network, x = our(cell, 3, 5, 2, dtype=torch.float32), torch.randn(6, 4, 3)
     expected = network(x)[0]
     buffer = io.BytesIO()
     torch.save(network, buffer)
@@ -366,21 +406,21 @@ def test_pickle_copy_and_save_keep_the_network():
 
 @pytest.mark.parametrize("openmp", [True, False])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_torchs_number_of_threads_is_used(no_fallback, monkeypatch, threads, openmp):
+def test_torchs_number_of_threads_is_used(no_fallback, cell, monkeypatch, threads, openmp):
     if not openmp:
-        monkeypatch.setattr(_gru, "_openmp", lambda: None)
-    elif _gru._openmp() is None:
+        monkeypatch.setattr(_layers, "_openmp", lambda: None)
+    elif _layers._openmp() is None:
         pytest.skip("this PyTorch has no GNU OpenMP")
     torch.manual_seed(0)
-    network, x = GRU(3, 5), torch.randn(40, 6, 3)
+    network, x = our(cell, 3, 5, dtype=torch.float32), torch.randn(40, 6, 3)
     expected = network(x)[0]
-    used, forward = set(), _gru._kernels().forward("float32")
+    used, forward = set(), _layers._kernels().forward("float32")
 
     def spy(*args):
         used.add(threading.get_ident())
         forward(*args)
 
-    monkeypatch.setattr(_gru._kernels(), "forward", lambda _: spy)
+    monkeypatch.setattr(_layers._kernels(), "forward", lambda _: spy)
     torch.set_num_threads(threads)
     output = network(x)[0]
     assert len(used) == threads
@@ -390,19 +430,19 @@ def test_torchs_number_of_threads_is_used(no_fallback, monkeypatch, threads, ope
 @pytest.mark.parametrize("openmp", [True, False])
 def test_error_in_a_thread_reaches_the_caller(monkeypatch, openmp):
     if not openmp:
-        monkeypatch.setattr(_gru, "_openmp", lambda: None)
+        monkeypatch.setattr(_layers, "_openmp", lambda: None)
 
     def work(share, first, last):
         if share == 1:
             raise KeyError(share)
 
     with pytest.raises(KeyError):
-        _gru._spread(work, 4, 2)
+        _layers._spread(work, 4, 2)
 
 
-def test_python_threads_may_call_at_once(no_fallback):
+def test_python_threads_may_call_at_once(no_fallback, cell):
     torch.manual_seed(0)
-    network, x = GRU(3, 33, batch_first=True), torch.randn(20, 50, 3)
+    network, x = our(cell, 3, 33, batch_first=True, dtype=torch.float32), torch.randn(20, 50, 3)
     expected = everything(copy.deepcopy(network), x)
     results = {}
 
@@ -425,9 +465,9 @@ def test_python_threads_may_call_at_once(no_fallback):
 def test_forked_process_can_use_it_after_its_parent_did():
     code = """
 import os, torch
-from skrnn import LSTMForecaster, _gru
-from skrnn._gru import GRU
-_gru.LEAST_WORK = 1
+from skrnn import LSTMForecaster, _layers
+from skrnn._layers import GRU
+_layers.LEAST_WORK = 1
 torch.set_num_threads(2)
 network, x = GRU(3, 5), torch.randn(40, 6, 3)
 expected = network(x)[0]
@@ -445,14 +485,14 @@ def test_without_a_folder_to_cache_in_it_compiles_anyway(monkeypatch):
 
     for kind in (numba.core.caching.CompileResultCacheImpl, numba.core.caching.CacheImpl):
         monkeypatch.setattr(kind, "_locator_classes", [])
-    kernel = _gru._kernels()._compile(nothing, "float32", "")
+    kernel = _layers._kernels()._compile(nothing, "float32", "")
     assert kernel(1, 2) is None
 
 
 def test_processes_may_compile_at_once(tmp_path):
     code = """
 import torch
-from skrnn._gru import GRU
+from skrnn._layers import GRU
 torch.manual_seed(0)
 network = GRU(3, 5)
 output = network(torch.randn(9, 4, 3))[0]
@@ -470,19 +510,24 @@ print(output.sum().item(), network.weight_hh_l0.grad.sum().item())
     assert any(tmp_path.rglob("*.nbi"))
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_lstm_of_torch_stays_on_its_fused_kernel(training):
-    torch.manual_seed(0)
-    forecaster = LSTMForecaster(hidden_size=8, num_epochs=1, random_state=0)
-    y = make_hourly_load(n_series=1, n_hours=300, random_state=0).droplevel(0)
-    if not training:
-        forecaster.fit(y)
+def operators(call):
+    """Names of the operators that a call runs."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        if training:
-            forecaster.fit(y)
-        else:
-            forecaster.predict([1, 2])
-    names = {event.key for event in profile.key_averages()}
-    assert "aten::mkldnn_rnn_layer" in names
-    assert ("aten::mkldnn_rnn_layer_backward" in names) == training
-    assert not {name for name in names if "lstm_cell" in name}
+        call()
+    return {event.key for event in profile.key_averages()}
+
+
+@pytest.mark.parametrize("numba", [True, False])
+@pytest.mark.parametrize("forecaster", [GRUForecaster, LSTMForecaster])
+def test_lstm_leaves_torchs_fused_kernel_only_to_train_in_ours(monkeypatch, forecaster, numba):
+    if not numba:
+        monkeypatch.setattr(_layers, "_kernels", lambda: None)
+    lstm = forecaster is LSTMForecaster
+    forecaster = forecaster(hidden_size=8, num_epochs=1, random_state=0)
+    y = make_hourly_load(n_series=1, n_hours=300, random_state=0).droplevel(0)
+    training = operators(lambda: forecaster.fit(y))
+    predicting = operators(lambda: forecaster.predict([1, 2]))
+    assert ("_LayerBackward" in training) == numba
+    assert ("aten::mkldnn_rnn_layer_backward" in training) == (lstm and not numba)
+    assert ("aten::mkldnn_rnn_layer" in predicting) == lstm
+    assert not {name for name in training | predicting if "lstm_cell" in name}

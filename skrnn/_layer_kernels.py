@@ -1,15 +1,17 @@
-"""The GRU over a whole sequence as two Numba kernels; `skrnn._gru` imports them when it needs them.
+"""GRU and LSTM over a whole sequence as two Numba kernels; `skrnn._layers` imports them if needed.
 
 A kernel takes blocks of a few batch rows through all time steps, so threads meet only at the end of
 the sequence. Memory is padded so that nothing is left over: the C inputs and the H hidden units to
 whole vectors and tiles (Cp and Hp), the batch to whole blocks. What a step of a block needs lies
 together:
 
-    state (blocks, L + 1, rows, Hp + Cp)    the state before the step, and the input of the step
-    gates (blocks, L, 4, rows, Hp)          n; r; z; n's share from the state
+    state (blocks, L + 1, rows, Hp + Cp)    the state before the step, and the input of the step;
+                                            an LSTM's has its cell's state in Hp more columns
+    gates (blocks, L, 4, rows, Hp)          GRU: n; r; z; n's share from the state. LSTM: i; f; g; o
 
-Before n is known, its share from the input stands in its place. In this order the gates of the
-input (n, r, z) and those of the state (r, z, n) are three neighbours each.
+The weights tell the cell, by their number of gates G. In a GRU, n's share from the input stands in
+the place of n before n is known: so the gates of the input (n, r, z) and those of the state
+(r, z, n) are three neighbours each, the latter from row 4 - G on.
 """
 
 import functools
@@ -115,23 +117,29 @@ _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": _MATHS}
 
 
 @numba.njit(**_OPTIONS)
-def _add_gates(rows, c, a, b, depth):
-    """Add a b to c, where the three vectors are the same units of three gates."""
-    _tile3(rows, c, a, b, depth)
+def _add_gates(gates, rows, c, a, b, depth):
+    """Add a b to c, where the vectors are the same units of 3 or 4 gates."""
+    if gates == 3:
+        _tile3(rows, c, a, b, depth)
+    else:
+        _tile2(rows, c, a, b, depth)
+        (array, start, stride, gate), (other, begin, step, panel) = c, b
+        c, b = (array, start + 2 * gate, stride, gate), (other, begin + 2 * panel, step, panel)
+        _tile2(rows, c, a, b, depth)
 
 
 @numba.njit(**_OPTIONS)
-def _add_rows(rows, c, a, a0, b, depth):
-    """Add a b to c (rows, n): the sum over three gates of (rows, depth) times (depth, n)."""
-    n = c.shape[1]
-    width = VECTOR_BYTES // c.itemsize
-    for gate in range(3):
+def _add_rows(rows, c, a, a0, b):
+    """Add a b to c (rows, n): the sum over the gates of (rows, depth) times (depth, n)."""
+    gates, depth, n = b.shape
+    width, stride = VECTOR_BYTES // c.itemsize, c.shape[1]
+    for gate in range(gates):
         left, b0 = (a, a0 + gate * GATHER * depth, depth, 1), gate * depth * n
         for j in range(0, n - width, 2 * width):
-            _tile2(rows, (c, j, n, width), left, (b, b0 + j, n, width), depth)
+            _tile2(rows, (c, j, stride, width), left, (b, b0 + j, n, width), depth)
         if n // width % 2:
             j = n - width
-            _tile1(rows, (c, j, n, width), left, (b, b0 + j, n, width), depth)
+            _tile1(rows, (c, j, stride, width), left, (b, b0 + j, n, width), depth)
 
 
 def _tanh(x):
@@ -163,12 +171,91 @@ def _tanh_of(x):
     return tanh
 
 
+@numba.njit(**_OPTIONS)
+def _gru(H, gates, now, new):
+    half = gates.dtype.type(0.5)
+    for k in range(len(now)):
+        for j in range(H):
+            r = half + half * _tanh(half * gates[1, k, j])
+            z = half + half * _tanh(half * gates[2, k, j])
+            n = _tanh(gates[0, k, j] + r * gates[3, k, j])
+            gates[0, k, j], gates[1, k, j], gates[2, k, j] = n, r, z
+            new[k, j] = n + z * (now[k, j] - n)
+
+
+@numba.njit(**_OPTIONS)
+def _gru_back(H, gates, now, dh, d_gates, k0):
+    one = gates.dtype.type(1)
+    for k in range(len(now)):
+        d_n, d_r = d_gates[0, k0 + k], d_gates[1, k0 + k]
+        d_z, d_s = d_gates[2, k0 + k], d_gates[3, k0 + k]
+        for j in range(H):
+            n, r, z = gates[0, k, j], gates[1, k, j], gates[2, k, j]
+            dn = dh[k, j] * (one - z) * (one - n * n)
+            d_n[j], d_s[j] = dn, dn * r
+            d_r[j] = dn * gates[3, k, j] * r * (one - r)
+            d_z[j] = dh[k, j] * (now[k, j] - n) * z * (one - z)
+            dh[k, j] *= z
+
+
+# In one loop, as above, there are so many arrays that LLVM no longer checks whether they overlap,
+# and gives up vectors: of the LSTM's loops, each writes to one.
+@numba.njit(**_OPTIONS)
+def _lstm(H, gates, now, new):
+    half, cell = gates.dtype.type(0.5), now.shape[1] - gates.shape[2]
+    for k in range(len(now)):
+        i, f, g, o = gates[0, k, :H], gates[1, k, :H], gates[2, k, :H], gates[3, k, :H]
+        c, c_new, h_new = now[k, cell:], new[k, cell:], new[k, :H]
+        for j in range(H):
+            i[j] = half + half * _tanh(half * i[j])
+        for j in range(H):
+            f[j] = half + half * _tanh(half * f[j])
+        for j in range(H):
+            g[j] = _tanh(g[j])
+        for j in range(H):
+            o[j] = half + half * _tanh(half * o[j])
+        for j in range(H):
+            c_new[j] = f[j] * c[j] + i[j] * g[j]
+        for j in range(H):
+            h_new[j] = o[j] * _tanh(c_new[j])
+
+
+@numba.njit(**_OPTIONS)
+def _lstm_back(H, gates, now, new, dh, d_gates, k0):
+    Hp, one = gates.shape[2], gates.dtype.type(1)
+    cell = now.shape[1] - Hp
+    for k in range(len(now)):
+        i, f, g, o = gates[0, k, :H], gates[1, k, :H], gates[2, k, :H], gates[3, k, :H]
+        d_i, d_f = d_gates[0, k0 + k], d_gates[1, k0 + k]
+        d_g, d_o = d_gates[2, k0 + k], d_gates[3, k0 + k]
+        c, c_new, d, dc = now[k, cell:], new[k, cell:], dh[k, :H], dh[k, Hp:]
+        tanh = d_i  # until this is known itself
+        for j in range(H):
+            tanh[j] = _tanh(c_new[j])
+        for j in range(H):
+            dc[j] += d[j] * o[j] * (one - tanh[j] * tanh[j])
+        for j in range(H):
+            d_o[j] = d[j] * tanh[j] * o[j] * (one - o[j])
+        for j in range(H):
+            d_i[j] = dc[j] * g[j] * i[j] * (one - i[j])
+        for j in range(H):
+            d_f[j] = dc[j] * c[j] * f[j] * (one - f[j])
+        for j in range(H):
+            d_g[j] = dc[j] * i[j] * (one - g[j] * g[j])
+        for j in range(H):
+            dc[j] *= f[j]
+        d[:] = 0
+
+
 def _forward(first, last, x, out, state, gates, w_x, w_h, bias):
-    """Take blocks first to last through all steps."""
+    """Take blocks first to last through all steps.
+
+    An LSTM's gates read state and input alike: w_h holds the weights of both, and w_x none.
+    """
     (L, B, C), H = x.shape, out.shape[2]
     _, slots, rows, width = state.shape
     kept, Hp, step = gates.shape[1], gates.shape[4], VECTOR_BYTES // state.itemsize
-    half, size = state.dtype.type(0.5), rows * Hp
+    (_, depth, G, _), size = w_h.shape, rows * Hp
     for block in range(first, last):
         start = block * rows
         used = min(rows, B - start)
@@ -182,19 +269,18 @@ def _forward(first, last, x, out, state, gates, w_x, w_h, bias):
                 for i in range(rows):
                     g[gate, i] = bias[gate]
             for j in range(0, Hp, step):
-                w = (w_x, 3 * C * j, 3 * step, step)
-                _add_gates(rows, (g, j, Hp, size), (now, Hp, width, 1), w, C)
-                w = (w_h, 3 * Hp * j, 3 * step, step)
-                _add_gates(rows, (g, size + j, Hp, size), (now, 0, width, 1), w, Hp)
-            for i in range(rows):
-                for j in range(H):
-                    r = half + half * _tanh(half * g[1, i, j])
-                    z = half + half * _tanh(half * g[2, i, j])
-                    n = _tanh(g[0, i, j] + r * g[3, i, j])
-                    g[0, i, j], g[1, i, j], g[2, i, j] = n, r, z
-                    new[i, j] = n + z * (now[i, j] - n)
-                # The padding of an infinite input is 0 times infinity, a NaN that would spread.
-                new[i, H:Hp] = 0
+                if G == 3:
+                    w = (w_x, G * C * j, G * step, step)
+                    _add_gates(G, rows, (g, j, Hp, size), (now, Hp, width, 1), w, C)
+                w = (w_h, G * depth * j, G * step, step)
+                c = (g, (4 - G) * size + j, Hp, size)
+                _add_gates(G, rows, c, (now, 0, width, 1), w, depth)
+            if G == 3:
+                _gru(H, g, now, new)
+            else:
+                _lstm(H, g, now, new)
+            # The padding of an infinite input is 0 times infinity, a NaN that would spread.
+            new[:, H:Hp] = 0
             out[t, start : start + used] = new[:used, :H]
 
 
@@ -203,12 +289,13 @@ def _backward(
 ):
     """Take blocks first to last back through all steps.
 
-    d_h holds the gradient of the last state, and in the end that of the first.
+    d_h holds the gradient of the last state, and in the end that of the first; of an LSTM, that of
+    the cell's state follows in each row.
     """
     (L, B, H), C = d_out.shape, d_x.shape[2]
     _, _, rows, width = state.shape
     Hp, Cp, step = gates.shape[4], d_inputs.shape[1], VECTOR_BYTES // state.itemsize
-    steps, one, size = GATHER // rows, state.dtype.type(1), GATHER * Hp
+    steps, size, G = GATHER // rows, GATHER * Hp, w_h.shape[0]
     for block in range(first, last):
         start = block * rows
         used = min(rows, B - start)
@@ -218,27 +305,21 @@ def _backward(
             for t in range(end - 1, begin - 1, -1):
                 g, h, k = gates[block, t], state[block, t], (t - begin) * rows
                 dh[:used, :H] += d_out[t, start : start + used]
-                for i in range(rows):
-                    d_n, d_r = d_gates[0, k + i], d_gates[1, k + i]
-                    d_z, d_s = d_gates[2, k + i], d_gates[3, k + i]
-                    for j in range(H):
-                        n, r, z = g[0, i, j], g[1, i, j], g[2, i, j]
-                        dn = dh[i, j] * (one - z) * (one - n * n)
-                        d_n[j], d_s[j] = dn, dn * r
-                        d_r[j] = dn * g[3, i, j] * r * (one - r)
-                        d_z[j] = dh[i, j] * (h[i, j] - n) * z * (one - z)
-                        dh[i, j] *= z
-                _add_rows(rows, dh, d_gates, size + k * Hp, w_h, Hp)
+                if G == 3:
+                    _gru_back(H, g, h, dh, d_gates, k)
+                else:
+                    _lstm_back(H, g, h, state[block, t + 1], dh, d_gates, k)
+                _add_rows(rows, dh, d_gates, (4 - G) * size + k * Hp, w_h)
                 if C:
                     d_inputs[:] = 0
-                    _add_rows(rows, d_inputs, d_gates, k * Hp, w_x, Hp)
+                    _add_rows(rows, d_inputs, d_gates, k * Hp, w_x)
                     d_x[t, start : start + used] = d_inputs[:used, :C]
             s, depth = state[block, begin], (end - begin) * rows
             for j in range(0, Hp, step):
                 for k in range(0, Hp + Cp, ROWS):
-                    d = (d_gates, j + (size if k < Hp else 0), Hp, size)
-                    c = (d_weight, 3 * Hp * k + j, 3 * Hp, Hp)
-                    _add_gates(ROWS, c, (s, k, 1, width), d, depth)
+                    d = (d_gates, j + ((4 - G) * size if k < Hp else 0), Hp, size)
+                    c = (d_weight, G * Hp * k + j, G * Hp, Hp)
+                    _add_gates(G, ROWS, c, (s, k, 1, width), d, depth)
             for gate in range(4):
                 for k in range(depth):
                     for j in range(Hp):
@@ -261,10 +342,10 @@ def _compile(function, dtype, arguments):
 @functools.cache
 def forward(dtype):
     """Return the compiled forward kernel for "float32" or "float64"."""
-    return _compile(_forward, dtype, "vv45112")
+    return _compile(_forward, dtype, "vv45442")
 
 
 @functools.cache
 def backward(dtype):
     """Return the compiled backward kernel for "float32" or "float64"."""
-    return _compile(_backward, dtype, "vv332224522")
+    return _compile(_backward, dtype, "vv332324533")
