@@ -1,12 +1,15 @@
-"""On a GPU: targets a second by hidden size and precision, and seconds to an sMAPE on PJM.
+"""On a GPU: targets a second by hidden size, seconds to an sMAPE, and the tutorial, all on PJM.
 
-Run `SKRNN_DATA=... python gpu.py [device]`; without a CUDA device it measures the CPU. The
-tutorial's own protocol is `examples/compare_gru_lstm.py --protocol tutorial`.
+Run `SKRNN_DATA=... python gpu.py [device]`; without a CUDA device it measures the CPU. TFLOP/s
+count the products of the recurrent layer, forward and backward; `overhead.py`, which takes a device
+too, measures what an epoch spends beside forward, backward and optimiser step.
 """
 
 import platform
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -37,7 +40,8 @@ def main(device="auto"):
     begin = n - (0.1 * (n - 90)).astype(int)
     train = y[y.groupby(level=0).cumcount() < begin]
 
-    print("| cell | hidden size | precision | batch | targets/s |\n|---|---|---|---|---|")
+    columns = "| cell | hidden size | precision | batch | targets/s | TFLOP/s |"
+    print(f"{columns}\n|---|---|---|---|---|---|")
     for cell, Forecaster in FORECASTERS.items():
         for hidden_size in (64, 128, 256, 512, 1024):
             for precision in ("float32", "tf32", "bf16"):
@@ -46,8 +50,9 @@ def main(device="auto"):
                     settings |= {"batch_size": batch_size, "device": device, "random_state": 0}
                     forecaster = Forecaster(num_epochs=2, **settings).fit(train)
                     speed = forecaster.history_["targets_per_second"].iloc[-1]
-                    row = f"| {cell} | {hidden_size} | {precision} | {batch_size} | {speed:,.0f} |"
-                    print(row, flush=True)
+                    weights = sum(p.numel() for p in forecaster.network_.recurrent.parameters())
+                    row = f"{hidden_size} | {precision} | {batch_size} | {speed:,.0f}"
+                    print(f"| {cell} | {row} | {6 * weights * speed / 1e12:.2f} |", flush=True)
 
     print("\n| cell | batch | lr | epochs | seconds | sMAPE % |\n|---|---|---|---|---|---|")
     for cell, Forecaster in FORECASTERS.items():
@@ -67,6 +72,11 @@ def main(device="auto"):
                 error = score(forecaster, y, begin)
                 row = f"{batch_size} | {lr:.1e} | {num_epochs} | {seconds:.1f} | {error:.3f}"
                 print(f"| {cell} | {row} |", flush=True)
+
+    print("\nThe tutorial's protocol:", flush=True)
+    script = Path(__file__).parents[1] / "compare_gru_lstm.py"
+    options = ["--protocol", "tutorial", "--device", device, "--figure", "gpu_tutorial.png"]
+    subprocess.run([sys.executable, script, *options], check=True)
 
 
 if __name__ == "__main__":

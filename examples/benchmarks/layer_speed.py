@@ -2,7 +2,8 @@
 
 All four take turns in one run, so that a busy machine slows them alike; times are medians. The last
 columns hold the largest difference to torch's, relative to the largest value: of the output, and of
-the weights' gradients. Run `python layer_speed.py [threads] [repeats]`.
+the weights' gradients. Run `python layer_speed.py [figure]`; the figure shows targets a second
+against the hidden size.
 """
 
 import platform
@@ -41,39 +42,73 @@ def error(a, b):
     return ((a - b).abs().max() / b.abs().max()).item()
 
 
-def main(threads=0, repeats=30):
+def compare(batch, length, hidden, repeats=30):
+    """Return milliseconds of each network, and the errors of ours in outputs and gradients."""
+    networks = {
+        name: getattr(nn, name[3:])(INPUTS, hidden, batch_first=True) for _, name in OURS.values()
+    }
+    for name, (cell, reference) in OURS.items():
+        networks[name] = cell(INPUTS, hidden, batch_first=True)
+        networks[name].load_state_dict(networks[reference].state_dict())
+    x, gradient = torch.randn(batch, length, INPUTS), torch.randn(batch, length, hidden)
+    # This also compiles, and fills the caches.
+    results = {name: values(network, x, gradient) for name, network in networks.items()}
+    errors = {}
+    for name, (_, reference) in OURS.items():
+        output, *gradients = map(error, results[name], results[reference])
+        errors[name] = output, max(gradients)
+    seconds = {name: [] for name in networks}
+    for _ in range(repeats):
+        for name, network in networks.items():
+            seconds[name].append(train(network, x, gradient))
+    return {name: 1e3 * median(times) for name, times in seconds.items()}, errors
+
+
+def plot(path):
+    """Draw targets a second against the hidden size, of batches of 16 x 192."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    sizes, speeds = [32, 64, 128, 256, 512], {}
+    for hidden in sizes:
+        for name, ms in compare(16, 192, hidden, repeats=15)[0].items():
+            speeds.setdefault(name, []).append(1e3 * 16 * 192 / ms)
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    for name, speed in speeds.items():
+        ours = name in OURS
+        color = "C0" if name.endswith("GRU") else "C1"
+        axes.plot(sizes, speed, "o-" if ours else "s--", color=color, label=name)
+    axes.set(
+        xscale="log", yscale="log", xlabel="hidden size", title="batches of 16 x 192, 16 inputs"
+    )
+    axes.set_ylabel("targets a second, forward and backward")
+    axes.set_xticks(sizes, sizes)
+    ticks = [10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000]
+    axes.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def main(figure=None):
     torch.manual_seed(0)
-    torch.set_num_threads(int(threads) or torch.get_num_threads())
     versions = f"torch {torch.__version__}, numba {numba.__version__}"
     cpu = torch.backends.cpu.get_cpu_capability()
     print(f"{platform.machine()} {cpu}, {torch.get_num_threads()} threads, {versions}")
     print("| B, L, H | network | ms | targets/s | x nn.GRU | x nn.LSTM | output | gradients |")
     print("|---|---|---|---|---|---|---|---|")
     for batch, length, hidden in SHAPES:
-        networks = {
-            name: getattr(nn, name[3:])(INPUTS, hidden, batch_first=True)
-            for _, name in OURS.values()
-        }
-        for name, (cell, reference) in OURS.items():
-            networks[name] = cell(INPUTS, hidden, batch_first=True)
-            networks[name].load_state_dict(networks[reference].state_dict())
-        x, gradient = torch.randn(batch, length, INPUTS), torch.randn(batch, length, hidden)
-        # This also compiles, and fills the caches.
-        results = {name: values(network, x, gradient) for name, network in networks.items()}
-        seconds = {name: [] for name in networks}
-        for _ in range(int(repeats)):
-            for name, network in networks.items():
-                seconds[name].append(train(network, x, gradient))
-        milliseconds = {name: 1e3 * median(times) for name, times in seconds.items()}
+        milliseconds, errors = compare(batch, length, hidden)
         for name, ms in milliseconds.items():
             ratios = [f"{milliseconds[reference] / ms:.2f}" for _, reference in OURS.values()]
-            errors = ["", ""]
-            if name in OURS:
-                pairs = zip(results[name], results[OURS[name][1]], strict=True)
-                output, *gradients = (error(a, b) for a, b in pairs)
-                errors = [f"{output:.0e}", f"{max(gradients):.0e}"]
+            digits = [f"{value:.0e}" for value in errors.get(name, ())] or ["", ""]
             shape, speed = f"{batch}, {length}, {hidden}", f"{1e3 * batch * length / ms:,.0f}"
-            print("|", " | ".join([shape, name, f"{ms:.2f}", speed, *ratios, *errors]), "|")
+            print("|", " | ".join([shape, name, f"{ms:.2f}", speed, *ratios, *digits]), "|")
+    if figure:
+        plot(figure)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 The share is measured on PJM at the default size, with a clock around what an epoch calls. The
 fixed cost is that of `fit` and `predict` on the 144 months of the airline series, less the epochs.
-Run `SKRNN_DATA=... python overhead.py`.
+Run `SKRNN_DATA=... python overhead.py [device]`. On a GPU each part is waited for.
 """
 
+import sys
 import time
 from collections import defaultdict
 from statistics import median
@@ -24,21 +25,28 @@ INSIDE = ("forward", "backward", "clip", "step")
 FORECASTERS = {"GRU": GRUForecaster, "LSTM": LSTMForecaster}
 
 
-def shares(Forecaster, y):
-    """Seconds of an epoch, and those spent in each part of a step."""
+def shares(Forecaster, y, device="auto"):
+    """Seconds of two epochs, and those spent in each part of a step."""
     spent = defaultdict(float)
+
+    def wait():
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
 
     def timed(name, function):
         def call(*args, **kwargs):
+            wait()
             began = time.perf_counter()
             try:
                 return function(*args, **kwargs)
             finally:
+                wait()
                 spent[name] += time.perf_counter() - began
 
         return call
 
-    Forecaster(num_epochs=1, random_state=0).fit(y.groupby(level=0).head(500))  # compiles
+    settings = {"device": device, "random_state": 0}
+    Forecaster(num_epochs=1, **settings).fit(y.groupby(level=0).head(500))  # compiles
     with (
         patch.object(RecurrentNetwork, "__call__", timed("forward", RecurrentNetwork.__call__)),
         patch.object(Point, "mean_loss", timed("forward", Point.mean_loss)),
@@ -48,37 +56,37 @@ def shares(Forecaster, y):
         patch.object(torch.optim.AdamW, "step", timed("step", torch.optim.AdamW.step)),
         patch.object(Trainer, "step", timed("all of a step", Trainer.step)),
     ):
-        forecaster = Forecaster(num_epochs=2, random_state=0).fit(y)
+        forecaster = Forecaster(num_epochs=2, **settings).fit(y)
     return forecaster.history_["seconds"].sum(), spent
 
 
-def fixed(Forecaster, y, repeats=7):
+def fixed(Forecaster, y, device, repeats=7):
     """Median seconds of fit and predict on a short series, and what of it is no training."""
     total, rest = [], []
     for _ in range(repeats):
         began = time.perf_counter()
-        forecaster = Forecaster(random_state=0).fit(y, fh=range(1, 13))
+        forecaster = Forecaster(device=device, random_state=0).fit(y, fh=range(1, 13))
         forecaster.predict()
         total.append(time.perf_counter() - began)
         rest.append(total[-1] - forecaster.history_["seconds"].sum())
     return median(total), median(rest)
 
 
-def main():
+def main(device="auto"):
     y, short = fetch_pjm_load(), load_airline()
     print("| cell | epoch, s | forward | backward | clip | step | rest | gather | outside |")
     print("|---|---|---|---|---|---|---|---|---|")
     for cell, Forecaster in FORECASTERS.items():
-        seconds, spent = shares(Forecaster, y)
+        seconds, spent = shares(Forecaster, y, device)
         inside = [spent[name] for name in INSIDE]
         parts = [*inside, spent["all of a step"] - sum(inside), seconds - spent["all of a step"]]
         row = " | ".join(f"{part / seconds:.1%}" for part in [*parts, seconds - sum(inside)])
         print(f"| {cell} | {seconds / 2:.2f} | {row} |", flush=True)
     print("\n| cell | fit and predict, 144 months, s | of it no training, s |\n|---|---|---|")
     for cell, Forecaster in FORECASTERS.items():
-        total, rest = fixed(Forecaster, short)
+        total, rest = fixed(Forecaster, short, device)
         print(f"| {cell} | {total:.3f} | {rest:.3f} |")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

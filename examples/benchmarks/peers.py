@@ -414,18 +414,21 @@ def plot(results, path):
     styles = {"skrnn": "o-", "torch": "s--", "tutorial": "^:", "darts": "D", "neural": "P"}
     for row, lines in results.items():
         if not lines[-1]["seconds"]:
-            axes.axhline(lines[0]["smape"], color="0.6", lw=1)
-            axes.annotate(row, (1, lines[0]["smape"]), color="0.4", va="bottom", fontsize=8)
+            level = lines[0]["smape"]
+            axes.axhline(level, color="0.6", lw=1)
+            right = axes.get_yaxis_transform()
+            axes.text(0.99, level, row, transform=right, ha="right", va="bottom", fontsize=8)
             continue
         style = next((s for name, s in styles.items() if row.startswith(name)), "*")
         points = zip(*((line["seconds"], line["smape"]) for line in lines), strict=True)
         axes.plot(*points, style, label=row)
     axes.set(xscale="log", yscale="log", xlabel="seconds of training, two CPU cores")
     axes.set(ylabel="sMAPE %, next hour, 12 PJM regions")
+    axes.set_xticks(seconds := [2, 5, 10, 20, 60], seconds)
     ticks = [0.7, 1, 1.5, 2, 3, 5, 10, 20]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(0, 0.6))
     figure.savefig(path, dpi=150)
 
 
