@@ -21,7 +21,8 @@ NAIVE2 = {"sMAPE": 18.383, "MASE": 2.395}
 # Chosen on the last 48 hours of the training range.
 SETTINGS = {
     "strategy": "multioutput",
-    "sp": [24, 168],
+    "sp": [24, 168, 336],
+    "window_length": 96,
     "dropout": 0.1,
     "batch_size": 32,
     "num_epochs": 64,
