@@ -17,16 +17,19 @@ from torch import nn
 from skrnn._chunks import Chunks, DevicePanel
 from skrnn._device import resolve_device, seeded
 from skrnn._distributions import DISTRIBUTIONS, distribution_of
-from skrnn._features import NAIVE, NAIVE_AHEAD, Features, calendar_fields, seasonal_periods
+from skrnn._features import Features, calendar_fields, level_period, naive_names, seasonal_periods
 from skrnn._forecasting import Forecasting
 from skrnn._holidays import Holidays
 from skrnn._networks import RecurrentNetwork
-from skrnn._panel import Panel, explain, numbered, offsets_of
+from skrnn._panel import Panel, explain, numbered, offsets_of, spread
 from skrnn._parameters import check_parameters, named, tuple_of
 from skrnn._pretraining import Pretraining
 from skrnn._scaling import Scaler
 from skrnn._training import OPTIMIZERS, SCHEDULERS, Trainer, planned_epochs
 from skrnn.callbacks import Callback, ProgressBar, StopAfter
+
+# Forecasts of which the validation loss is the mean: enough to know it, in less time than an epoch.
+MOST_VALIDATED = 1_000_000
 
 
 class BaseRecurrentForecaster(Forecasting, Pretraining):
@@ -201,7 +204,7 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
         self._features = Features(
             sp=sp,
             lags=tuple_of(self.lags, auto=sp),
-            naive=tuple_of(self.naive, auto=NAIVE if horizons is None else NAIVE + NAIVE_AHEAD),
+            naive=tuple_of(self.naive, auto=naive_names(sp)),
             calendar=calendar_fields(self.calendar, panel),
             holidays=None if self.holidays is None else Holidays(self.holidays),
             n_columns=len(panel.columns),
@@ -211,6 +214,7 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
             missing=panel.observed is not None and not panel.observed.all(),
             horizons=horizons,
             patch_length=self.patch_length,
+            level_period=level_period(panel),
         )
         # X is scaled over all series alike: a column that is constant in each tells them apart.
         self._known_scaler = Scaler("standard" if self.scaler else None).fit(
@@ -307,7 +311,8 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
     def _validation(self, panel: Panel, data: DevicePanel, stop: np.ndarray) -> Callable[[], float]:
         """Mean loss over the end of each series, as forecasts are made later."""
         series, k = numbered(panel.lengths - stop)
-        cutoff = stop[series] + k
+        kept = spread(len(series), MOST_VALIDATED // len(self._features.ahead))
+        series, cutoff = series[kept], (stop[series] + k)[kept]
         there, t = (torch.from_numpy(part).to(data.device) for part in (series, cutoff))
         target, observed = data.targets(there, t[:, None])  # (n, 1, J, C)
         inside = t[:, None] + data.ahead_by <= data.last[there][:, None]  # (n, J)
@@ -322,7 +327,7 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
 
         def validate() -> float:
             made = torch.from_numpy(self._decode(panel, data, series, cutoff)).to(target.device)
-            return self.network_.distribution.mean_loss(made[:, None], target, weight).item()
+            return self.network_.loss(made[:, None], target, weight).item()
 
         return validate
 

@@ -122,10 +122,11 @@ class DevicePanel:
 
         One step ahead, the past is that of ``steps``, if these are the same steps.
         """
-        if steps is not None and not self.features.horizons and not self.level_offsets.numel():
-            return Ahead(steps.past, None, steps.n_past, None, None)
         t = torch.minimum(t, self.last[series][:, None])
-        past = self.values[self.rows(series, t[..., None] - self.naive_offsets)]  # (B, L, K, C)
+        if steps is not None and not self.features.horizons:
+            past = steps.past
+        else:
+            past = self.values[self.rows(series, t[..., None] - self.naive_offsets)]  # (B, L, K, C)
         levels = None
         if self.level_offsets.numel():
             rows = self.rows(series, t[..., None, None] - self.level_offsets)  # (B, L, P, 1 + J)
@@ -242,8 +243,8 @@ class Chunks:
         self.window_length, self.batch_size = window_length, batch_size
         self.dense = supervision == "dense"
         self.patch_length = data.features.patch_length
-        reach = data.features.reach
-        needed = reach if self.dense else max(reach, window_length)
+        needed = data.features.needed
+        needed = needed if self.dense else max(needed, window_length)
         self.begin = np.maximum(since, np.maximum(1, np.minimum(needed, stop // 2)))
         self.stop = stop
         horizons = data.features.horizons or ()
@@ -251,7 +252,8 @@ class Chunks:
         self.every = max(1, len(horizons) // (VIEWS * self.patch_length)) if self.dense else 1
         # Of a patch's steps one counts.
         self.stride = self.patch_length if self.dense else 1
-        self.n_targets = max(1, int((stop - self.begin).sum()) // self.stride)
+        self.n_observations = max(1, int((stop - self.begin).sum()))
+        self.n_targets = max(1, self.n_observations // self.stride)
         self._stop = torch.from_numpy(stop).to(data.device)
 
     def __len__(self) -> int:

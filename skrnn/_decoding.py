@@ -104,7 +104,7 @@ def forecast(
     order = np.argsort(runs.length, kind="stable")
     at_once = STEPS_AT_ONCE * features.patch_length // (window_length + stride)
     if not at_once_ahead:
-        held = stride * (features.reach + horizon) * max(1, n_samples)
+        held = stride * (features.history + horizon) * max(1, n_samples)
         at_once = min(at_once, VALUES_AT_ONCE // held)
     at_once = max(1, at_once)
     place = np.empty(len(order), dtype=np.int64)
@@ -182,20 +182,21 @@ def recursive(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Forecast step by step, each forecast, or draw, an input of the next step, (n, H, C)."""
-    distribution, reach = network.distribution, network.features.reach
-    back = cutoff[:, None] - torch.arange(reach, 0, -1, device=cutoff.device)
+    distribution, history = network.distribution, network.features.history
+    back = cutoff[:, None] - torch.arange(history, 0, -1, device=cutoff.device)
     rows = data.rows(series, back)
-    past = data.values[rows]  # (n, reach, C)
+    past = data.values[rows]  # (n, history, C)
     values = torch.cat([past, past.new_empty(len(past), horizon, past.shape[-1])], dim=1)
+    levels = Levels(past, data.level_offsets, network.features.level_periods, horizon)
     observed = None
     if network.features.missing:
         # A forecast is all that is known of its step: no stand-in for a missing value.
         observed = torch.ones_like(values)
         if data.observed is not None:
-            observed[:, :reach] = data.observed[rows].to(values.dtype)
+            observed[:, :history] = data.observed[rows].to(values.dtype)
     for h in range(horizon):
         count = (cutoff + h)[:, None]
-        here = reach + h
+        here = history + h
         if h:
             offsets = here - data.offsets
             steps = Steps(
@@ -207,10 +208,55 @@ def recursive(
             )
             output, state = network.encode(steps, state)
             hidden = output[:, 0]
-        ahead = Ahead(values[:, here - data.naive_offsets][:, None], None, count, None, None)
+        past = values[:, here - data.naive_offsets][:, None]  # (n, 1, K, C)
+        ahead = Ahead(past, levels.at(here, count), count, None, None)
         made = network.decode(hidden[:, None], ahead)[:, 0, 0]  # (n, C, K)
         if generator is None:
             values[:, here] = distribution.point(made)
         else:
             values[:, here] = distribution.sample(made, generator)
-    return values[:, reach:]
+        levels.append(here, values[:, here])
+    return values[:, history:]
+
+
+class Levels:
+    """Means over the last values before a step, of paths to which forecasts are appended.
+
+    Parameters
+    ----------
+    past : Tensor of shape (n, history, C)
+        Values so far; those before a series' first are not read.
+    offsets : Tensor of shape (P, O)
+        How far before a step each mean ends, for each of P periods.
+    periods : tuple of int
+    horizon : int
+        Values that will be appended.
+    """
+
+    def __init__(self, past: Tensor, offsets: Tensor, periods: tuple[int, ...], horizon: int):
+        self.offsets, self.periods = offsets, torch.tensor(periods, device=past.device)[:, None]
+        n, history, n_columns = past.shape
+        # In float64: a mean is the difference of two sums.
+        self.total = past.new_zeros(n, history + horizon + 1, n_columns, dtype=torch.float64)
+        if periods:
+            self.total[:, 1 : history + 1] = past.double().cumsum(1)
+
+    def at(self, here: int, count: Tensor) -> Tensor | None:
+        """Means before the value at ``here``, (n, 1, P, O, C).
+
+        A mean that would reach before the first of the ``count`` (n, 1) values so far is that of
+        the values there are.
+        """
+        if not self.offsets.numel():
+            return None
+        back = torch.minimum(self.offsets, count[..., None])  # (n, P, O), not before the first
+        stop = here - back + 1
+        held = torch.minimum(count[..., None] - back + 1, self.periods)
+        path = torch.arange(len(count), device=stop.device)[:, None, None]
+        sums = self.total[path, stop] - self.total[path, stop - held]
+        return (sums / held[..., None]).float()[:, None]
+
+    def append(self, here: int, values: Tensor) -> None:
+        """Take in the values (n, C) at ``here``."""
+        if self.offsets.numel():
+            self.total[:, here + 1] = self.total[:, here] + values

@@ -33,6 +33,8 @@ class Distribution:
     """
 
     is_probabilistic = True
+    # Whether the loss grows with the unit of the values: a log density does not.
+    has_unit = True
     n_parameters: int
 
     def start(self, error: Tensor) -> Tensor:
@@ -49,7 +51,7 @@ class Distribution:
 
     def mean_loss(self, parameters: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Mean loss over the targets that count; parameters (..., K), target and weight (...)."""
-        return (self.loss(parameters, target) * weight).sum() / weight.sum().clamp(min=1)
+        return (self.loss(parameters, target) * weight).sum() / weight.sum().clamp(min=1e-6)
 
     def point(self, parameters: Any) -> Any:
         """Point forecast, (...), of parameters in torch or numpy."""
@@ -120,6 +122,7 @@ class Point(Distribution):
 class Normal(Distribution):
     r"""Normal distribution of location :math:`\mu`, scale :math:`\sigma`; minus log density."""
 
+    has_unit = False
     n_parameters = 2
 
     def start(self, error: Tensor) -> Tensor:

@@ -20,9 +20,16 @@ CALENDAR = {
     "dayofweek": (lambda t: t.dayofweek / 7, 7.0, 3),
     "dayofyear": (lambda t: (t.dayofyear - 1) / 366, 365.25, 2),
 }
-# Naive forecasts of one step ahead, and those that only help further ahead.
-NAIVE = ("last", "seasonal", "shifted")
-NAIVE_AHEAD = ("leveled", "mean")
+# Naive forecasts of a series with a season, and of one without.
+SEASONAL_NAIVE = ("last", "mean", "seasonal", "shifted", "leveled", "averaged")
+LEVEL_NAIVE = ("last", "mean", "drift")
+NAIVE = (*SEASONAL_NAIVE, "drift")
+# Seasons of which "averaged" takes the mean, the least and the most: with three, two thirds of what
+# the noise of one adds to a forecast's variance is gone, and more would go back too far. Far ahead
+# the last ones tell less, so that it takes twice as many as are looked ahead.
+LEAST_SEASONS, MOST_SEASONS = 3, 14
+SEASONAL = ("seasonal", "shifted", "leveled", "averaged")  # those that repeat a season
+LEVELS = ("mean", "drift", "leveled")  # those that need means
 
 DAY = pd.Timedelta(days=1)
 
@@ -44,7 +51,11 @@ class Features:
     - "shifted", for each period: s[t-1+h-kp] + s[t-1] - s[t-1-kp], the last known season's value
       shifted to the present level, so that a trend goes on,
     - "leveled": the same, the level being the mean of the last p values,
-    - "mean": the mean over the longest period.
+    - "averaged": the mean of s[t-1+h-kp] and of the values of the seasons before, as far as these
+      exist: of three seasons one season ahead, of more further ahead, see `season_depths`,
+    - "mean": the mean over the longest period m,
+    - "drift": s[t-1] + h (a - b) / (km) with a the mean of the last m values, b that of the m
+      values k m steps before: the last value and the trend of the level.
 
     A lag or a naive forecast that reaches before the first observation is masked, not filled.
 
@@ -71,6 +82,8 @@ class Features:
         Steps ahead that are forecast at once, ascending; None for one after the other.
     patch_length : int
         Time steps that one step of the recurrent layer takes in.
+    level_period : int
+        Values of which the level of a series without a season is the mean.
     """
 
     sp: tuple[int, ...]
@@ -85,14 +98,15 @@ class Features:
     missing: bool = False
     horizons: tuple[int, ...] | None = None
     patch_length: int = 1
+    level_period: int = 1
 
     @cached_property
     def candidates(self) -> list[tuple[str, int]]:
         """The naive forecasts: name and period."""
         made = [("last", 1)] if "last" in self.naive else []
-        if "mean" in self.naive and self.seasons:
-            made.append(("mean", max(self.seasons)))
-        for name in ("seasonal", "shifted", "leveled"):
+        longest = max(self.seasons, default=self.level_period)
+        made += [(name, longest) for name in ("mean", "drift") if name in self.naive]
+        for name in ("seasonal", "shifted", "leveled", "averaged"):
             made += [(name, p) for p in self.seasons if name in self.naive]
         # Seasonal forecasts of a series without a season are its last value.
         return made or ([("last", 1)] if self.naive else [])
@@ -108,31 +122,47 @@ class Features:
 
         One step ahead, those that its naive forecasts need are among them: they are read once.
         """
-        shown = {*range(1, self.patch_length + 2), *self.lags}
-        return tuple(sorted(shown if self.horizons else shown | self._naive_back))
+        return tuple(sorted(self._shown if self.horizons else self._shown | self._back(NAIVE)))
 
     @cached_property
     def naive_offsets(self) -> tuple[int, ...]:
         """How far before a step the values lie that its forecasts are given, 1 the first."""
-        return tuple(sorted(self._naive_back)) if self.horizons else self.offsets
+        return tuple(sorted(self._back(NAIVE))) if self.horizons else self.offsets
 
-    @cached_property
-    def _naive_back(self) -> set[int]:
-        """How far before a step the values lie that its naive forecasts need."""
+    @property
+    def _shown(self) -> set[int]:
+        return {*range(1, self.patch_length + 2), *self.lags}
+
+    def _back(self, names: Sequence[str]) -> set[int]:
+        """How far before a step the values lie that its naive forecasts of these names need."""
         back = {1}
         for name, p in self.candidates:
             for h in self.ahead:
                 k = seasons_back(h, p)
-                if name not in ("last", "mean"):
-                    back.add(k * p - h + 1)
-                if name in ("shifted", "leveled"):
+                if name in SEASONAL and name in names:
+                    depths = season_depths(h, p)
+                    back |= set(depths if name == "averaged" else depths[:1])
+                if name in ("shifted", "leveled") and name in names:
                     back.add(k * p + 1)
         return back
 
     @cached_property
+    def seasonal_periods(self) -> tuple[int, ...]:
+        """Periods of the forecasts that repeat a season."""
+        return tuple(sorted({p for name, p in self.candidates if name in SEASONAL}))
+
+    @cached_property
     def level_periods(self) -> tuple[int, ...]:
         """Periods over which means are needed."""
-        return tuple(sorted({p for name, p in self.candidates if name in NAIVE_AHEAD}))
+        return tuple(sorted({p for name, p in self.candidates if name in LEVELS}))
+
+    @property
+    def needed(self) -> int:
+        """How many past values a step should have to be learnt from.
+
+        Not those of older seasons: "averaged" does without, and a short series has no more.
+        """
+        return max(self._shown | self._back(("seasonal", "shifted", "leveled")))
 
     @property
     def reach(self) -> int:
@@ -142,12 +172,21 @@ class Features:
     @property
     def history(self) -> int:
         """How many past values a step needs at most."""
-        return self.reach + max(self.level_periods, default=0)
+        deepest = max(
+            (p * (1 + seasons_back(h, p)) for p in self.level_periods for h in self.ahead),
+            default=0,
+        )
+        return max(self.reach, deepest)
 
     @property
     def n_values(self) -> int:
         """Columns of values: targets and past covariates."""
         return self.n_columns + self.n_past
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether a step is told of nothing but its own series and the calendar."""
+        return self.n_values == 1 and not (self.n_numbers or self.sizes or self.holidays)
 
     @property
     def n_outputs(self) -> int:
@@ -194,6 +233,23 @@ class Features:
         return made
 
 
+def naive_names(sp: Sequence[int]) -> tuple[str, ...]:
+    """Choose the naive forecasts: those that go with seasons, or with none."""
+    return SEASONAL_NAIVE if max(sp, default=1) > 1 else LEVEL_NAIVE
+
+
+def level_period(panel: Panel) -> int:
+    """Values that make the level of a series without a season: a quarter of it, twelve at most."""
+    return int(np.clip(panel.lengths.max() // 4, 1, 12))
+
+
+def season_depths(h: int, p: int) -> list[int]:
+    """How far before a step the values lie of which "averaged" is the mean, h steps ahead."""
+    k = seasons_back(h, p)
+    n = min(max(LEAST_SEASONS, 2 * k), MOST_SEASONS)
+    return [(k + i) * p - h + 1 for i in range(n)]
+
+
 def seasons_back(h: int, p: int) -> int:
     """Seasons of p steps from h steps ahead back to what is known."""
     return -(-h // p)
@@ -228,8 +284,8 @@ def calendar_fields(calendar: str | Sequence[str] | None, panel: Panel) -> tuple
 def seasonal_periods(sp: int | Sequence[int] | str | None, panel: Panel) -> tuple[int, ...]:
     """Choose the seasonal periods: those given, else the day, week and year of the frequency.
 
-    "auto" keeps a period that the longest series holds at least twice. An index without dates
-    tells no period, so the data must: the highest significant peak of the autocorrelation.
+    "auto" keeps a period that is shorter than the longest series. An index without dates tells no
+    period, nor do years, so the data must: the highest significant peak of the autocorrelation.
     """
     if sp is None:
         return ()
@@ -238,10 +294,10 @@ def seasonal_periods(sp: int | Sequence[int] | str | None, panel: Panel) -> tupl
     if not isinstance(sp, str):
         return tuple(int(p) for p in sp)
     longest = int(panel.lengths.max())
-    if not panel.timeline.is_calendar:
+    step = _step_in_days(panel.timeline) if panel.timeline.is_calendar else np.inf
+    if step > 183:  # numbers, or years, which hold no cycle of the calendar
         period = _period_of_values(panel)
         return () if period is None else (period,)
-    step = _step_in_days(panel.timeline)
     if step >= 5:  # weeks to years: the year is the only season
         cycles = [365.25]
     elif step >= 1:
@@ -252,7 +308,7 @@ def seasonal_periods(sp: int | Sequence[int] | str | None, panel: Panel) -> tupl
         cycles = [1.0, 7.0]
     periods = [(round(days / step), days / step) for days in cycles]
     # A cycle that is no whole number of steps, as a week of 5-hour steps, is no seasonal lag.
-    return tuple(p for p, exact in periods if 1 < p <= longest / 2 and abs(exact - p) < 0.01 * p)
+    return tuple(p for p, exact in periods if 1 < p < longest and abs(exact - p) < 0.01 * p)
 
 
 def _step_in_days(timeline: Timeline) -> float:

@@ -17,7 +17,7 @@ from skrnn._device import resolve_device, seeded, tf32
 from skrnn._distributions import Distribution, Residuals, Samples
 from skrnn._features import Features
 from skrnn._networks import RecurrentNetwork
-from skrnn._panel import Panel, numbered
+from skrnn._panel import Panel, numbered, spread
 from skrnn._scaling import Scaler
 
 # Point forecasts whose held-out residuals make intervals: enough for the quantiles of 1 in 100.
@@ -234,7 +234,7 @@ class Forecasting(BaseForecaster):
         stop = np.minimum(stop, panel.lengths)
         series, k = numbered(np.maximum(stop - first, 0))
         cutoff = first[series] + k
-        kept = np.linspace(0, len(cutoff) - 1, min(len(cutoff), MOST_RESIDUALS)).astype(np.int64)
+        kept = spread(len(cutoff), MOST_RESIDUALS)
         series, cutoff = series[kept], cutoff[kept]
         row = cutoff[:, None] + steps - 1  # (n, J)
         inside = row < stop[series][:, None]

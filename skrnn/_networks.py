@@ -10,13 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from skrnn._distributions import Distribution
-from skrnn._features import Features, seasons_back
+from skrnn._features import LEVELS, Features, season_depths, seasons_back
 from skrnn._layers import GRU, LSTM
 
 if TYPE_CHECKING:
     from skrnn._chunks import Chunk
 
 CELLS = {"gru": GRU, "lstm": LSTM, "rnn": nn.RNN}
+
+# Targets' worth of belief that a naive forecast is as good as the last value.
+FEW = 2.0
+NEVER = 2**40  # rows before a step that no series has
 
 # None is the zero state; an LSTM's has two parts, (hidden, cell).
 State = Tensor | tuple[Tensor, ...] | None
@@ -68,11 +72,11 @@ class RecurrentNetwork(nn.Module):
     With h the recurrent layer's output over the inputs x, and n_j the naive forecasts of a target,
     its distribution has the location
 
-    .. math:: f = \sum_j w_j\, n_j + c, \qquad w = \mathrm{softmax}(m),
+    .. math:: f = \sum_j w_j\, n_j + u c, \qquad w = \mathrm{softmax}(m),
 
     where the head makes the correction c, the scores m and the other parameters from h. Training
-    starts from c = 0 and a fixed mix. Without naive forecasts, f = c, in torch's own
-    initialisation.
+    starts from c = 0, a fixed mix and a unit u of its error. Without naive forecasts, f = c, in
+    torch's own initialisation.
 
     Parameters
     ----------
@@ -86,11 +90,16 @@ class RecurrentNetwork(nn.Module):
         Between recurrent layers, as in torch; with a single layer, on its output.
     """
 
+    unit: Tensor
+    emphasis: Tensor
+    error: Tensor
     lags: Tensor
     lag_position: Tensor
     depth: Tensor
     target_position: Tensor
     before_position: Tensor
+    season_depth: Tensor
+    drift: Tensor
 
     def __init__(
         self,
@@ -124,25 +133,39 @@ class RecurrentNetwork(nn.Module):
             self.head = StepHead(int(hidden_size), *shape)
         self.dropout = nn.Dropout()
         self.set_dropout(dropout)
+        # Sizes of the correction, of each forecast in the loss and of the loss; see `start_from`.
+        self.register_buffer("unit", torch.ones(len(features.ahead), features.n_outputs, 1))
+        self.register_buffer("emphasis", torch.ones(len(features.ahead), features.n_outputs))
+        self.register_buffer("error", torch.ones(()))
 
-        # Constants of the architecture; not persistent, so a state dict holds weights alone.
+        # Constants of the architecture; not persistent, so a state dict holds what was learnt.
         position = {offset: k for k, offset in enumerate(features.offsets)}
         naive_position = {offset: k for k, offset in enumerate(features.naive_offsets)}
         depth = torch.ones(len(features.ahead), n_naive, dtype=torch.long)
-        places: dict[str, list[list[int]]] = {"target": [], "before": []}
+        seasons, before, drift = [], [], []
         for j, h in enumerate(features.ahead):
             for i, (name, p) in enumerate(features.candidates):
-                if name in ("seasonal", "shifted", "leveled"):
-                    extra = {"seasonal": 1 - h, "shifted": 1, "leveled": p}[name]
-                    depth[j, i] = seasons_back(h, p) * p + extra
-            back = [seasons_back(h, p) * p for p in self._periods]
-            places["target"].append([naive_position.get(b - h + 1, 0) for b in back])
-            places["before"].append([naive_position.get(b + 1, 0) for b in back])
+                back = seasons_back(h, p) * p
+                if name not in ("last", "mean"):
+                    extra = {"shifted": 1, "leveled": p, "drift": p}
+                    depth[j, i] = back + extra.get(name, 1 - h)
+                if name == "drift":
+                    drift.append(h / back)
+            periods = features.seasonal_periods
+            seasons.append([season_depths(h, p) for p in periods])
+            before.append([naive_position.get(seasons_back(h, p) * p + 1, 0) for p in periods])
+        # The sets of seasons differ in size: a depth of NEVER fills them up.
+        most = max((len(part) for row in seasons for part in row), default=0)
+        seasons = [[part + [NEVER] * (most - len(part)) for part in row] for row in seasons]
+        target = [[[naive_position.get(d, 0) for d in part] for part in row] for row in seasons]
         constants = {
             "lags": torch.tensor(features.lags, dtype=torch.long),
             "lag_position": torch.tensor([position[lag] for lag in features.lags]).long(),
             "depth": depth,
-            **{f"{name}_position": torch.tensor(rows).long() for name, rows in places.items()},
+            "season_depth": torch.tensor(seasons).long(),  # (J, P, seasons)
+            "target_position": torch.tensor(target).long(),  # (J, P, seasons)
+            "before_position": torch.tensor(before).long(),  # (J, P)
+            "drift": torch.tensor(drift)[:, None],  # (J, 1), periods ahead
         }
         for name, constant in constants.items():
             self.register_buffer(name, constant, persistent=False)
@@ -179,7 +202,7 @@ class RecurrentNetwork(nn.Module):
             exists = exists | ~exists.any(-1, keepdim=True)
             weights = score.masked_fill(~exists, -torch.inf).softmax(-1)  # (B, L, J, C, N)
             mixed = (weights * naive).sum(-1, keepdim=True)
-            outputs = torch.cat([outputs[..., :1] + mixed, outputs[..., 1:]], dim=-1)
+            outputs = torch.cat([outputs[..., :1] * self.unit + mixed, outputs[..., 1:]], dim=-1)
         return self.distribution.parameters(outputs)
 
     def set_dropout(self, p: float) -> None:
@@ -193,30 +216,57 @@ class RecurrentNetwork(nn.Module):
         """Let training start from the mix that favours the best naive forecasts.
 
         Each is weighed by its mean absolute error to the power -4, measured on a few batches: one
-        with twice the error of another gets a sixteenth of its weight. The best one's error is the
-        first guess of how wide a distribution is.
+        with twice the error of another gets a sixteenth of its weight. Those that exist late are
+        compared with the last value on the same targets. The best one's error e is
+
+        - the first guess of how wide a distribution is,
+        - the size of a loss, to which the prior belief in the mix is held,
+        - the size of a correction: its unit is 10 e, at most that of the scaled series, so that
+          what is forecast well from the start, such as a straight line, is not disturbed,
+        - the unit in which the errors of a step ahead, and of a column, enter the loss: a mean of
+          errors would be one of those far ahead.
         """
-        error = torch.zeros_like(self.head.mix_bias)  # (J, C, N)
-        n = torch.zeros_like(error)
+        sums = self.head.mix_bias.new_zeros(2, *self.head.mix_bias.shape)  # (2, J, C, N)
         if not self.features.candidates:
             # Of a scaled series, whose values are about 1.
-            self.head.start(self.distribution.start(error.sum(-1) + 1))
+            self.head.start(self.distribution.start(sums[0].sum(-1) + 1))
             return
+        total = sums.new_zeros(2, *sums.shape[1:3], 1)  # (2, J, C, 1)
         for chunk in islice(chunks, n_chunks):
             naive, exists = self.naive_forecasts(chunk.ahead)
-            counts = chunk.weight[..., None] * exists  # (B, L, J, C, N)
-            error += ((naive - chunk.target[..., None]).abs() * counts).sum((0, 1))
-            n += counts.sum((0, 1))
-        # A forecast that exists nowhere in the sample is not known to be better than another.
-        error = torch.where(n > 0, error / n, (error / n.clamp(min=1)).amax((0, 1, 2)))
-        self.head.mix_bias.copy_(-4 * (error + 1e-6).log())
-        self.head.start(self.distribution.start(error.amin(-1)))
+            weight = chunk.weight[..., None]  # (B, L, J, C, 1)
+            counts = weight * exists  # (B, L, J, C, N)
+            last = chunk.ahead.past[:, :, None, 0, : self.features.n_outputs]  # always exists
+            missed = (last - chunk.target).abs()[..., None]
+            sums[0] += ((naive - chunk.target[..., None]).abs() * counts).sum((0, 1))
+            sums[1] += (missed * counts).sum((0, 1))
+            total[0] += (missed * weight).sum((0, 1))
+            total[1] += weight.sum((0, 1))
+        own, last = sums
+        usual = total[0] / total[1].clamp(min=1)
+        # Of a step ahead that no sampled target has, the worst is assumed.
+        usual = torch.where(total[1] > 0, usual, usual.amax()) + 1e-6
+        # As if FEW targets more had been missed by as much as the last value misses.
+        error = usual * (own + FEW * usual) / (last + FEW * usual)
+        self.head.mix_bias.copy_(-4 * error.log())
+        least = error.amin(-1)  # (J, C)
+        self.head.start(self.distribution.start(least))
+        self.unit.copy_((10 * least[..., None]).clamp(max=1))
+        if self.distribution.has_unit:
+            self.error.copy_(least.mean())
+            # At most ten times the mean's weight: a column that is known exactly is not all.
+            emphasis = least.clamp(min=0.1 * least.mean()).reciprocal()
+            self.emphasis.copy_(emphasis / emphasis.mean())
+
+    def loss(self, made: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Mean loss over the targets that count, of parameters made (..., J, C, K)."""
+        return self.distribution.mean_loss(made, target, weight * self.emphasis)
 
     def departure(self) -> Tensor | float:
-        """Squared size of what departs from a fixed mix of the naive forecasts."""
+        """Squared size of what departs from a fixed mix of the naive forecasts, as a loss."""
         if not self.features.candidates:
             return 0.0
-        return sum(parameter.square().sum() for parameter in self.head.departing())
+        return self.error * sum(parameter.square().sum() for parameter in self.head.departing())
 
     def inputs(self, steps: Steps) -> Tensor:
         """Last changes (or value), lags relative to the last value, calendar and X, (B, L, D)."""
@@ -239,39 +289,41 @@ class RecurrentNetwork(nn.Module):
     def _embedded(self, codes: Tensor | None) -> list[Tensor]:
         return [table(codes[..., k]) for k, table in enumerate(self.embeddings)]  # type: ignore
 
-    @property
-    def _periods(self) -> list[int]:
-        return sorted({p for name, p in self.features.candidates if name not in ("last", "mean")})
-
     def naive_forecasts(self, ahead: Ahead) -> tuple[Tensor, Tensor]:
         """Naive forecasts, (B, L, J, C, N), and whether they exist, (B, L, J, 1, N)."""
-        features = self.features
-        past = ahead.past[..., : features.n_outputs]
-        last = past[:, :, None, 0]  # (B, L, 1, C)
-        whole = last.expand(-1, -1, len(features.ahead), -1)
-        periods = self._periods
-        made = []
-        for name, p in features.candidates:
-            if name == "last":
-                made.append(whole)
-                continue
-            if name in ("mean", "leveled"):
-                k = features.level_periods.index(p)
-                levels = ahead.levels[:, :, k, :, : features.n_outputs]  # type: ignore[index]
-                if name == "mean":
-                    made.append(levels[:, :, :1].expand_as(whole))
-                    continue
-            k = periods.index(p)
-            seasonal = past[:, :, self.target_position[:, k]]  # (B, L, J, C)
-            if name == "shifted":
-                seasonal = seasonal + last - past[:, :, self.before_position[:, k]]
-            elif name == "leveled":
-                seasonal = seasonal + levels[:, :, :1] - levels[:, :, 1:]
-            made.append(seasonal)
-        exists = ahead.n_past[..., None, None] >= self.depth  # (B, L, J, N)
-        if not made:
-            return whole[..., None][..., :0], exists[:, :, :, None]
-        return torch.stack(made, dim=-1), exists[:, :, :, None]
+        past = ahead.past[..., : self.features.n_outputs]
+        whole = past[:, :, None, 0].expand(-1, -1, len(self.features.ahead), -1)
+        made = [
+            self._naive(name, p, past, ahead).expand_as(whole)
+            for name, p in self.features.candidates
+        ]
+        exists = (ahead.n_past[..., None, None] >= self.depth)[:, :, :, None]  # (B, L, J, 1, N)
+        return torch.stack(made, dim=-1) if made else whole[..., None][..., :0], exists
+
+    def _naive(self, name: str, p: int, past: Tensor, ahead: Ahead) -> Tensor:
+        """One naive forecast of each horizon, (B, L, J, C), or of all of them, (B, L, 1, C)."""
+        features, last = self.features, past[:, :, None, 0]
+        if name == "last":
+            return last
+        if name in LEVELS:
+            k = features.level_periods.index(p)
+            levels = ahead.levels[:, :, k, :, : features.n_outputs]  # type: ignore[index]
+            level, earlier = levels[:, :, :1], levels[:, :, 1:]  # (B, L, 1, C), (B, L, J, C)
+            if name == "mean":
+                return level
+            if name == "drift":
+                return last + (level - earlier) * self.drift
+        k = features.seasonal_periods.index(p)
+        if name == "averaged":
+            seasons = past[:, :, self.target_position[:, k]]  # (B, L, J, seasons, C)
+            there = ahead.n_past[..., None, None] >= self.season_depth[:, k]
+            there[..., 0] = True  # where there is none, it is masked as "seasonal" is
+            there = there[..., None].to(past.dtype)  # (B, L, J, seasons, 1)
+            return (seasons * there).sum(3) / there.sum(3)
+        seasonal = past[:, :, self.target_position[:, k, 0]]  # (B, L, J, C)
+        if name == "shifted":
+            return seasonal + last - past[:, :, self.before_position[:, k]]
+        return seasonal + level - earlier if name == "leveled" else seasonal
 
 
 class StepHead(nn.Module):

@@ -301,6 +301,11 @@ class Panel:
         return match
 
 
+def spread(n: int, most: int) -> np.ndarray:
+    """So many of the numbers from 0 to n - 1 at most, evenly spaced."""
+    return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
+
+
 def numbered(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For counts[s] things of each series s: the series, and the number within it, of each."""
     series = np.repeat(np.arange(len(counts)), counts)

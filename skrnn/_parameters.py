@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import (
 from torch import nn
 
 from skrnn._distributions import CRITERIA, DISTRIBUTIONS
-from skrnn._features import CALENDAR, NAIVE, NAIVE_AHEAD
+from skrnn._features import CALENDAR, NAIVE
 from skrnn._networks import CELLS
 from skrnn._scaling import SCALERS
 from skrnn._training import OPTIMIZERS, SCHEDULERS
@@ -37,7 +37,7 @@ CONSTRAINTS: dict[str, list] = {
     "holidays": [str, "array-like", None],
     "past_covariates": [str, "array-like", None],
     "scaler": [StrOptions({kind for kind in SCALERS if kind}), None],
-    "naive": [StrOptions({"auto", *NAIVE, *NAIVE_AHEAD}), "array-like", None],
+    "naive": [StrOptions({"auto", *NAIVE}), "array-like", None],
     "criterion": [StrOptions({*CRITERIA, *DISTRIBUTIONS}), nn.Module],
     "quantiles": ["array-like"],
     "n_samples": [POSITIVE],
@@ -62,7 +62,7 @@ ENTRIES: dict[str, list] = {
     "sp": [POSITIVE],
     "lags": [POSITIVE],
     "calendar": [Options(str, set(CALENDAR))],
-    "naive": [Options(str, {*NAIVE, *NAIVE_AHEAD})],
+    "naive": [Options(str, {*NAIVE})],
     "quantiles": [Interval(Real, 0, 1, closed="neither")],
     "callbacks": [Callback],
 }
@@ -74,19 +74,13 @@ def check_parameters(caller: str, params: Mapping[str, Any]) -> None:
     for name, constraint in ENTRIES.items():
         for entry in tuple_of(params[name], auto=()):
             validate_parameter_constraints({name: constraint}, {name: entry}, caller)
-    if params["strategy"] == "recursive":
-        only_ahead = [n for n in tuple_of(params["naive"], auto=()) if n in NAIVE_AHEAD]
-        if only_ahead or params["patch_length"] > 1:
-            came = (
-                f"naive={only_ahead[0]!r}"
-                if only_ahead
-                else f"patch_length={params['patch_length']}"
-            )
-            msg = (
-                f"{came} needs strategy='multioutput', for a recursive forecast goes step by step, "
-                f"but strategy is 'recursive'. Set strategy='multioutput' and pass fh in fit."
-            )
-            raise ValueError(msg)
+    if params["strategy"] == "recursive" and params["patch_length"] > 1:
+        msg = (
+            f"patch_length={params['patch_length']} needs strategy='multioutput', for a recursive "
+            f"forecast goes step by step, but strategy is 'recursive'. Set strategy='multioutput' "
+            f"and pass fh in fit."
+        )
+        raise ValueError(msg)
     if params["window_length"] % params["patch_length"]:
         msg = (
             f"The 'window_length' parameter must be a multiple of patch_length, but they are "

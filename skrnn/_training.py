@@ -64,9 +64,10 @@ def plateau(optimizer: torch.optim.Optimizer, total_steps: int) -> Any:
 SCHEDULERS: dict[str, Callable] = {"one_cycle": one_cycle, "cosine": cosine, "plateau": plateau}
 
 
-# Targets' worth of belief in the naive mix, see `Trainer.step`; chosen, like the plan of steps, on
-# up to three last seasons, the final one included, of 18 short series (decision 1).
-PRIOR = 100.0
+# Targets' worth of belief in the naive mix, see `Trainer.step`: of a network that is told of its
+# series alone, and of one that is told more, which no naive forecast knows. Chosen on short series,
+# on seasons before the last two (decision 10).
+PRIOR, PRIOR_TOLD = 10_000.0, 50.0
 
 
 # Modules that fit many forecasters, by the beginnings of their names.
@@ -150,6 +151,10 @@ class Trainer:
     def _parameters(self) -> list[nn.Parameter]:
         return list(self.network.parameters())  # walking through the modules takes 50 us
 
+    @cached_property
+    def _prior(self) -> float:
+        return PRIOR if self.network.features.is_alone else PRIOR_TOLD
+
     def fit(self, num_epochs: int) -> None:
         """Train for some epochs, in the precision asked for; see `_fit`."""
         with tf32(self.precision == "tf32"):
@@ -225,12 +230,12 @@ class Trainer:
         """Forward, backward, clip, step; the loss stays on the device.
 
         A ridge of PRIOR / n on what departs from the naive mix is a Gaussian prior on it: 100
-        observations barely move the mix, a million do not feel the ridge.
+        observations barely move the mix, a million hardly feel the ridge.
         """
         with self._autocast(chunk.target.device.type):
             made, _ = self.network(chunk.steps, chunk.ahead, at=chunk.at)  # (B, M, J, C, K)
-        loss = self.network.distribution.mean_loss(made.float(), chunk.target, chunk.weight)
-        ridge = PRIOR / self.chunks.n_targets * self.network.departure()
+        loss = self.network.loss(made.float(), chunk.target, chunk.weight)
+        ridge = self._prior / self.chunks.n_observations * self.network.departure()
         for parameter in self._parameters:
             parameter.grad = None
         (loss + ridge).backward()

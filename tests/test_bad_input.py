@@ -366,7 +366,7 @@ PARAMETERS = [
         ("sp", [0, -1, 2.5, "weekly"], ["'auto'", "an int", "[1, inf)", "None"]),
         ("lags", [0, -3, 2.5, "many"], ["'auto'", "an int", "[1, inf)", "None"]),
         ("calendar", ["hourly"], ["'auto'", "None"]),
-        ("naive", ["drift"], ["'auto'", "None"]),
+        ("naive", ["trend"], ["'auto'", "'drift'", "None"]),
         ("scaler", ["log", 3], ["'standard'", "'minmax'", "'robust'", "None"]),
         ("criterion", ["mape", None], ["'mae'", "'mse'", "'huber'", "Module"]),
         ("optimizer", ["lion", None], ["'adamw'", "'adam'", "'sgd'", "'rmsprop'", "callable"]),
@@ -394,7 +394,7 @@ ENTRIES = [
         ("lags", [1, -2], ["an int", "[1, inf)"]),
         ("lags", ["two"], ["an int", "[1, inf)"]),
         ("calendar", ["hour", "minute"], ["'hour'", "'dayofweek'", "'dayofyear'"]),
-        ("naive", ["last", "drift"], ["'last'", "'seasonal'", "'shifted'"]),
+        ("naive", ["last", "trend"], ["'last'", "'seasonal'", "'averaged'", "'drift'"]),
     ]
 ]
 OTHERS = [

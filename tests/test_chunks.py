@@ -7,7 +7,7 @@ import torch
 from skrnn import _chunks
 from skrnn._chunks import Chunks, DevicePanel
 from skrnn._covariates import Covariates
-from skrnn._features import Features
+from skrnn._features import NAIVE, Features
 from skrnn._panel import Panel
 from skrnn._scaling import Scaler
 
@@ -161,6 +161,29 @@ def test_dense_epoch_of_one_series_counts_every_target_once(length):
 def test_targets_begin_when_all_lags_exist_or_at_half_of_a_short_series(supervision):
     _, chunks = chunks_of([2, 3, 20, 21, 30, 50], reach=12, supervision=supervision)
     assert chunks.begin.tolist() == [1, 1, 10, 10, 12, 12]
+
+
+def test_targets_wait_for_one_season_and_the_value_before_it_not_for_older_ones():
+    _, chunks = chunks_of([8, 20, 50], features=features_of(sp=(4,), naive=NAIVE))
+    assert chunks.begin.tolist() == [4, 5, 5]
+
+
+@pytest.mark.parametrize("supervision", ["dense", "last"])
+def test_one_step_ahead_the_naive_forecasts_are_given_the_values_and_means_before_it(supervision):
+    features = features_of(sp=(4,), naive=NAIVE)
+    _, chunks = chunks_of([50, 40], features=features, supervision=supervision)
+    for chunk in chunks.epoch():
+        target, counts = chunk.target[..., 0], chunk.weight[..., 0] > 0
+        # Values are row numbers.
+        exists = chunk.ahead.n_past[..., None] >= torch.tensor(features.naive_offsets)
+        expected = target - torch.tensor(features.naive_offsets)
+        assert torch.equal(chunk.ahead.past[..., 0][exists & counts], expected[exists & counts])
+        # Means of the last four values and of the four before.
+        level, before = chunk.ahead.levels[..., 0, :, 0].unbind(-1)
+        there = counts[..., 0]
+        assert torch.equal(level[there], target[..., 0][there] - 2.5)
+        there = there & (chunk.ahead.n_past >= 8)
+        assert torch.equal(before[there], target[..., 0][there] - 6.5)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

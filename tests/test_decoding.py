@@ -9,9 +9,9 @@ import torch
 from skrnn import _decoding
 from skrnn._chunks import DevicePanel
 from skrnn._covariates import Covariates
-from skrnn._decoding import Runs, forecast
+from skrnn._decoding import Levels, Runs, forecast
 from skrnn._distributions import CRITERIA, Normal, Point, Quantiles
-from skrnn._features import NAIVE, NAIVE_AHEAD, Features
+from skrnn._features import NAIVE, Features
 from skrnn._networks import CELLS, RecurrentNetwork
 from skrnn._panel import Panel
 from skrnn._scaling import Scaler
@@ -22,7 +22,7 @@ W = 6  # window_length
 LENGTHS, STARTS = [30, 12, 21], [0, 9, 4]
 # Every channel there is: lags, naive forecasts, calendar and X, two columns of y.
 FULL = Features((3, 5), (2, 4), NAIVE, ("hour",), 2, n_numbers=1)
-AHEAD = Features((3, 5), (2, 4), NAIVE + NAIVE_AHEAD, ("hour",), 2, n_numbers=1, horizons=(1, 2, 6))
+AHEAD = Features((3, 5), (2, 4), NAIVE, ("hour",), 2, n_numbers=1, horizons=(1, 2, 6))
 POINT = Point(CRITERIA["mae"])
 
 
@@ -83,18 +83,26 @@ def start_of(panel, series, cutoff, stride):
     return max(1, end - end % stride - W - panel.origin[series])
 
 
+def put(data, panel, series, row, values):
+    """Let a row of a series have these values, and the means up to it."""
+    first, here = panel.offsets[series], panel.offsets[series] + row
+    data.values[here] = torch.as_tensor(values)
+    for k, period in enumerate(data.features.level_periods):
+        data.levels[here, k] = data.values[max(first, here - period + 1) : here + 1].mean(0)
+
+
 @torch.no_grad()
 def forecast_by_hand(network, panel, data, series, cutoff, stride, horizon):
     """One step ahead, again and again, each time from the start and over the forecasts so far."""
     network.eval()
     start, row = start_of(panel, series, cutoff, stride), panel.offsets[series] + cutoff
-    kept, made = data.values.clone(), []
-    data.values[row:] = torch.nan
+    kept, made = (data.values.clone(), data.levels.clone()), []
+    data.values[row:], data.levels[row:] = torch.nan, torch.nan
     for h in range(horizon):
         step = network_at(network, data, series, start, cutoff + h + 1 - start)[0][-1, 0, :, 0]
-        data.values[row + h] = step
+        put(data, panel, series, cutoff + h, step)
         made.append(step.numpy())
-    data.values = kept
+    data.values, data.levels = kept
     return np.array(made)
 
 
@@ -122,7 +130,7 @@ def test_second_step_is_a_first_step_from_the_carried_state(cell):
 
     first, state = network_at(network, data, series, cutoff + 1 - W, W)
     np.testing.assert_allclose(made[0], first[-1, 0, :, 0], rtol=0, atol=1e-5)
-    data.values[cutoff] = first[-1, 0, :, 0]
+    put(data, panel, series, cutoff, first[-1, 0, :, 0])
     second, _ = network_at(network, data, series, cutoff + 1, 1, state)
     np.testing.assert_allclose(made[1], second[0, 0, :, 0], rtol=0, atol=1e-5)
     unaware, _ = network_at(network, data, series, cutoff + 1, 1)
@@ -199,6 +207,7 @@ def test_forecast_knows_no_value_at_or_after_its_cutoff(value, horizon, stride):
     changed = data_of(panel)
     for first, last, cutoff in zip(panel.offsets[:-1], panel.offsets[1:], cutoffs, strict=True):
         changed.values[first + cutoff : last] = value
+        changed.levels[first + cutoff : last] = value
     after = forecast_of(network, panel, changed, np.arange(3), cutoffs, stride, horizon)
     np.testing.assert_array_equal(after, before)
 
@@ -227,11 +236,19 @@ def test_forecast_knows_calendar_and_X_of_its_own_steps_and_no_later(horizon):
         assert np.abs(after[0, -1] - before[0, -1]).min() > 1e-4
 
 
-def test_forecast_forgets_what_lies_before_its_run_and_lags():
+@pytest.mark.parametrize(
+    ("features", "known"),
+    [
+        (replace(FULL, naive=("last", "seasonal")), 25 + 1 - W - 4),  # of the run's first step
+        (replace(FULL, naive=("last", "mean", "leveled")), 25 - 2 * 5),  # means of two seasons
+        (FULL, 25 - 3 * 5),  # the oldest of three seasons
+    ],
+    ids=["lags", "means", "seasons"],
+)
+def test_forecast_forgets_what_lies_before_its_run_lags_and_naive_forecasts(features, known):
     panel, cutoff = panel_of(), 25
-    network, data = network_of(), data_of(panel)
+    network, data = network_of(features=features), data_of(panel, features)
     before = forecast_of(network, panel, data, 0, cutoff, horizon=3)
-    known = cutoff + 1 - W - max(FULL.lags)  # the deepest lag of the run's first step
     data.values[:known] = 1e6
     np.testing.assert_array_equal(forecast_of(network, panel, data, 0, cutoff, horizon=3), before)
     data.values[known] += 100.0
@@ -242,8 +259,8 @@ def test_other_series_play_no_part():
     panel = panel_of()
     network, data = network_of(), data_of(panel)
     before = forecast_of(network, panel, data, [1, 1], [1, 5], horizon=5)
-    data.values[: panel.offsets[1]] = 1e6
-    data.values[panel.offsets[2] :] = 1e6
+    for rows in (slice(panel.offsets[1]), slice(panel.offsets[2], None)):
+        data.values[rows], data.levels[rows] = 1e6, 1e6
     np.testing.assert_array_equal(
         forecast_of(network, panel, data, [1, 1], [1, 5], horizon=5), before
     )
@@ -252,9 +269,11 @@ def test_other_series_play_no_part():
 # ------------------------------------------------------------- naive forecasts
 
 
-def naive_forecast(values, sp, naive, cutoff, horizon, horizons=None):
-    """Forecast of an untrained network: one naive forecast and no correction."""
-    features = Features((sp,), (), (naive,), (), 1, horizons=horizons)
+def naive_forecast(values, sp, naive, cutoff, horizon, horizons=None, level_period=1):
+    """Forecast of an untrained network: the mean of naive forecasts and no correction."""
+    sp = () if sp is None else (sp,)
+    naive = (naive,) if isinstance(naive, str) else naive
+    features = Features(sp, (), naive, (), 1, horizons=horizons, level_period=level_period)
     panel = Panel.from_pandas(pd.DataFrame({"y": values}), None, Covariates.of(None, ()))
     torch.manual_seed(0)
     network = RecurrentNetwork(features, POINT, "gru", 2, 1, 0.0)
@@ -297,6 +316,71 @@ def test_mean_of_horizons_at_once_is_that_of_the_last_season():
     values = np.random.default_rng(0).normal(size=20)
     made = naive_forecast(values, 4, "mean", 20, 10, horizons=(1, 10))
     np.testing.assert_allclose(made, values[-4:].mean(), rtol=0, atol=1e-6)
+
+
+def recursion(s, names, m, horizon):
+    """The mean of naive forecasts of one step, which goes on as an observation, by hand."""
+    s = list(s)
+    for _ in range(horizon):
+        made = {"last": s[-1], "mean": np.mean(s[-m:])}
+        if len(s) >= m:
+            made["averaged"] = np.mean(s[-m::-m][:3])
+        if len(s) >= 2 * m:
+            rise = np.mean(s[-m:]) - np.mean(s[-2 * m : -m])
+            made["leveled"], made["drift"] = s[-m] + rise, s[-1] + rise / m
+        s.append(np.mean([made[name] for name in names if name in made]))
+    return s[-horizon:]
+
+
+@pytest.mark.parametrize(
+    ("names", "n"),
+    [
+        *((("mean",), n) for n in (1, 3, 4, 7, 50)),
+        *((("averaged",), n) for n in (4, 5, 7, 8, 11, 12, 50)),
+        *(((name,), n) for name in ("leveled", "drift") for n in (8, 9, 50)),
+        # Before there are two seasons, forecasts included, the last value is alone.
+        *((("last", name), n) for name in ("leveled", "drift") for n in (1, 3, 4, 7, 8)),
+        *((("last", "mean", "averaged", "leveled"), n) for n in (1, 4, 7, 20)),
+    ],
+)
+def test_recursive_naive_forecasts_are_made_of_the_forecasts_before(names, n):
+    values = np.random.default_rng(0).normal(size=n)
+    made = naive_forecast(values, 4, names, n, 13)
+    np.testing.assert_allclose(made, recursion(values, names, 4, 13), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 4, 7, 8, 50])
+def test_recursive_level_without_a_season_is_made_of_the_forecasts_before(n):
+    values = np.random.default_rng(0).normal(size=n)
+    names = ("last", "mean", "drift")
+    made = naive_forecast(values, None, names, n, 13, level_period=4)
+    np.testing.assert_allclose(made, recursion(values, names, 4, 13), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("naive", ["mean", "averaged", "leveled", "drift"])
+@pytest.mark.parametrize("n", [1, 3, 7])
+def test_first_of_several_steps_is_the_only_one_even_of_a_short_series(naive, n):
+    values = 5 + np.random.default_rng(0).normal(size=n)
+    one = naive_forecast(values, 4, naive, n, 1)
+    np.testing.assert_allclose(naive_forecast(values, 4, naive, n, 3)[:1], one, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("naive", [("leveled",), ("mean",), NAIVE])
+def test_means_of_values_appended_are_those_of_the_panel(naive):
+    features = Features((3, 5), (), naive, (), 2)
+    panel, count = panel_of(), 12  # values of each series before the first that is appended
+    data = data_of(panel, features)
+    series = torch.arange(3)
+    for known in (1, 4, 7, 11):
+        history = features.history
+        back = torch.full((3, 1), known) - torch.arange(history, 0, -1)
+        past = data.values[data.rows(series, back)] * (back >= 0)[..., None]
+        levels = Levels(past, data.level_offsets, features.level_periods, count - known)
+        for t in range(known, count):
+            made = levels.at(history + t - known, torch.full((3, 1), t))
+            expected = data.ahead(series, torch.full((3, 1), t)).levels
+            torch.testing.assert_close(made, expected, rtol=0, atol=1e-5)
+            levels.append(history + t - known, data.values[data.first + t])
 
 
 # --------------------------------------------------------- horizons at once
@@ -421,14 +505,14 @@ def test_each_step_of_a_path_goes_on_from_its_own_draw():
     noise = torch.Generator().manual_seed(0)
     drawn = [torch.empty(n, 2).normal_(generator=noise).numpy() for _ in range(3)]
     for v in (0, 17, 49):
-        kept = data.values.clone()
+        kept = data.values.clone(), data.levels.clone()
         for h in range(3):
             made = parameters_of(network, panel, data, series, cutoff + h, window_length=W + h)
             location, scale = made[0, 0].T
             expected = location + scale * drawn[h][v]
             np.testing.assert_allclose(paths[h, :, v], expected, rtol=0, atol=1e-4)
-            data.values[panel.offsets[series] + cutoff + h] = torch.from_numpy(paths[h, :, v])
-        data.values = kept
+            put(data, panel, series, cutoff + h, paths[h, :, v])
+        data.values, data.levels = kept
 
 
 def test_paths_of_a_seed_return_and_those_of_another_differ():
@@ -560,7 +644,7 @@ def test_runs_of_patches_by_hand():
 @pytest.mark.parametrize("stride", [1, W])
 def test_rows_dropped_before_the_context_do_not_change_a_forecast(stride):
     panel = panel_of()
-    tail = panel.tail(W + stride + FULL.reach)
+    tail = panel.tail(W + stride + FULL.history)
     network = network_of()
     whole = forecast_of(network, panel, data_of(panel), [0, 1, 2], [29, 11, 20], stride)
     row = np.array([29, 11, 20]) - (panel.lengths - tail.lengths)

@@ -12,10 +12,14 @@ from skrnn._covariates import Covariates
 from skrnn._distributions import Normal, Quantiles, distribution_of
 from skrnn._features import (
     CALENDAR,
+    LEVEL_NAIVE,
     NAIVE,
-    NAIVE_AHEAD,
+    SEASONAL_NAIVE,
     Features,
     calendar_fields,
+    level_period,
+    naive_names,
+    season_depths,
     seasonal_periods,
     seasons_back,
 )
@@ -27,6 +31,7 @@ from skrnn._scaling import Scaler
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
+OF_VALUES = ("last", "seasonal", "shifted")  # which need no means and no older seasons
 rng = np.random.default_rng(0)
 
 
@@ -82,7 +87,7 @@ def randomised(network):
 
 def test_naive_forecasts_by_hand():
     s = np.array([3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0])
-    features = features_of(sp=(2, 3), naive=NAIVE)
+    features = features_of(sp=(2, 3), naive=OF_VALUES)
     _, ahead, target = read(features, s, start=4)
     made, exists = network_of(features).naive_forecasts(ahead)
     assert target.ravel().tolist() == s[4:].tolist()
@@ -98,6 +103,81 @@ def test_naive_forecasts_by_hand():
         assert made[0, t - 4, 0, 0].tolist() == expected
 
 
+def after_the_end(s, name, horizons, **kwargs):
+    """A naive forecast of steps after the end of a series, None where it does not exist."""
+    features = features_of(naive=(name,), horizons=horizons, **kwargs)
+    _, ahead, _ = read(features, np.r_[s, 1e6])  # the step after the end, which nothing may read
+    made, exists = network_of(features).naive_forecasts(ahead)
+    pairs = zip(made[0, -1, :, 0, 0].tolist(), exists[0, -1, :, 0, 0].tolist(), strict=True)
+    return [value if there else None for value, there in pairs]
+
+
+@pytest.mark.parametrize(
+    ("s", "expected"),
+    [
+        # Of four steps a season, the first, second and fourth step ahead, and the first again.
+        ([4, 1, 2, 9], [4, 1, 9, 4]),
+        ([0, 3, 6, 3, 4, 1, 2, 9], [2, 2, 6, 2]),
+        ([8, 5, 7, 0, 0, 3, 6, 3, 4, 1, 2, 9], [4, 3, 4, 4]),
+        ([99, 99, 99, 99, 8, 5, 7, 0, 0, 3, 6, 3, 4, 1, 2, 9], [4, 3, 4, 27.75]),
+        ([8, 4, 1, 2, 9], [4, 1, 8.5, 4]),  # two seasons of the fourth step alone
+        ([1, 2, 9], [None, 1, 9, None]),
+    ],
+)
+def test_averaged_is_the_mean_of_three_seasons_and_of_four_two_ahead_as_they_exist(s, expected):
+    assert after_the_end(s, "averaged", (1, 2, 4, 5), sp=(4,)) == expected
+
+
+def test_averaged_takes_twice_as_many_seasons_as_it_looks_ahead_but_fourteen_at_most():
+    assert [len(season_depths(h, 24)) for h in (1, 24, 25, 48, 49, 168, 169, 720)] == [
+        *(3, 3, 4, 4, 6, 14, 14, 14)
+    ]
+    assert season_depths(25, 24) == [24, 48, 72, 96]
+
+
+@pytest.mark.parametrize("kwargs", [{"level_period": 3}, {"sp": (2, 3), "level_period": 9}])
+@pytest.mark.parametrize(
+    ("s", "horizons", "expected"),
+    [
+        # From a mean of 2 over three values to 5 over the next: 1 a step from the last value on.
+        ([1, 2, 3, 4, 4, 7], (1, 2, 3), [7 + 1, 7 + 2, 7 + 3]),
+        ([0, 1, 2, 3, 4, 4, 7], (1, 3), [7 + 1, 7 + 3]),
+        # Four to six steps ahead, the means are six steps apart: from 11 to 5.
+        ([10, 11, 12, 1, 2, 3, 4, 4, 7], (1, 3, 4, 6), [7 + 1, 7 + 3, 7 - 4, 7 - 6]),
+        ([10, 11, 12, 1, 2, 3, 4, 4, 7], (5,), [7 - 5]),
+        ([2, 3, 4, 4, 7], (1, 3), [None, None]),
+        ([1, 2, 3, 4, 4, 7], (3, 4), [7 + 3, None]),
+    ],
+)
+def test_drift_goes_on_from_the_last_value_as_the_level_did(s, horizons, expected, kwargs):
+    assert after_the_end(s, "drift", horizons, **kwargs) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("horizons", [(1,), (1, 3, 7), (12, 13, 40)])
+def test_drift_continues_a_straight_line(horizons):
+    t = np.arange(100.0)
+    made = after_the_end(0.5 * t, "drift", horizons, level_period=12)
+    assert made == pytest.approx([0.5 * (99 + h) for h in horizons], abs=1e-4)
+
+
+def test_auto_takes_the_naive_forecasts_that_go_with_a_season_or_with_none():
+    assert naive_names((24, 168)) == naive_names((1, 7)) == SEASONAL_NAIVE
+    assert naive_names(()) == naive_names((1,)) == LEVEL_NAIVE
+    assert "drift" not in SEASONAL_NAIVE
+    assert {*SEASONAL_NAIVE, *LEVEL_NAIVE} == {*NAIVE}
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"), [([2], 1), ([9], 2), ([5, 40, 20], 10), ([51], 12), ([900], 12)]
+)
+def test_level_without_a_season_is_a_quarter_of_the_longest_series_up_to_twelve(lengths, expected):
+    index = pd.MultiIndex.from_tuples([(s, t) for s, n in enumerate(lengths) for t in range(n)])
+    assert level_period(panel_of(index)) == expected
+
+
+LEVELS_OF_7 = [("mean", 7), ("drift", 7)]
+
+
 @pytest.mark.parametrize(
     ("naive", "expected"),
     [
@@ -109,6 +189,9 @@ def test_naive_forecasts_by_hand():
         (("mean",), [("mean", 7)]),
         (("last", "seasonal"), [("last", 1), ("seasonal", 4), ("seasonal", 7)]),
         (("mean", "last"), [("last", 1), ("mean", 7)]),
+        (("averaged",), [("averaged", 4), ("averaged", 7)]),
+        (("drift",), [("drift", 7)]),
+        (("seasonal", "drift", "mean"), [*LEVELS_OF_7, ("seasonal", 4), ("seasonal", 7)]),
     ],
 )
 def test_naive_forecasts_asked_for_are_made(naive, expected):
@@ -116,15 +199,20 @@ def test_naive_forecasts_asked_for_are_made(naive, expected):
 
 
 @pytest.mark.parametrize("sp", [(), (1,)])
-@pytest.mark.parametrize("naive", [NAIVE, ("seasonal",), ("mean",), ("leveled",)])
+@pytest.mark.parametrize("naive", [OF_VALUES, ("seasonal",), ("leveled",), ("averaged",)])
 def test_without_a_season_of_two_steps_or_more_the_last_value_is_left(sp, naive):
-    features = features_of(sp=sp, naive=naive, horizons=(1,))
+    features = features_of(sp=sp, naive=naive, horizons=(1,), level_period=5)
     assert features.candidates == [("last", 1)]
     assert features.naive_offsets == (1,)
     assert features.level_periods == ()
 
 
-ALL = (*NAIVE, *NAIVE_AHEAD)
+@pytest.mark.parametrize("sp", [(), (1,)])
+def test_without_a_season_mean_and_drift_are_of_the_level(sp):
+    features = features_of(sp=sp, naive=NAIVE, horizons=(1,), level_period=5)
+    assert features.candidates == [("last", 1), ("mean", 5), ("drift", 5)]
+    assert features.naive_offsets == (1,)
+    assert features.level_periods == (5,)
 
 
 def naive_by_hand(s, name, p, t, h):
@@ -132,34 +220,40 @@ def naive_by_hand(s, name, p, t, h):
     k = 1
     while t - 1 + h - k * p > t - 1:
         k += 1
-    rows = {"last": [t - 1], "mean": [t - 1]}.get(name, [t - 1 + h - k * p])
+    rows = [t - 1] if name in ("last", "mean", "drift") else [t - 1 + h - k * p]
     rows += [t - 1 - k * p] if name == "shifted" else []
-    rows += [t - k * p - p] if name == "leveled" else []
+    rows += [t - k * p - p] if name in ("leveled", "drift") else []
     if min(rows) < 0:
         return None
     if name == "last":
         return s[t - 1]
     if name == "mean":
         return np.mean(s[max(0, t - p) : t])
+    if name == "averaged":
+        return np.mean(
+            [s[row] for row in range(t - 1 + h - k * p, -1, -p)][: min(14, max(3, 2 * k))]
+        )
     season = s[t - 1 + h - k * p]
     if name == "seasonal":
         return season
     if name == "shifted":
         return season + s[t - 1] - s[t - 1 - k * p]
-    return season + np.mean(s[t - p : t]) - np.mean(s[t - k * p - p : t - k * p])
+    rise = np.mean(s[t - p : t]) - np.mean(s[t - k * p - p : t - k * p])
+    return season + rise if name == "leveled" else s[t - 1] + h * rise / (k * p)
 
 
-@pytest.mark.parametrize("sp", [(4,), (2, 5), (7, 3, 12)])
+@pytest.mark.parametrize("sp", [(), (4,), (2, 5), (7, 3, 12)])
 @pytest.mark.parametrize("horizons", [None, (1,), (3,), (1, 2, 3, 4, 5, 6, 7, 8, 9), (2, 8, 30)])
 def test_naive_forecasts_of_horizons_are_those_of_a_loop_over_the_series(horizons, sp):
     s = rng.normal(size=60)
-    features = features_of(sp=sp, naive=ALL, horizons=horizons)
+    features = features_of(sp=sp, naive=NAIVE, horizons=horizons, level_period=8)
     _, ahead, _ = read(features, s)
     made, exists = network_of(features).naive_forecasts(ahead)
     assert [name for name, _ in features.candidates] == [
         "last",
         "mean",
-        *(name for name in ("seasonal", "shifted", "leveled") for _ in sp),
+        "drift",
+        *(name for name in ("seasonal", "shifted", "leveled", "averaged") for _ in sp),
     ]
     for t in range(1, 60):
         for j, h in enumerate(horizons or (1,)):
@@ -174,7 +268,7 @@ def test_naive_forecasts_of_horizons_are_those_of_a_loop_over_the_series(horizon
 def test_every_naive_forecast_moves_with_the_level_of_the_series(horizons):
     # So that the forecast does.
     s = rng.normal(size=30)
-    features = features_of(sp=(2, 3, 9), naive=ALL, horizons=horizons)
+    features = features_of(sp=(2, 3, 9), naive=NAIVE, horizons=horizons)
     network = network_of(features)
     low, high = (network.naive_forecasts(read(features, s + level)[1])[0] for level in (0.0, 64.0))
     torch.testing.assert_close(high, low + 64.0, rtol=0, atol=1e-4)
@@ -183,9 +277,9 @@ def test_every_naive_forecast_moves_with_the_level_of_the_series(horizons):
 @pytest.mark.parametrize("horizons", [None, (1, 5)])
 def test_naive_forecasts_of_each_column_use_that_column(horizons):
     s = rng.normal(size=(15, 2))
-    features = features_of(sp=(3,), naive=ALL, n_columns=2, horizons=horizons)
+    features = features_of(sp=(3,), naive=NAIVE, n_columns=2, horizons=horizons)
     made, _ = network_of(features).naive_forecasts(read(features, s, start=4)[1])
-    single = features_of(sp=(3,), naive=ALL, horizons=horizons)
+    single = features_of(sp=(3,), naive=NAIVE, horizons=horizons)
     for column in range(2):
         ahead = read(single, s[:, column], start=4)[1]
         alone, _ = network_of(single).naive_forecasts(ahead)
@@ -194,17 +288,20 @@ def test_naive_forecasts_of_each_column_use_that_column(horizons):
 
 def test_naive_forecast_exists_once_its_deepest_value_does():
     features = features_of(sp=(2, 4), naive=NAIVE)
-    _, exists = network_of(features).naive_forecasts(read(features, rng.normal(size=9))[1])
-    # last needs 1 value, the seasons 2 and 4, the shifted seasons 3 and 5; steps 1 to 8.
-    expected = [[t >= reach for reach in (1, 2, 4, 3, 5)] for t in range(1, 9)]
+    _, exists = network_of(features).naive_forecasts(read(features, rng.normal(size=10))[1])
+    # last and mean need 1 value, the drift 8, the seasons 2 and 4, shifted 3 and 5, leveled 4 and
+    # 8, averaged 2 and 4; steps 1 to 9.
+    needed = (1, 1, 8, 2, 4, 3, 5, 4, 8, 2, 4)
+    expected = [[t >= n for n in needed] for t in range(1, 10)]
     assert exists[0, :, 0, 0].tolist() == expected
 
 
 def test_naive_forecasts_of_several_horizons_exist_once_their_deepest_values_do():
-    features = features_of(sp=(4,), naive=ALL, horizons=(1, 4, 5))
+    features = features_of(sp=(4,), naive=NAIVE, horizons=(1, 4, 5))
     _, exists = network_of(features).naive_forecasts(read(features, rng.normal(size=20))[1])
-    # Of last, mean, seasonal, shifted and leveled; one season back, and two for the last horizon.
-    needed = [[1, 1, 4, 5, 8], [1, 1, 1, 5, 8], [1, 1, 4, 9, 12]]
+    # Of last, mean, drift, seasonal, shifted, leveled and averaged; one season back, and two for
+    # the last horizon.
+    needed = [[1, 1, 8, 4, 5, 8, 4], [1, 1, 8, 1, 5, 8, 1], [1, 1, 12, 4, 9, 12, 4]]
     expected = [[[t >= n for n in row] for row in needed] for t in range(1, 20)]
     assert exists[0, :, :, 0].tolist() == expected
 
@@ -215,7 +312,9 @@ def test_naive_forecasts_of_several_horizons_exist_once_their_deepest_values_do(
         (features_of(lags=(5, 3)), {1, 3, 5}, 5),
         (features_of(sp=(24,), naive=("shifted",)), {1, 24, 25}, 25),
         (features_of(sp=(24,), naive=("seasonal",)), {24}, 24),
-        (features_of(sp=(24,), lags=(30,), naive=NAIVE), {1, 24, 25, 30}, 30),
+        (features_of(sp=(24,), lags=(30,), naive=OF_VALUES), {1, 24, 25, 30}, 30),
+        (features_of(sp=(24,), lags=(30,), naive=NAIVE), {1, 24, 25, 30, 48, 72}, 72),
+        (features_of(sp=(24,), lags=(80,), naive=("averaged",)), {1, 24, 48, 72, 80}, 80),
         (features_of(patch_length=6), {1, 2, 3, 4, 5, 6, 7}, 7),
     ],
 )
@@ -240,6 +339,8 @@ def test_offsets_and_reach_cover_lags_and_naive_forecasts(features, needed, reac
         (("shifted",), (2,), {1, 23, 25}),
         (("shifted",), (24, 25), {1, 25, 24, 49}),
         (("leveled",), (30, 60), {1, 19, 49, 72 - 59, 73}),
+        (("averaged",), (1, 30), {1, 24, 48, 72, 48 - 29, 72 - 29, 96 - 29, 120 - 29}),
+        (("drift",), (1, 30), {1}),
     ],
 )
 def test_naive_offsets_go_so_many_seasons_back_that_the_value_is_known(naive, horizons, expected):
@@ -248,12 +349,48 @@ def test_naive_offsets_go_so_many_seasons_back_that_the_value_is_known(naive, ho
     assert features.reach == max(2, *expected)
 
 
-def test_levels_lengthen_the_history_that_a_step_needs():
-    features = features_of(sp=(24, 168), naive=ALL, horizons=(1,))
-    assert features.reach == 169
-    assert features.history == 169 + 168
-    assert features.level_periods == (24, 168)
-    assert features_of(sp=(24, 168), naive=("mean",)).level_periods == (168,)
+@pytest.mark.parametrize(
+    ("naive", "horizons", "reach", "history"),
+    [
+        # The season before the one that is shifted to the present level, in whole.
+        (("leveled",), None, 169, 168 + 168),
+        (("leveled",), (1, 24, 30), 169, 168 + 168),
+        (("leveled",), (1, 400), 1 + 3 * 168, 3 * 168 + 168),
+        (("mean",), (1, 30), 2, 168 + 168),
+        (("drift",), (1, 400), 2, 3 * 168 + 168),
+        (("averaged",), (1, 30), 3 * 168, 3 * 168),
+        (NAIVE, (1, 30), 3 * 168, 3 * 168),
+    ],
+)
+def test_history_covers_the_values_and_the_means_that_a_step_needs(naive, horizons, reach, history):
+    features = features_of(sp=(24, 168), naive=naive, horizons=horizons)
+    assert features.reach == reach
+    assert features.history == history
+
+
+@pytest.mark.parametrize(
+    ("naive", "periods"),
+    [(("leveled",), (24, 168)), (("mean",), (168,)), (("drift",), (168,)), (("averaged",), ())],
+)
+def test_means_are_taken_over_the_seasons_that_need_them(naive, periods):
+    assert features_of(sp=(168, 24), naive=naive).level_periods == periods
+
+
+@pytest.mark.parametrize("horizons", [None, (1, 30)])
+@pytest.mark.parametrize(
+    ("naive", "needed"),
+    [
+        # Targets begin where a season and the value before it exist, not three seasons later.
+        (("last", "seasonal"), {None: 24, (1, 30): 24}),
+        (("averaged",), {None: 6, (1, 30): 6}),
+        (("leveled",), {None: 25, (1, 30): 49}),
+        (NAIVE, {None: 25, (1, 30): 49}),
+        (("mean", "drift"), {None: 6, (1, 30): 6}),
+    ],
+)
+def test_older_seasons_and_means_are_no_past_that_targets_wait_for(naive, needed, horizons):
+    features = features_of(sp=(24,), lags=(6,), naive=naive, horizons=horizons)
+    assert features.needed == needed[horizons]
 
 
 @pytest.mark.parametrize(("h", "p", "k"), [(1, 4, 1), (4, 4, 1), (5, 4, 2), (8, 4, 2), (9, 4, 3)])
@@ -394,8 +531,7 @@ def test_forecast_moves_with_the_level_of_the_series(cell, horizons):
 @pytest.mark.parametrize("horizons", [None, (1, 4)])
 @pytest.mark.parametrize("t", [1, 4, 8])
 def test_inputs_and_naive_forecasts_know_nothing_of_the_target_or_later(t, horizons):
-    naive = ALL if horizons else NAIVE
-    features = features_of((3,), (2, 5), naive, horizons=horizons)
+    features = features_of((3,), (2, 5), NAIVE, horizons=horizons)
     network = network_of(features)
     s = rng.normal(size=10)
     changed = s.copy()
@@ -555,15 +691,21 @@ def test_calendar_asked_for_is_taken_where_there_are_dates():
     ("index", "expected"),
     [
         (dates("h", 400), (24, 168)),
-        (dates("h", 335), (24,)),
-        (dates("h", 47), ()),
+        (dates("h", 169), (24, 168)),
+        (dates("h", 168), (24,)),
+        (dates("h", 25), (24,)),
+        (dates("h", 24), ()),
         (dates("15min", 1400), (96, 672)),
         (dates("D", 30), (7,)),
-        (dates("D", 13), ()),
+        (dates("D", 8), (7,)),
+        (dates("D", 7), ()),
         (dates("B", 30), (5,)),
         (dates("W", 120), (52,)),
         (dates("MS", 60), (12,)),
         (dates("ME", 24), (12,)),
+        (dates("MS", 18), (12,)),
+        (dates("MS", 12), ()),
+        (dates("6MS", 10), (2,)),
         (dates("QS", 20), (4,)),
         (dates("YS", 20), ()),
         (dates("h", 400, tz="Europe/Berlin"), (24, 168)),
@@ -591,6 +733,25 @@ def test_period_of_an_index_without_dates_is_found_in_the_values(period):
     noise = np.random.default_rng(period).normal(size=400)
     values = 10.0 * (t % period == 0) + 0.1 * t + noise
     assert seasonal_periods("auto", panel_of(pd.RangeIndex(400), values)) == (period,)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        dates("YS", 80),
+        dates("YE", 80),
+        pd.period_range("1900", periods=80, freq="Y"),
+        dates("2YS", 80),
+        pd.RangeIndex(80),
+    ],
+    ids=["start", "end", "period", "two years", "integers"],
+)
+def test_cycle_of_years_is_found_in_the_values(index):
+    t = np.arange(80)
+    noise = np.random.default_rng(0).normal(size=80)
+    values = 5 * np.sin(2 * np.pi * t / 10) + 0.1 * t + 0.3 * noise
+    assert seasonal_periods("auto", panel_of(index, values)) == (10,)
+    assert seasonal_periods("auto", panel_of(index, 0.1 * t + noise)) == ()
 
 
 @pytest.mark.parametrize("values", [np.ones(300), np.arange(300.0), np.array([0.0, 1.0])])
@@ -660,30 +821,32 @@ def test_forecast_matches_handwritten_cell(cell, num_layers):
     s = rng.normal(size=(12, 2))
     features = features_of(sp=(3,), lags=(2,), naive=NAIVE, n_columns=2)
     network = randomised(network_of(features, cell, num_layers=num_layers))
+    unit = np.array([0.5, 2.0])
+    network.unit[0, :, 0] = torch.from_numpy(unit)
     made = forecast_of(network, s)[:, 0, :, 0]
 
     steps, *_ = read(features, s)
     hidden = hidden_by_hand(network, cell, network.inputs(steps)[0].detach().double().numpy())
     correction = linear_by_hand(network.head.correction, np.maximum(hidden, 0))
     bias = network.head.mix_bias[0].detach().double().numpy()
-    scores = (hidden @ network.head.mix.weight.detach().double().numpy().T).reshape(11, 2, 3) + bias
+    scores = (hidden @ network.head.mix.weight.detach().double().numpy().T).reshape(11, 2, -1)
     for t in range(1, 12):
         for c in range(2):
-            naive = [s[t - 1, c]]
-            if t >= 3:
-                naive.append(s[t - 3, c])
-            if t >= 4:
-                naive.append(s[t - 3, c] + s[t - 1, c] - s[t - 4, c])
-            weights = np.exp(scores[t - 1, c, : len(naive)])
-            expected = weights @ naive / weights.sum() + correction[t - 1, c]
+            naive = [naive_by_hand(s[:, c], name, p, t, 1) for name, p in features.candidates]
+            there = [i for i, value in enumerate(naive) if value is not None]
+            weights = np.exp((scores[t - 1] + bias)[c, there])
+            mixed = weights @ [naive[i] for i in there] / weights.sum()
+            expected = mixed + unit[c] * correction[t - 1, c]
             assert made[t - 1, c] == pytest.approx(expected, abs=1e-4)
 
 
 def test_forecast_of_horizons_matches_the_documented_formula():
     n, horizons, sp = 14, (1, 2, 5), 3
     s, X = rng.normal(size=(n, 2)), rng.normal(size=(n, 1))
-    features = features_of((sp,), (2,), ALL, (), 2, 1, horizons=horizons)
+    features = features_of((sp,), (2,), NAIVE, (), 2, 1, horizons=horizons)
     network = randomised(network_of(features, hidden_size=5))
+    unit = rng.uniform(0.1, 2.0, size=(3, 2))
+    network.unit[..., 0] = torch.from_numpy(unit)
     made = forecast_of(network, s, X=X)[..., 0]
 
     steps, *_ = read(features, s, X=X)
@@ -717,7 +880,8 @@ def test_forecast_of_horizons_matches_the_documented_formula():
                 there = [i for i, v in enumerate(values[c]) if v is not None]
                 weights = np.exp(scores[c, there])
                 mixed = weights @ [values[c][i] for i in there] / weights.sum()
-                assert made[t - 1, j, c] == pytest.approx(mixed + correction[c], abs=1e-4)
+                expected = mixed + unit[j, c] * correction[c]
+                assert made[t - 1, j, c] == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -765,7 +929,7 @@ def test_forecasts_from_some_steps_are_those_from_all():
 @pytest.mark.parametrize("cell", CELLS)
 def test_untrained_network_forecasts_the_mean_of_the_naive_forecasts(cell, horizons):
     s = rng.normal(size=12)
-    features = features_of(sp=(3,), lags=(2,), naive=NAIVE, horizons=horizons)
+    features = features_of(sp=(3,), lags=(2,), naive=OF_VALUES, horizons=horizons)
     made = forecast_of(network_of(features, cell), s)[:, 0, 0, 0].tolist()
     assert made[0] == pytest.approx(s[0], abs=1e-6)
     assert made[2] == pytest.approx((s[2] + s[0]) / 2, abs=1e-6)
@@ -782,11 +946,11 @@ def test_naive_forecasts_move_the_location_alone():
     torch.testing.assert_close(other[..., 1], one[..., 1], rtol=0, atol=1e-6)
 
 
-def chunk_of(past, target, weight, features):
-    """One sequence of which every value of the past exists."""
+def chunk_of(past, target, weight, features, n_past=None):
+    """One sequence of which every value of the past exists, or ``n_past`` at each step."""
     L = len(target)
     past = torch.as_tensor(past, dtype=torch.float32).reshape(1, L, -1, 1)
-    n_past = torch.full((1, L), features.reach)
+    n_past = torch.tensor([[features.reach] * L if n_past is None else n_past])
     nothing = torch.zeros(1, L, 0)
     target, weight = (
         torch.as_tensor(part, dtype=torch.float32).reshape(1, L, 1, 1) for part in (target, weight)
@@ -802,22 +966,29 @@ def start_mix(network, chunks):
     return network.head.mix_bias.softmax(-1).ravel().tolist()
 
 
+def weighed(*errors):
+    """Weights of naive forecasts with these errors."""
+    weights = np.array(errors, dtype=float) ** -4
+    return pytest.approx(weights / weights.sum(), rel=1e-4)
+
+
 def test_start_weighs_naive_forecasts_by_their_error_to_the_power_minus_four():
     features = features_of(sp=(2,), naive=("last", "seasonal"))
     target = np.arange(6.0)
-    # The last value is wrong by 1, the season by 2, in both directions.
+    # The last value is wrong by 1, the season by 2, in both directions; two targets more that
+    # both miss by as much as the last value does.
     past = np.stack([target + np.tile([1, -1], 3), target + np.tile([-2, 2], 3)], axis=1)
     chunk = chunk_of(past, target, np.ones(6), features)
-    assert start_mix(network_of(features), [chunk]) == pytest.approx([16 / 17, 1 / 17], rel=1e-4)
+    assert start_mix(network_of(features), [chunk]) == weighed(1, (6 * 2 + 2 * 1) / 8)
     swapped = chunk_of(past[:, ::-1].copy(), target, np.ones(6), features)
-    assert start_mix(network_of(features), [swapped]) == pytest.approx([1 / 17, 16 / 17], rel=1e-4)
+    assert start_mix(network_of(features), [swapped]) == weighed(2, (6 * 1 + 2 * 2) / 8)
 
 
 def test_start_looks_only_at_steps_that_count():
     features = features_of(sp=(2,), naive=("last", "seasonal"))
     past = [[1.0, 2.0], [1.0, 2.0], [1e6, 0.0]]
     chunk = chunk_of(past, np.zeros(3), [1.0, 1.0, 0.0], features)
-    assert start_mix(network_of(features), [chunk]) == pytest.approx([16 / 17, 1 / 17], rel=1e-4)
+    assert start_mix(network_of(features), [chunk]) == weighed(1, (2 * 2 + 2 * 1) / 4)
 
 
 def test_start_averages_over_chunks():
@@ -827,7 +998,23 @@ def test_start_averages_over_chunks():
         chunk_of([[2.0, 1.0]], np.zeros(1), [1.0], features),
     ]
     # Mean errors 1 and 2.
-    assert start_mix(network_of(features), chunks) == pytest.approx([16 / 17, 1 / 17], rel=1e-4)
+    assert start_mix(network_of(features), chunks) == weighed(1, (2 * 2 + 2 * 1) / 4)
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "ratio"),
+    [
+        # The season is not favoured for the calm in which alone it exists, nor for being new.
+        (100.0, [1.0, 2.0], (2 * 2 + 2 * 50.5) / (2 * 1 + 2 * 50.5)),
+        (1.0, [100.0, 10.0], (2 * 10 + 2 * 50.5) / (2 * 100 + 2 * 50.5)),
+    ],
+)
+def test_start_compares_late_naive_forecasts_with_the_first_on_the_same_targets(early, late, ratio):
+    features = features_of(sp=(2,), naive=("last", "seasonal"))
+    past = [[early, 0.0], [early, 0.0], late, late]
+    # The last value's mean error is 50.5; there is a season before the last two steps alone.
+    chunk = chunk_of(past, np.zeros(4), np.ones(4), features, n_past=[1, 1, 2, 2])
+    assert start_mix(network_of(features), [chunk]) == weighed(1, ratio)
 
 
 @pytest.mark.parametrize(
@@ -867,8 +1054,93 @@ def test_start_of_each_horizon_weighs_by_the_errors_of_that_horizon():
     network.start_from([Chunk(steps, ahead, target, weight)])
     # One step ahead of a trend the last value is wrong by 1 step, the season by 4; four ahead
     # both are wrong by 4.
-    made = network.head.mix_bias.detach().softmax(-1)[:, 0]
-    np.testing.assert_allclose(made, [[256 / 257, 1 / 257], [0.5, 0.5]], rtol=1e-3)
+    one, four = network.head.mix_bias.detach().softmax(-1)[:, 0].numpy()
+    assert one == weighed(1, (36 * 4 + 2 * 1) / 38)
+    assert four == weighed(4, 4)
+
+
+def test_start_knows_the_size_of_an_error_though_no_naive_forecast_exists():
+    features = features_of(sp=(2,), naive=("seasonal",))
+    chunk = chunk_of([[0.05, 9.0]] * 4, np.zeros(4), np.ones(4), features, n_past=[1, 1, 1, 1])
+    network = network_of(features, distribution="normal")
+    network.start_from([chunk])
+    # That of the last value.
+    assert network.unit.item() == pytest.approx(0.5, rel=1e-3)
+
+
+@torch.no_grad()
+def started_on_a_line(slopes, distribution="mae"):
+    """A network of one and four steps ahead that training on straight lines would start from."""
+    n, kwargs = 40, {"n_columns": len(slopes), "horizons": (1, 4)}
+    features = features_of(sp=(4,), naive=("last", "seasonal"), **kwargs)
+    network = network_of(features, distribution=distribution)
+    steps, ahead, target = read(features, np.outer(np.arange(n), slopes), start=4)
+    weight = torch.ones_like(target)
+    weight[:, -3:, 1] = 0.0  # beyond the end
+    network.start_from([Chunk(steps, ahead, target, weight)])
+    return network
+
+
+@pytest.mark.parametrize("distribution", ["mae", "normal"])
+@pytest.mark.parametrize(
+    ("slope", "unit"), [(0.01, [0.1, 0.4]), (0.05, [0.5, 1.0]), (2.0, [1.0, 1.0])]
+)
+def test_unit_of_a_correction_is_ten_times_the_least_error_but_one_at_most(
+    slope, unit, distribution
+):
+    # The last value is off by one and four slopes.
+    network = started_on_a_line([slope], distribution)
+    np.testing.assert_allclose(network.unit.ravel(), unit, rtol=1e-3)
+
+
+@pytest.mark.parametrize("distribution", ["mae", "mse", "huber", "quantile"])
+def test_emphasis_is_the_inverse_of_the_least_error_and_one_on_average(distribution):
+    network = started_on_a_line([0.01], distribution)
+    # Errors of one and four slopes: 1 and 1 / 4, their mean 5 / 8.
+    np.testing.assert_allclose(network.emphasis.ravel(), [1.6, 0.4], rtol=1e-3)
+    # Errors 1, 2, 4 and 8: 1, 1 / 2, 1 / 4 and 1 / 8, their mean 15 / 32.
+    network = started_on_a_line([0.01, 0.02], distribution)
+    expected = np.array([[1, 1 / 2], [1 / 4, 1 / 8]]) * 32 / 15
+    np.testing.assert_allclose(network.emphasis, expected, rtol=1e-3)
+
+
+def test_emphasis_of_what_is_known_exactly_is_that_of_a_tenth_of_the_mean_error():
+    network = started_on_a_line([0.0, 0.08])
+    # Errors 0, 8, 0 and 32: their mean is 10, a tenth of it 1.
+    expected = np.array([[1, 1 / 8], [1, 1 / 32]])
+    np.testing.assert_allclose(network.emphasis, expected / expected.mean(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("distribution", ["normal", "studentt"])
+def test_emphasis_of_a_log_density_which_has_no_unit_is_one(distribution):
+    network = started_on_a_line([0.01, 0.08], distribution)
+    assert (network.emphasis == 1).all()
+    assert network.error == 1
+
+
+def test_size_of_a_loss_is_the_mean_of_the_least_errors():
+    # Errors of one and four slopes.
+    network = started_on_a_line([0.01, 0.02])
+    assert network.error.item() == pytest.approx((0.01 + 0.04 + 0.02 + 0.08) / 4, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "expected"),
+    [
+        # Errors 1 and 2 of the first step ahead, 8 of the second; a fourth target does not count.
+        ("mae", (1.5 * (1 + 2) + 0.5 * 8) / 3.5),
+        ("mse", (1.5 * (1 + 4) + 0.5 * 64) / 3.5),
+        (torch.nn.L1Loss(), (1 + 2 + 8) / 3),
+    ],
+    ids=["mae", "mse", "module"],
+)
+def test_loss_is_the_mean_weighted_by_the_emphasis_but_for_a_module(distribution, expected):
+    network = network_of(features_of(horizons=(1, 2)), distribution=distribution)
+    network.emphasis[:, 0] = torch.tensor([1.5, 0.5])
+    made = torch.tensor([[1.0, 8.0], [-2.0, 99.0]])[None, ..., None, None]  # (B, L, J, C, K)
+    weight = torch.tensor([[1.0, 1.0], [1.0, 0.0]])[None, ..., None]
+    loss = network.loss(made, torch.zeros_like(weight), weight)
+    assert loss.item() == pytest.approx(expected)
 
 
 def test_start_favours_the_season_of_a_seasonal_series():
@@ -929,6 +1201,7 @@ def test_bare_network_departs_from_nothing():
     assert network_of(features_of()).departure() == 0.0
 
 
-def test_state_dict_holds_weights_alone():
+def test_state_dict_holds_weights_and_what_the_start_measured():
     network = network_of(features_of(sp=(3,), lags=(2,), naive=NAIVE))
-    assert set(network.state_dict()) == {name for name, _ in network.named_parameters()}
+    names = {name for name, _ in network.named_parameters()}
+    assert set(network.state_dict()) == names | {"unit", "emphasis", "error"}

@@ -15,6 +15,7 @@ from sktime.forecasting.base import ForecastingHorizon
 from torch import nn
 
 from skrnn import GRUForecaster, LSTMForecaster, RNNForecaster, backtest
+from skrnn._features import LEVEL_NAIVE, SEASONAL_NAIVE
 from skrnn.callbacks import Callback
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -84,6 +85,23 @@ def test_linear_trend_goes_on_beyond_the_training_range(cell, seed):
     made = forecaster.predict(fh=range(1, 21))
     assert (np.diff(made, prepend=y[99]) > 1.5).all()
     assert made.iloc[-1] - y[99] == pytest.approx(60, rel=0.25)
+
+
+@pytest.mark.parametrize("cell", [GRUForecaster, LSTMForecaster])
+@pytest.mark.parametrize("n", [36, 60])
+@pytest.mark.parametrize(
+    "index",
+    [
+        pd.RangeIndex(60),
+        pd.period_range("2000-01", periods=60, freq="M"),
+        pd.date_range("1950", periods=60, freq="YS"),
+    ],
+    ids=["integers", "months", "years"],
+)
+def test_straight_line_goes_on_with_its_slope(cell, n, index):
+    y = pd.Series(3.0 * np.arange(60) + 5, index=index)[:n]
+    made = cell(random_state=0).fit(y).predict(fh=range(1, 13))
+    np.testing.assert_allclose(np.diff(made, prepend=y.iloc[-1]), 3.0, rtol=0.01)
 
 
 @cells
@@ -424,6 +442,38 @@ def test_naive_forecasts_that_do_not_exist_yet_spoil_nothing(cell, naive):
     made = forecaster.predict(fh=range(-98, 13))
     assert made.notna().all()
     assert np.abs(made - y.mean()).max() < 100
+
+
+@pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
+@pytest.mark.parametrize(("sp", "names"), [(12, SEASONAL_NAIVE), (None, LEVEL_NAIVE)])
+def test_naive_forecasts_of_auto_are_those_of_a_season_or_of_none(strategy, sp, names):
+    forecaster = GRUForecaster(**SMALL | {"num_epochs": 0}, strategy=strategy, sp=sp)
+    candidates = forecaster.fit(noisy(40), fh=[1, 2])._features.candidates
+    # A quarter of 40 observations is a level.
+    period = {"last": 1} if sp else {"last": 1, "mean": 10, "drift": 10}
+    assert candidates == [(name, period.get(name, 12)) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("naive", "n"),
+    [
+        *((naive, n) for naive in ("mean", "averaged") for n in (12, 18, 100)),
+        *((naive, n) for naive in ("leveled", "drift") for n in (24, 30, 100)),
+    ],
+)
+def test_untrained_recursive_forecast_repeats_the_naive_forecast_of_one_step(naive, n):
+    y = noisy(n)
+    forecaster = GRUForecaster(**SMALL | {"num_epochs": 0}, naive=[naive], sp=12).fit(y)
+    s = y.tolist()
+    one_step = {
+        "mean": lambda: np.mean(s[-12:]),
+        "averaged": lambda: np.mean(s[-12::-12][:3]),
+        "leveled": lambda: s[-12] + np.mean(s[-12:]) - np.mean(s[-24:-12]),
+        "drift": lambda: s[-1] + (np.mean(s[-12:]) - np.mean(s[-24:-12])) / 12,
+    }
+    for _ in range(30):
+        s.append(one_step[naive]())
+    np.testing.assert_allclose(forecaster.predict(fh=range(1, 31)), s[n:], rtol=1e-5)
 
 
 @cells

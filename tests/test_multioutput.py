@@ -83,6 +83,12 @@ def test_untrained_forecast_is_a_mix_of_the_naive_forecasts():
     level = s[t - p :].mean() - s[t - 3 * p : t - 2 * p].mean()
     expected = s[t - 1 + h - 2 * p] + level
     assert forecaster.fit(y, fh=[h]).predict().iloc[0] == pytest.approx(expected, rel=1e-5)
+    forecaster.set_params(naive=["drift"])
+    expected = s[t - 1] + h * level / (2 * p)
+    assert forecaster.fit(y, fh=[h]).predict().iloc[0] == pytest.approx(expected, rel=1e-5)
+    forecaster.set_params(naive=["averaged"])
+    expected = np.mean([s[t - 1 + h - k * p] for k in (2, 3, 4, 5)])
+    assert forecaster.fit(y, fh=[h]).predict().iloc[0] == pytest.approx(expected, rel=1e-5)
     forecaster.set_params(naive=["mean"], sp=[p, q])
     assert forecaster.fit(y, fh=[h]).predict().iloc[0] == pytest.approx(s[t - q :].mean(), rel=1e-5)
 

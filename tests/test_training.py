@@ -100,10 +100,22 @@ def one_chunk():
 # ------------------------------------------------------------------- the loop
 
 
+@pytest.mark.parametrize(
+    ("told", "prior"),
+    [({}, 10_000), ({"n_numbers": 1}, 50), ({"n_columns": 2}, 50), ({"n_past": 1}, 50)],
+)
+def test_belief_in_the_mix_is_strong_where_the_series_is_all_that_is_told(told, prior):
+    features = Features((4,), (4,), NAIVE, (), **{"n_columns": 1} | told)
+    assert trainer_of(network_of(features=features))._prior == prior
+
+
 @pytest.mark.parametrize("features", [FEATURES, AHEAD], ids=["step", "horizons"])
 @pytest.mark.parametrize("criterion", ["mae", "mse"])
 def test_training_equals_a_handwritten_loop(criterion, features):
+    emphasis = torch.tensor([[1.5], [0.5]][: len(features.ahead)])
     network = network_of(criterion, features)
+    network.emphasis.copy_(emphasis)
+    network.error.fill_(0.1)
     trainer = trainer_of(
         network,
         chunks_of(features=features),
@@ -127,8 +139,9 @@ def test_training_equals_a_handwritten_loop(criterion, features):
         for chunk in chunks.epoch():
             distance = by_hand(chunk.steps, chunk.ahead)[0][..., 0] - chunk.target
             errors = distance.abs() if criterion == "mae" else distance**2
-            loss = (errors * chunk.weight).sum() / chunk.weight.sum()
-            ridge = 100 / chunks.n_targets * sum((p**2).sum() for p in departing)
+            weight = chunk.weight * emphasis
+            loss = (errors * weight).sum() / weight.sum()
+            ridge = 10_000 / chunks.n_observations * 0.1 * sum((p**2).sum() for p in departing)
             optimizer.zero_grad()
             (loss + ridge).backward()
             norm = torch.sqrt(sum((p.grad**2).sum() for p in by_hand.parameters()))
@@ -150,7 +163,7 @@ def test_training_equals_a_handwritten_loop(criterion, features):
 def test_training_lowers_the_loss():
     network = network_of()
     trainer = trainer_of(network, optimizer=torch.optim.Adam(network.parameters(), lr=3e-2))
-    trainer.fit(10)
+    trainer.fit(20)
     losses = [row["loss"] for row in trainer.history]
     assert losses[-1] < 0.9 * losses[0]
 
@@ -535,6 +548,29 @@ def test_validation_loss_is_of_each_series_own_end_and_the_best_epochs_weights_f
         trained, end = y.loc[name][:-held], y.loc[name][-held:]
         errors.append((forecast.loc[name][-held:] - end).abs() / trained.std(ddof=0))
     assert pd.concat(errors)["y"].mean() == pytest.approx(losses.min(), rel=1e-4)
+
+
+def test_validation_loss_weighs_each_step_ahead_by_its_emphasis():
+    s = np.random.default_rng(0).normal(size=60).cumsum()
+    settings = SMALL | {"lr": 1e-6, "num_epochs": 1, "naive": ["last"], "strategy": "multioutput"}
+    forecaster = GRUForecaster(**settings, validation_split=0.2).fit(pd.Series(s), fh=[1, 4])
+    # Of 12 held-out steps each is forecast from, the last three know no step four ahead.
+    t = np.arange(48, 60)
+    errors = [np.abs(s[t] - s[t - 1]), np.abs(s[t[:-3] + 3] - s[t[:-3] - 1])]
+    emphasis = forecaster.network_.emphasis.ravel().tolist()
+    assert emphasis[0] > 1.2 > 0.8 > emphasis[1]
+    total = sum(w * e.sum() for w, e in zip(emphasis, errors, strict=True))
+    expected = total / (12 * emphasis[0] + 9 * emphasis[1]) / forecaster.scaler_.scale_.item()
+    assert forecaster.history_["validation_loss"][0] == pytest.approx(expected, rel=1e-3)
+
+
+def test_validation_of_very_many_forecasts_takes_evenly_spaced_cutoffs(monkeypatch):
+    s = np.random.default_rng(0).normal(size=60).cumsum()
+    settings = SMALL | {"lr": 1e-6, "num_epochs": 1, "naive": ["last"], "validation_split": 0.25}
+    monkeypatch.setattr("skrnn._base.MOST_VALIDATED", 3)
+    loss = GRUForecaster(**settings).fit(pd.Series(s)).history_["validation_loss"][0]
+    errors = np.abs(np.diff(s))[[44, 51, 58]]  # the first, the middle and the last held out
+    assert loss == pytest.approx(errors.mean() / s[:45].std(), rel=1e-3)
 
 
 # ------------------------------------------------------------------- interrupts
