@@ -35,8 +35,8 @@ PARAMETERS = """\
         layer, of dropping its output. In [0, 1).
     sp : int, list of int, "auto" or None, default="auto"
         Seasonal periods in time steps. "auto" takes the day and the week, the week or the year
-        from the index's frequency, those which the data holds twice; for an index without dates,
-        the highest significant peak of the autocorrelation. None for no season.
+        from the index's frequency, those shorter than the data; for an index without dates, and
+        for years, the highest significant peak of the autocorrelation. None for no season.
     lags : int, list of int, "auto" or None, default="auto"
         Past values shown to each step beside the last one, in time steps. "auto" takes the
         seasonal periods.
@@ -56,10 +56,12 @@ PARAMETERS = """\
         Scaling of each series by its own statistics over the training data. X is standardised
         over all series together, and left as it is with None; past covariates are scaled as y is.
     naive : list of str, "auto" or None, default="auto"
-        Naive forecasts that the network mixes and corrects: "last" value, "seasonal" (the value
-        one period ago), "shifted" (the same, moved to the present level); with "multioutput" also
-        "leveled" (moved to the mean of the last period) and "mean" (of the longest period). "auto"
-        takes all. None leaves the bare network: relu and a linear layer on the recurrent output.
+        Naive forecasts that the network mixes and corrects: "last" value, "mean" (of the longest
+        period), "seasonal" (the value one period ago), "shifted" (the same, moved to the present
+        level), "leveled" (moved to the mean of the last period), "averaged" (the mean of three
+        periods ago, of more far ahead), "drift" (the last value and the trend of the mean). "auto"
+        takes all but the last; without a season "last", "mean" and "drift". None leaves the bare
+        network: relu and a linear layer on the recurrent output.
     criterion : {"mae", "mse", "huber", "normal", "studentt", "quantile"} or torch.nn.Module, \
             default="mae"
         Loss of the scaled forecasts. A module is called with forecasts and targets, both flat,
@@ -156,8 +158,10 @@ REST = """
                    + A e_{{th}} + B_h h_t.
 
     A, b and M start at zero and m favours the naive forecasts with the least error, so training
-    starts from a good naive forecaster; a ridge on A, b and M that weighs as much as 100
-    observations keeps short series near it. Recursively, horizons beyond one are forecast with
+    starts from a good naive forecaster; a ridge on A, b and M keeps short series near it, and what
+    they are multiplied with is in units of ten times its error e, at most of the scaled series,
+    which the equations leave out. In the loss, errors of each step ahead and column are divided by
+    its e. Recursively, horizons beyond one are forecast with
     each forecast an input of the next step, the recurrent state carried along.
 
     A missing value of y, NaN, is no target; where it would be an input, seasonal naive forecasts

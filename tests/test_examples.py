@@ -366,3 +366,92 @@ def test_intervals_a_day_ahead_cover_nine_tenths_of_the_test_hours(pjm):
     day_old = y["load_mw"].groupby(level=0).shift(24)
     times = table.index.droplevel("cutoff")
     assert error < 0.65 * (table["y_true"].to_numpy() - day_old.loc[times]).abs().mean()
+
+
+# ------------------------------------------------------------------- benchmarks of accuracy
+
+
+@pytest.fixture(scope="module")
+def benchmark_module():
+    def load(name):
+        folder = str(ROOT / "examples" / "benchmarks")
+        sys.path.insert(0, folder)
+        try:
+            return importlib.import_module(name)
+        finally:
+            sys.path.remove(folder)
+
+    return load
+
+
+@pytest.mark.parametrize("cell", ["GRU", "LSTM"])
+def test_defaults_on_bundled_series_are_never_much_worse_than_the_last_season(
+    benchmark_module, cell
+):
+    module = benchmark_module("out_of_the_box")
+    make = module.FORECASTERS[cell](random_state=0).clone
+    ratios = {}
+    # Seasons before the last two; the benchmark itself scores those.
+    for kind, name, y, sp, origins in module.cases(validate=True, draws=0):
+        assert kind == "bundled"
+        mine, naive = module.errors(make, y, sp, origins)
+        ratios[name] = mine / naive
+    ratios = pd.Series(ratios)
+    assert len(ratios) >= 20
+    assert ratios.max() < 1.1, ratios.nlargest(3)
+    assert ratios.mean() < 0.85
+
+
+def test_out_of_the_box_scores_the_last_seasons_by_hand(benchmark_module):
+    module = benchmark_module("out_of_the_box")
+    y = pd.Series(np.arange(48.0), pd.period_range("2000-01", periods=48, freq="M"))
+    parts = list(module.held_out(y, 12, 2))
+    assert [(len(train), test.iloc[0], len(test)) for train, test in parts] == [
+        (24, 24.0, 12),
+        (36, 36.0, 12),
+    ]
+
+    class Zero:
+        def fit(self, y):
+            return self
+
+        def predict(self, fh):
+            return 0.0
+
+    mine, naive = module.errors(Zero, y, 12, 2)
+    assert mine == np.arange(24, 48).sum()
+    assert naive == 24 * 12.0
+
+
+@pytest.mark.skipif(
+    not (DATA.parent / "m4").is_dir(), reason="needs the M4 files beside those of PJM"
+)
+def test_seasonal_naive_on_m4_is_the_published_one(benchmark_module):
+    module = benchmark_module("m4_hourly")
+    train, test = module.read(DATA.parent / "m4", validate=False)
+    assert (len(train), test.shape) == (414, (414, 48))
+    daily = np.stack([np.tile(row[-24:], 2) for row in train])
+    scores = module.score(train, test, daily)
+    assert scores["sMAPE"] == pytest.approx(13.912, abs=5e-4)
+    assert scores["MASE"] == pytest.approx(1.193, abs=5e-4)
+
+
+@pytest.mark.skipif(not (DATA.parent / "ett").is_dir(), reason="needs ETTh1 beside the PJM files")
+def test_ett_is_scored_from_every_start_on_values_standardised_in_training(benchmark_module):
+    module = benchmark_module("etth1")
+    y = module.read(DATA.parent / "ett")
+    train = y.groupby(level=0).head(8640)
+    assert train.groupby(level=0)["value"].mean().abs().max() < 1e-9
+    assert train.groupby(level=0)["value"].std(ddof=0).sub(1).abs().max() < 1e-9
+    assert (y.groupby(level=0).size() == 14_400).all()
+
+    # A network that repeats the last value, against the same by hand.
+    forecaster = GRUForecaster(
+        strategy="multioutput", naive=["last"], num_epochs=0, sp=None, calendar=None
+    ).fit(y.groupby(level=0).head(11_520), fh=range(1, 97))
+    mse, mae = module.score(forecaster, y, 11_520, 96)
+    values = y["value"].to_numpy().reshape(7, -1)
+    start = np.arange(11_520, 14_400 - 96 + 1)
+    error = values[:, start[:, None] + np.arange(96)] - values[:, start - 1][..., None]
+    assert mse == pytest.approx(np.mean(error**2), rel=1e-5)
+    assert mae == pytest.approx(np.mean(np.abs(error)), rel=1e-5)

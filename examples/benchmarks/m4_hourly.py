@@ -3,7 +3,8 @@
 sMAPE and MASE (seasonality 24) are the competition's, means over the series; OWA is their mean
 relative to Naive2's 18.383 and 2.395. A folder holds Hourly-train.csv and Hourly-test.csv of the
 competition. Run `python m4_hourly.py FOLDER`; with `--validate` the last 48 hours of the training
-range are held out instead of the test hours.
+range are held out instead of the test hours. Each seed is a network; last, the mean of their
+forecasts.
 """
 
 import argparse
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sktime.forecasting.compose import EnsembleForecaster
 
 from skrnn import LSTMForecaster
 
@@ -59,20 +59,8 @@ def show(name, seconds, scores):
     print(f"| {name} | {seconds:.0f} | {numbers} |", flush=True)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--validate", action="store_true")
-    parser.add_argument(
-        "--members", type=int, default=4, help="networks whose forecasts are averaged"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    train, test = read(args.folder, args.validate)
-    print("| method | seconds | sMAPE | MASE | OWA |\n|---|---|---|---|---|")
-    daily = np.stack([np.tile(row[-DAY:], HORIZON // DAY) for row in train])
-    show("seasonal naive", 0, score(train, test, daily))
-
+def fit(train, seed=0, log=True, **settings):
+    """A forecaster of all series, and its forecasts (S, 48)."""
     lengths = [len(row) for row in train]
     index = pd.MultiIndex.from_arrays(
         [
@@ -81,21 +69,37 @@ def main():
         ],
         names=["series", "hour"],
     )
+    values = np.concatenate(train)
     offset = np.array([OFFSET * row.mean() for row in train])
-    y = pd.DataFrame({"value": np.log(np.concatenate(train) + np.repeat(offset, lengths))}, index)
-    members = [
-        (str(seed), LSTMForecaster(**SETTINGS, random_state=seed))
-        for seed in range(args.seed, args.seed + args.members)
-    ]
-    began = time.perf_counter()
-    forecaster = EnsembleForecaster(members, n_jobs=1).fit(y, fh=range(1, HORIZON + 1))
-    made = forecaster.predict()["value"].to_numpy().reshape(test.shape)
+    if log:
+        values = np.log(values + np.repeat(offset, lengths))
+    y = pd.DataFrame({"value": values}, index)
+    forecaster = LSTMForecaster(**settings, random_state=seed).fit(y, fh=range(1, HORIZON + 1))
+    made = forecaster.predict()["value"].to_numpy().reshape(-1, HORIZON)
+    return forecaster, np.exp(made) - offset[:, None] if log else made
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--validate", action="store_true")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3])
+    parser.add_argument("--params", default="", help="others, as in 'num_epochs=3, lr=0.01'")
+    args = parser.parse_args()
+    settings = SETTINGS | eval(f"dict({args.params})")
+    train, test = read(args.folder, args.validate)
+    print("| method | seconds | sMAPE | MASE | OWA |\n|---|---|---|---|---|")
+    daily = np.stack([np.tile(row[-DAY:], HORIZON // DAY) for row in train])
+    show("seasonal naive", 0, score(train, test, daily))
+    began, forecasts = time.perf_counter(), []
+    for seed in args.seeds:
+        forecaster, made = fit(train, seed, **settings)
+        forecasts.append(made)
+        seconds = forecaster.history_["seconds"].sum()
+        show(f"LSTMForecaster, seed {seed}", seconds, score(train, test, made))
     seconds = time.perf_counter() - began
-    show(
-        f"skrnn LSTM, {args.members} networks",
-        seconds,
-        score(train, test, np.exp(made) - offset[:, None]),
-    )
+    mean = np.mean(forecasts, axis=0)
+    show(f"the mean of these {len(forecasts)}", seconds, score(train, test, mean))
 
 
 if __name__ == "__main__":
