@@ -62,7 +62,7 @@ ENTRIES: dict[str, list] = {
     "sp": [POSITIVE],
     "lags": [POSITIVE],
     "calendar": [Options(str, set(CALENDAR))],
-    "naive": [Options(str, {*NAIVE})],
+    "naive": [Options(str, set(NAIVE))],
     "quantiles": [Interval(Real, 0, 1, closed="neither")],
     "callbacks": [Callback],
 }

@@ -229,8 +229,8 @@ class Trainer:
     def step(self, chunk: Chunk) -> Tensor:
         """Forward, backward, clip, step; the loss stays on the device.
 
-        A ridge of PRIOR / n on what departs from the naive mix is a Gaussian prior on it: 100
-        observations barely move the mix, a million hardly feel the ridge.
+        A ridge of PRIOR e / n on what departs from the naive mix, e being its error, is a Gaussian
+        prior on it: 100 observations barely move the mix, a million hardly feel the ridge.
         """
         with self._autocast(chunk.target.device.type):
             made, _ = self.network(chunk.steps, chunk.ahead, at=chunk.at)  # (B, M, J, C, K)

@@ -171,7 +171,7 @@ def plot_history(
     >>> forecaster = GRUForecaster(num_epochs=5, validation_split=0.2, random_state=0)
     >>> ax = plot_history(forecaster.fit(load_airline()))
     >>> [line.get_label() for line in ax.get_lines()]
-    ['loss', 'validation loss, best in epoch ...']
+    ['loss', 'validation loss, best in epoch 1']
     """
     if isinstance(forecasters, Mapping):
         histories = {f"{name}, ": _history(one) for name, one in forecasters.items()}

@@ -306,10 +306,22 @@ def test_tuning_holds_out_two_years_and_prints_settings_of_the_space(
     assert figure.read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.fixture(scope="module")
+def benchmark_module():
+    def load(name):
+        folder = str(ROOT / "examples" / "benchmarks")
+        sys.path.insert(0, folder)
+        try:
+            return importlib.import_module(name)
+        finally:
+            sys.path.remove(folder)
+
+    return load
+
+
 @pytest.fixture
-def robustness(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "examples" / "benchmarks")
-    return importlib.import_module("pjm_robustness")
+def robustness(benchmark_module):
+    return benchmark_module("pjm_robustness")
 
 
 @pytest.fixture(scope="module")
@@ -369,19 +381,6 @@ def test_intervals_a_day_ahead_cover_nine_tenths_of_the_test_hours(pjm):
 
 
 # ------------------------------------------------------------------- benchmarks of accuracy
-
-
-@pytest.fixture(scope="module")
-def benchmark_module():
-    def load(name):
-        folder = str(ROOT / "examples" / "benchmarks")
-        sys.path.insert(0, folder)
-        try:
-            return importlib.import_module(name)
-        finally:
-            sys.path.remove(folder)
-
-    return load
 
 
 @pytest.mark.parametrize("cell", ["GRU", "LSTM"])
