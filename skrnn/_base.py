@@ -20,6 +20,7 @@ from skrnn._distributions import DISTRIBUTIONS, distribution_of
 from skrnn._features import Features, calendar_fields, level_period, naive_names, seasonal_periods
 from skrnn._forecasting import Forecasting
 from skrnn._holidays import Holidays
+from skrnn._naive import NaiveForecasts
 from skrnn._networks import RecurrentNetwork
 from skrnn._panel import Panel, explain, numbered, offsets_of, spread
 from skrnn._parameters import check_parameters, named, tuple_of
@@ -245,9 +246,9 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
         self.history_ = pd.DataFrame()
         data = self._on_device(panel, device)
         chunks = self._chunks(data, stop, rng)
-        if fresh:
-            self.network_.start_from(chunks.epoch())
         trainer = self._trainer(chunks, self.lr)
+        if fresh:
+            self._start(trainer, data, stop, rng)
         if self.validation_split is not None:
             trainer.validate = self._validation(panel, data, stop)
         num_epochs = self._num_epochs(chunks)
@@ -256,6 +257,21 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
             if schedule is not None:
                 trainer.scheduler = schedule(trainer.optimizer, num_epochs * len(chunks))
             trainer.fit(num_epochs)
+
+    def _start(
+        self, trainer: Trainer, data: DevicePanel, stop: np.ndarray, rng: np.random.Generator
+    ) -> None:
+        """Let training start from the naive forecasts that do best on the training range."""
+        error = self.network_.naive_forecasts.errors(trainer.chunks.epoch())
+        season = None
+        if self._features.candidates and not self._features.horizons:
+            features = self._features.over_a_season()
+            naive_forecasts = NaiveForecasts(features).to(data.device)
+            # Short chunks, so that a few batches hold many seasons of many series.
+            (own,), views = rng.spawn(1), len(features.ahead)
+            chunks = Chunks(data.looking(features), stop, 32, 16, "dense", own, views=views)
+            season = naive_forecasts.errors(chunks.epoch(), pooled=True)
+        self.network_.start_from(error, season, trainer.trust)
 
     def _training_stop(self, panel: Panel) -> np.ndarray:
         """Row of each series at which training targets end and validation targets begin."""

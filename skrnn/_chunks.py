@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from itertools import pairwise, repeat, starmap
@@ -13,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skrnn._features import Features, seasons_back
-from skrnn._networks import Ahead, Steps
+from skrnn._naive import Ahead
+from skrnn._networks import Steps
 from skrnn._panel import Panel, numbered
 from skrnn._scaling import Scaler, blocks
 
@@ -49,7 +51,7 @@ class DevicePanel:
             values = np.nan_to_num(values, copy=False)
         is_number = panel.covariates.numbers
         numbers = known_scaler.transform(panel.known[:, is_number], np.zeros_like(group))
-        self.features, self.device = features, device
+        self.device = device
         self.lengths = panel.lengths
         self.values = put(values)  # (N, C)
         self.observed = None if panel.observed is None else put(panel.observed)  # (N, C)
@@ -68,6 +70,12 @@ class DevicePanel:
         lead = panel.origin - base - panel.offsets[:-1]
         self.lead = put(lead if shared else np.zeros_like(lead))  # (S,)
         self.last = put(panel.lengths - 1)  # (S,)
+        self._look(features)
+
+    def _look(self, features: Features) -> None:
+        """Note how far back and ahead a step looks."""
+        device = self.device
+        self.features = features
         self.offsets = torch.tensor(features.offsets, device=device)
         self.naive_offsets = torch.tensor(features.naive_offsets, device=device)
         self.ahead_by = torch.tensor(features.ahead, device=device) - 1  # (J,)
@@ -78,6 +86,12 @@ class DevicePanel:
             ],
             device=device,
         )  # (P, 1 + J)
+
+    def looking(self, features: Features) -> DevicePanel:
+        """The same panel for steps that look further ahead; their seasons must be the same."""
+        made = copy.copy(self)
+        made._look(features)
+        return made
 
     def rows(self, series: Tensor, row: Tensor) -> Tensor:
         """Rows of the panel, for rows of series (B,) of shape (B, ...); beyond an end, the last."""
@@ -227,6 +241,8 @@ class Chunks:
     rng : np.random.Generator
     since : np.ndarray of shape (S,) or int, default=0
         Targets of series s begin at this row at the earliest.
+    views : int, default=VIEWS
+        How often a target is met, if there are as many horizons.
     """
 
     def __init__(
@@ -238,6 +254,7 @@ class Chunks:
         supervision: str,
         rng: np.random.Generator,
         since: np.ndarray | int = 0,
+        views: int = VIEWS,
     ):
         self.data, self.rng = data, rng
         self.window_length, self.batch_size = window_length, batch_size
@@ -249,7 +266,7 @@ class Chunks:
         self.stop = stop
         horizons = data.features.horizons or ()
         # Steps from one that is forecast from to the next.
-        self.every = max(1, len(horizons) // (VIEWS * self.patch_length)) if self.dense else 1
+        self.every = max(1, len(horizons) // (views * self.patch_length)) if self.dense else 1
         # Of a patch's steps one counts.
         self.stride = self.patch_length if self.dense else 1
         self.n_observations = max(1, int((stop - self.begin).sum()))

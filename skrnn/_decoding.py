@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from skrnn._chunks import DevicePanel
-from skrnn._networks import Ahead, RecurrentNetwork, State, Steps
+from skrnn._naive import Ahead
+from skrnn._networks import RecurrentNetwork, State, Steps
 
 # Steps of all runs in one forward pass: large enough to fill the device, small enough (about
 # 100 MB at hidden size 128) for a laptop.

@@ -35,6 +35,8 @@ class Distribution:
     is_probabilistic = True
     # Whether the loss grows with the unit of the values: a log density does not.
     has_unit = True
+    # Whether the location is a median, which a rare value does not move.
+    is_median = False
     n_parameters: int
 
     def start(self, error: Tensor) -> Tensor:
@@ -92,6 +94,7 @@ class Point(Distribution):
 
     def __init__(self, criterion: Callable):
         self.criterion = criterion
+        self.is_median = criterion is CRITERIA["mae"] or isinstance(criterion, nn.L1Loss)
 
     def start(self, error: Tensor) -> Tensor:
         """Start from the naive mix."""
@@ -230,6 +233,7 @@ class Quantiles(Distribution):
         self.levels = np.unique(np.asarray(levels, dtype=np.float64))
         self.n_parameters = len(self.levels)
         self.middle = int(np.abs(self.levels - 0.5).argmin())
+        self.is_median = bool(self.levels[self.middle] == 0.5)
 
     def start(self, error: Tensor) -> Tensor:
         """Start with the distances of a normal error of this mean size."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from skrnn._holidays import Holidays
-from skrnn._panel import Panel
+from skrnn._panel import Panel, spread
 from skrnn._timeline import Timeline
 
 # Phase of a stamp within a cycle, in [0, 1); the cycle's length in days; the harmonics encoded.
@@ -28,6 +28,7 @@ NAIVE = (*SEASONAL_NAIVE, "drift")
 # the noise of one adds to a forecast's variance is gone, and more would go back too far. Far ahead
 # the last ones tell less, so that it takes twice as many as are looked ahead.
 LEAST_SEASONS, MOST_SEASONS = 3, 14
+MOST_COMPARED = 24  # steps within a season for which naive forecasts are compared
 SEASONAL = ("seasonal", "shifted", "leveled", "averaged")  # those that repeat a season
 LEVELS = ("mean", "drift", "leveled")  # those that need means
 
@@ -115,6 +116,14 @@ class Features:
     def ahead(self) -> tuple[int, ...]:
         """Steps ahead of the forecasts from one step."""
         return self.horizons or (1,)
+
+    def over_a_season(self) -> Features:
+        """The same naive forecasts, of steps up to the longest season ahead, all at once."""
+        longest = max(p for _, p in self.candidates)
+        horizons = tuple(int(h) + 1 for h in spread(longest, MOST_COMPARED))
+        return replace(
+            self, horizons=horizons, n_columns=self.n_values, n_past=0, lags=(), patch_length=1
+        )
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from skrnn._distributions import Distribution
-from skrnn._features import LEVELS, Features, season_depths, seasons_back
+from skrnn._features import Features
 from skrnn._layers import GRU, LSTM
-
-if TYPE_CHECKING:
-    from skrnn._chunks import Chunk
+from skrnn._naive import Ahead, NaiveForecasts
 
 CELLS = {"gru": GRU, "lstm": LSTM, "rnn": nn.RNN}
 
-# Targets' worth of belief that a naive forecast is as good as the last value.
-FEW = 2.0
-NEVER = 2**40  # rows before a step that no series has
+# Most of the error a season ahead in the weights of the naive forecasts; the rest is the next
+# step's.
+SHARE_OF_SEASON = 0.75
+# Naive forecasts agree if they differ by less, in units of the scaled series: by rounding.
+AGREE = 1e-4
 
 # None is the zero state; an LSTM's has two parts, (hidden, cell).
 State = Tensor | tuple[Tensor, ...] | None
@@ -46,24 +44,6 @@ class Steps(NamedTuple):
         """Steps ``first`` to ``stop``."""
         parts = (None if part is None else part[:, first:stop] for part in self)
         return Steps(*parts)  # type: ignore[arg-type]
-
-
-class Ahead(NamedTuple):
-    """What is known of the J targets of each of L steps of B sequences.
-
-    past : scaled values at each of K offsets before the step, (B, L, K, C).
-    levels : means over each of P periods before the step, and before the seasons that the naive
-        forecasts go back to, (B, L, P, 1 + J, C); or None.
-    n_past : rows before the step, (B, L).
-    known : calendar and numbers of X at each target, (B, L, J, Q); None for the step's own.
-    codes : categories of X at each target, (B, L, J, E), or None.
-    """
-
-    past: Tensor
-    levels: Tensor | None
-    n_past: Tensor
-    known: Tensor | None
-    codes: Tensor | None
 
 
 class RecurrentNetwork(nn.Module):
@@ -95,11 +75,6 @@ class RecurrentNetwork(nn.Module):
     error: Tensor
     lags: Tensor
     lag_position: Tensor
-    depth: Tensor
-    target_position: Tensor
-    before_position: Tensor
-    season_depth: Tensor
-    drift: Tensor
 
     def __init__(
         self,
@@ -112,6 +87,7 @@ class RecurrentNetwork(nn.Module):
     ):
         super().__init__()
         self.features, self.distribution = features, distribution
+        self.naive_forecasts = NaiveForecasts(features)
         # A category's place among others is learnt; the width grows with their number, slowly.
         widths = [min(32, 1 + size // 2) for size in features.sizes]
         self.embeddings = nn.ModuleList(map(nn.Embedding, features.sizes, widths))
@@ -140,35 +116,9 @@ class RecurrentNetwork(nn.Module):
 
         # Constants of the architecture; not persistent, so a state dict holds what was learnt.
         position = {offset: k for k, offset in enumerate(features.offsets)}
-        naive_position = {offset: k for k, offset in enumerate(features.naive_offsets)}
-        depth = torch.ones(len(features.ahead), n_naive, dtype=torch.long)
-        seasons, before, drift = [], [], []
-        for j, h in enumerate(features.ahead):
-            for i, (name, p) in enumerate(features.candidates):
-                back = seasons_back(h, p) * p
-                if name not in ("last", "mean"):
-                    extra = {"shifted": 1, "leveled": p, "drift": p}
-                    depth[j, i] = back + extra.get(name, 1 - h)
-                if name == "drift":
-                    drift.append(h / back)
-            periods = features.seasonal_periods
-            seasons.append([season_depths(h, p) for p in periods])
-            before.append([naive_position.get(seasons_back(h, p) * p + 1, 0) for p in periods])
-        # The sets of seasons differ in size: a depth of NEVER fills them up.
-        most = max((len(part) for row in seasons for part in row), default=0)
-        seasons = [[part + [NEVER] * (most - len(part)) for part in row] for row in seasons]
-        target = [[[naive_position.get(d, 0) for d in part] for part in row] for row in seasons]
-        constants = {
-            "lags": torch.tensor(features.lags, dtype=torch.long),
-            "lag_position": torch.tensor([position[lag] for lag in features.lags]).long(),
-            "depth": depth,
-            "season_depth": torch.tensor(seasons).long(),  # (J, P, seasons)
-            "target_position": torch.tensor(target).long(),  # (J, P, seasons)
-            "before_position": torch.tensor(before).long(),  # (J, P)
-            "drift": torch.tensor(drift)[:, None],  # (J, 1), periods ahead
-        }
-        for name, constant in constants.items():
-            self.register_buffer(name, constant, persistent=False)
+        at = torch.tensor([position[lag] for lag in features.lags])
+        self.register_buffer("lags", torch.tensor(features.lags).long(), persistent=False)
+        self.register_buffer("lag_position", at.long(), persistent=False)
 
     def forward(
         self, steps: Steps, ahead: Ahead, state: State = None, at: Tensor | None = None
@@ -198,12 +148,24 @@ class RecurrentNetwork(nn.Module):
             known = torch.cat(channels, dim=-1)
         outputs, score = self.head(hidden, self.dropout(hidden), known)
         if score is not None:
+            unit = self._unit(naive, exists)
             # Where none exists, before the first season, all share: a softmax of nothing is NaN.
             exists = exists | ~exists.any(-1, keepdim=True)
             weights = score.masked_fill(~exists, -torch.inf).softmax(-1)  # (B, L, J, C, N)
             mixed = (weights * naive).sum(-1, keepdim=True)
-            outputs = torch.cat([outputs[..., :1] * self.unit + mixed, outputs[..., 1:]], dim=-1)
+            outputs = torch.cat([outputs[..., :1] * unit + mixed, outputs[..., 1:]], dim=-1)
         return self.distribution.parameters(outputs)
+
+    def _unit(self, naive: Tensor, exists: Tensor) -> Tensor:
+        """Unit of the correction; zero where all naive forecasts agree.
+
+        Where a series has been flat for seasons there is nothing that a network could tell, unless
+        X does, and the median is what has always been; a mean may still be another number.
+        """
+        if not (self.features.is_alone and self.distribution.is_median and naive.shape[-1] > 1):
+            return self.unit
+        differ = naive.amax(-1, keepdim=True) - naive.amin(-1, keepdim=True) > AGREE
+        return self.unit * (differ | ~exists.all(-1, keepdim=True))
 
     def set_dropout(self, p: float) -> None:
         """Drop between recurrent layers, or the output of a single one, with probability p."""
@@ -212,48 +174,53 @@ class RecurrentNetwork(nn.Module):
         self.dropout.p = p if single else 0.0
 
     @torch.no_grad()
-    def start_from(self, chunks: Iterable[Chunk], n_chunks: int = 8) -> None:
+    def start_from(
+        self, error: Tensor, season: Tensor | None = None, trust: float = torch.inf
+    ) -> None:
         """Let training start from the mix that favours the best naive forecasts.
 
-        Each is weighed by its mean absolute error to the power -4, measured on a few batches: one
-        with twice the error of another gets a sixteenth of its weight. Those that exist late are
-        compared with the last value on the same targets. The best one's error e is
+        Each is weighed by its mean absolute error to the power -4: one with twice the error of
+        another gets a sixteenth of its weight. Where one step's forecast is an input of the next,
+        what is best one step ahead may be worthless after a day, so that the error a season ahead
+        counts up to three times as much as that of the next step. Less where data are many: there
+        the next steps teach the network a mix of its own, and it had better start near it.
 
-        - the first guess of how wide a distribution is,
-        - the size of a loss, to which the prior belief in the mix is held,
+        The best one's errors, e of the next step and e_s a season ahead, are
+
+        - the first guess of how wide a distribution is: e,
+        - the size of a loss, to which the prior belief in the mix is held: e (e_s / e)^2, for a
+          correction grows along the steps as the error does, and enters squared,
         - the size of a correction: its unit is 10 e, at most that of the scaled series, so that
           what is forecast well from the start, such as a straight line, is not disturbed,
         - the unit in which the errors of a step ahead, and of a column, enter the loss: a mean of
           errors would be one of those far ahead.
+
+        Parameters
+        ----------
+        error : Tensor of shape (J, C, N)
+            Mean absolute errors, see `NaiveForecasts.errors`.
+        season : Tensor of shape (1, C, N), optional
+            Those over a season, of a network that forecasts one step after the other.
+        trust : float, default=inf
+            In the mix: how many times as many observations the prior belief in it is worth as
+            there are.
         """
-        sums = self.head.mix_bias.new_zeros(2, *self.head.mix_bias.shape)  # (2, J, C, N)
         if not self.features.candidates:
             # Of a scaled series, whose values are about 1.
-            self.head.start(self.distribution.start(sums[0].sum(-1) + 1))
+            self.head.start(self.distribution.start(error.new_ones(error.shape[:2])))
             return
-        total = sums.new_zeros(2, *sums.shape[1:3], 1)  # (2, J, C, 1)
-        for chunk in islice(chunks, n_chunks):
-            naive, exists = self.naive_forecasts(chunk.ahead)
-            weight = chunk.weight[..., None]  # (B, L, J, C, 1)
-            counts = weight * exists  # (B, L, J, C, N)
-            last = chunk.ahead.past[:, :, None, 0, : self.features.n_outputs]  # always exists
-            missed = (last - chunk.target).abs()[..., None]
-            sums[0] += ((naive - chunk.target[..., None]).abs() * counts).sum((0, 1))
-            sums[1] += (missed * counts).sum((0, 1))
-            total[0] += (missed * weight).sum((0, 1))
-            total[1] += weight.sum((0, 1))
-        own, last = sums
-        usual = total[0] / total[1].clamp(min=1)
-        # Of a step ahead that no sampled target has, the worst is assumed.
-        usual = torch.where(total[1] > 0, usual, usual.amax()) + 1e-6
-        # As if FEW targets more had been missed by as much as the last value misses.
-        error = usual * (own + FEW * usual) / (last + FEW * usual)
-        self.head.mix_bias.copy_(-4 * error.log())
-        least = error.amin(-1)  # (J, C)
+        score, least = error.log(), error.amin(-1)
+        growth = torch.ones_like(least)  # (J, C)
+        if season is not None:
+            share = SHARE_OF_SEASON / (1 + 1 / trust)
+            score = share * season.log() + (1 - share) * score
+            growth = (season.amin(-1) / least).clamp(min=1)
+        self.head.mix_bias.copy_(-4 * score)
         self.head.start(self.distribution.start(least))
         self.unit.copy_((10 * least[..., None]).clamp(max=1))
+        size = least if self.distribution.has_unit else torch.ones_like(least)
+        self.error.copy_((size * growth**2).mean())
         if self.distribution.has_unit:
-            self.error.copy_(least.mean())
             # At most ten times the mean's weight: a column that is known exactly is not all.
             emphasis = least.clamp(min=0.1 * least.mean()).reciprocal()
             self.emphasis.copy_(emphasis / emphasis.mean())
@@ -288,42 +255,6 @@ class RecurrentNetwork(nn.Module):
 
     def _embedded(self, codes: Tensor | None) -> list[Tensor]:
         return [table(codes[..., k]) for k, table in enumerate(self.embeddings)]  # type: ignore
-
-    def naive_forecasts(self, ahead: Ahead) -> tuple[Tensor, Tensor]:
-        """Naive forecasts, (B, L, J, C, N), and whether they exist, (B, L, J, 1, N)."""
-        past = ahead.past[..., : self.features.n_outputs]
-        whole = past[:, :, None, 0].expand(-1, -1, len(self.features.ahead), -1)
-        made = [
-            self._naive(name, p, past, ahead).expand_as(whole)
-            for name, p in self.features.candidates
-        ]
-        exists = (ahead.n_past[..., None, None] >= self.depth)[:, :, :, None]  # (B, L, J, 1, N)
-        return torch.stack(made, dim=-1) if made else whole[..., None][..., :0], exists
-
-    def _naive(self, name: str, p: int, past: Tensor, ahead: Ahead) -> Tensor:
-        """One naive forecast of each horizon, (B, L, J, C), or of all of them, (B, L, 1, C)."""
-        features, last = self.features, past[:, :, None, 0]
-        if name == "last":
-            return last
-        if name in LEVELS:
-            k = features.level_periods.index(p)
-            levels = ahead.levels[:, :, k, :, : features.n_outputs]  # type: ignore[index]
-            level, earlier = levels[:, :, :1], levels[:, :, 1:]  # (B, L, 1, C), (B, L, J, C)
-            if name == "mean":
-                return level
-            if name == "drift":
-                return last + (level - earlier) * self.drift
-        k = features.seasonal_periods.index(p)
-        if name == "averaged":
-            seasons = past[:, :, self.target_position[:, k]]  # (B, L, J, seasons, C)
-            there = ahead.n_past[..., None, None] >= self.season_depth[:, k]
-            there[..., 0] = True  # where there is none, it is masked as "seasonal" is
-            there = there[..., None].to(past.dtype)  # (B, L, J, seasons, 1)
-            return (seasons * there).sum(3) / there.sum(3)
-        seasonal = past[:, :, self.target_position[:, k, 0]]  # (B, L, J, C)
-        if name == "shifted":
-            return seasonal + last - past[:, :, self.before_position[:, k]]
-        return seasonal + level - earlier if name == "leveled" else seasonal
 
 
 class StepHead(nn.Module):

@@ -67,7 +67,7 @@ SCHEDULERS: dict[str, Callable] = {"one_cycle": one_cycle, "cosine": cosine, "pl
 # Targets' worth of belief in the naive mix, see `Trainer.step`: of a network that is told of its
 # series alone, and of one that is told more, which no naive forecast knows. Chosen on short series,
 # on seasons before the last two (decision 10).
-PRIOR, PRIOR_TOLD = 10_000.0, 50.0
+PRIOR, PRIOR_TOLD = 2_000.0, 50.0
 
 
 # Modules that fit many forecasters, by the beginnings of their names.
@@ -152,8 +152,10 @@ class Trainer:
         return list(self.network.parameters())  # walking through the modules takes 50 us
 
     @cached_property
-    def _prior(self) -> float:
-        return PRIOR if self.network.features.is_alone else PRIOR_TOLD
+    def trust(self) -> float:
+        """In the naive mix: the observations that the belief in it is worth, to those there are."""
+        prior = PRIOR if self.network.features.is_alone else PRIOR_TOLD
+        return prior / self.chunks.n_observations
 
     def fit(self, num_epochs: int) -> None:
         """Train for some epochs, in the precision asked for; see `_fit`."""
@@ -229,13 +231,13 @@ class Trainer:
     def step(self, chunk: Chunk) -> Tensor:
         """Forward, backward, clip, step; the loss stays on the device.
 
-        A ridge of PRIOR e / n on what departs from the naive mix, e being its error, is a Gaussian
-        prior on it: 100 observations barely move the mix, a million hardly feel the ridge.
+        A ridge of (PRIOR / n)^1.5 on what departs from the naive mix, in units of the mix's error,
+        is a Gaussian prior on it: 100 observations barely move the mix, a million do not feel it.
         """
         with self._autocast(chunk.target.device.type):
             made, _ = self.network(chunk.steps, chunk.ahead, at=chunk.at)  # (B, M, J, C, K)
         loss = self.network.loss(made.float(), chunk.target, chunk.weight)
-        ridge = self._prior / self.chunks.n_observations * self.network.departure()
+        ridge = self.trust**1.5 * self.network.departure()
         for parameter in self._parameters:
             parameter.grad = None
         (loss + ridge).backward()

@@ -52,13 +52,14 @@ def chunks_of(
     seed=0,
     features=None,
     missing=(),
+    **kwargs,
 ):
     """Chunks of steps that need ``reach`` past values, two at least: the last change."""
     features = features_of(lags=(reach,)) if features is None else features
     panel, data = data_of(lengths, features, missing=missing)
     stop = panel.lengths if stop is None else np.asarray(stop)
     rng = np.random.default_rng(seed)
-    return panel, Chunks(data, stop, window_length, batch_size, supervision, rng)
+    return panel, Chunks(data, stop, window_length, batch_size, supervision, rng, **kwargs)
 
 
 def read(data, series, start, length):
@@ -344,10 +345,9 @@ def test_targets_ahead_count_once_each_and_none_beyond_stop(supervision, held_ou
     assert pairs_that_count(panel, chunks) == expected
 
 
-def test_of_many_horizons_each_step_is_forecast_from_in_one_of_several_epochs(monkeypatch):
-    monkeypatch.setattr(_chunks, "VIEWS", 2)
+def test_of_many_horizons_each_step_is_forecast_from_in_one_of_several_epochs():
     features, lengths = features_of(lags=(3,), horizons=tuple(range(1, 7))), np.array([12, 60, 9])
-    panel, chunks = chunks_of(lengths, features=features, batch_size=2, window_length=W)
+    panel, chunks = chunks_of(lengths, features=features, batch_size=2, views=2)
     assert chunks.every == 3
     first = panel.offsets[:-1]
     allowed = {

@@ -24,7 +24,8 @@ from skrnn._features import (
     seasons_back,
 )
 from skrnn._holidays import Holidays
-from skrnn._networks import CELLS, Ahead, RecurrentNetwork, Steps
+from skrnn._naive import Ahead
+from skrnn._networks import CELLS, RecurrentNetwork, Steps
 from skrnn._panel import Panel
 from skrnn._scaling import Scaler
 
@@ -959,10 +960,15 @@ def chunk_of(past, target, weight, features, n_past=None):
     return Chunk(steps, Ahead(past, None, n_past, None, None), target, weight)
 
 
+def start(network, chunks):
+    """Let training start from the errors on these chunks."""
+    network.start_from(network.naive_forecasts.errors(chunks))
+
+
 @torch.no_grad()
 def start_mix(network, chunks):
     """Weights of the naive forecasts in the untrained network."""
-    network.start_from(chunks)
+    start(network, chunks)
     return network.head.mix_bias.softmax(-1).ravel().tolist()
 
 
@@ -1034,7 +1040,7 @@ def test_start_is_as_wide_as_the_errors_of_the_best_naive_forecast(distribution,
     target = np.arange(6.0)
     error = np.tile([0.8, -0.8], 3)
     past = np.stack([target + error, target + 3 * error], axis=1)
-    network.start_from([chunk_of(past, target, np.ones(6), features)])
+    start(network, [chunk_of(past, target, np.ones(6), features)])
     if not naive:
         torch.nn.init.zeros_(network.head.correction.weight)
     hidden = torch.zeros(1, 1, 3)
@@ -1051,7 +1057,7 @@ def test_start_of_each_horizon_weighs_by_the_errors_of_that_horizon():
     steps, ahead, target = read(features, s, start=4)
     weight = torch.ones_like(target)
     weight[:, -3:, 1] = 0.0  # beyond the end
-    network.start_from([Chunk(steps, ahead, target, weight)])
+    start(network, [Chunk(steps, ahead, target, weight)])
     # One step ahead of a trend the last value is wrong by 1 step, the season by 4; four ahead
     # both are wrong by 4.
     one, four = network.head.mix_bias.detach().softmax(-1)[:, 0].numpy()
@@ -1059,11 +1065,73 @@ def test_start_of_each_horizon_weighs_by_the_errors_of_that_horizon():
     assert four == weighed(4, 4)
 
 
+@pytest.mark.parametrize(
+    ("trust", "share"),
+    [
+        (np.inf, 0.75),  # few data
+        (1.0, 0.375),
+        (1e-9, 0.0),  # many
+    ],
+)
+def test_start_weighs_by_the_season_ahead_the_more_the_fewer_data_there_are(trust, share):
+    network = network_of(features_of(sp=(2,), naive=("last", "seasonal")))
+    error, season = torch.tensor([[[0.1, 0.2]]]), torch.tensor([[[0.9, 0.3]]])
+    network.start_from(error, season, trust)
+    expected = weighed(*(error ** (1 - share) * season**share)[0, 0])
+    assert network.head.mix_bias.detach().softmax(-1).ravel().tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("season", "growth"),
+    [([0.9, 0.3], 3.0), ([0.1, 0.2], 1.0), ([0.01, 0.02], 1.0)],
+)
+@pytest.mark.parametrize(("distribution", "size"), [("mae", 0.1), ("normal", 1.0)])
+def test_size_of_a_loss_grows_as_the_square_of_an_error_over_a_season(
+    distribution, size, season, growth
+):
+    features = features_of(sp=(2,), naive=("last", "seasonal"))
+    network = network_of(features, distribution=distribution)
+    network.start_from(torch.tensor([[[0.1, 0.2]]]), torch.tensor([[season]]))
+    assert network.error.item() == pytest.approx(size * growth**2)
+    # The unit of a correction is that of the next step's error.
+    assert network.unit.item() == 1.0
+
+
+def test_errors_over_a_season_are_the_mean_over_its_steps():
+    features = features_of(sp=(4,), naive=("last", "seasonal")).over_a_season()
+    assert features.horizons == (1, 2, 3, 4)
+    s = np.arange(24.0)
+    steps, ahead, target = read(features, s, start=4)
+    weight = torch.ones_like(target)
+    for h in range(2, 5):
+        weight[:, 21 - h :, h - 1] = 0.0  # beyond the end
+    counts = np.array([20, 19, 18, 17])
+    missed = (counts * [1, 2, 3, 4]).sum() / counts.sum()
+    chunk = Chunk(steps, ahead, target, weight)
+    errors = network_of(features).naive_forecasts.errors([chunk], pooled=True)
+    # The season is off by four throughout; as if two targets more had been missed by as much as
+    # the last value misses.
+    n = counts.mean()
+    seasonal = missed * (4 * n + 2 * missed) / (missed * n + 2 * missed)
+    np.testing.assert_allclose(errors.ravel(), [missed, seasonal], rtol=1e-5)
+
+
+def test_a_long_season_is_compared_at_a_few_of_its_steps():
+    horizons = features_of(sp=(24, 168), naive=NAIVE).over_a_season().horizons
+    assert (len(horizons), horizons[0], horizons[-1]) == (24, 1, 168)
+    assert set(np.diff(horizons)) == {7, 8}
+
+
+def test_over_a_season_past_covariates_are_forecast_along():
+    features = features_of(sp=(4,), naive=NAIVE, n_columns=2, n_past=1)
+    assert (features.over_a_season().n_outputs, features.n_outputs) == (3, 3)
+
+
 def test_start_knows_the_size_of_an_error_though_no_naive_forecast_exists():
     features = features_of(sp=(2,), naive=("seasonal",))
     chunk = chunk_of([[0.05, 9.0]] * 4, np.zeros(4), np.ones(4), features, n_past=[1, 1, 1, 1])
     network = network_of(features, distribution="normal")
-    network.start_from([chunk])
+    start(network, [chunk])
     # That of the last value.
     assert network.unit.item() == pytest.approx(0.5, rel=1e-3)
 
@@ -1077,7 +1145,7 @@ def started_on_a_line(slopes, distribution="mae"):
     steps, ahead, target = read(features, np.outer(np.arange(n), slopes), start=4)
     weight = torch.ones_like(target)
     weight[:, -3:, 1] = 0.0  # beyond the end
-    network.start_from([Chunk(steps, ahead, target, weight)])
+    start(network, [Chunk(steps, ahead, target, weight)])
     return network
 
 
@@ -1148,7 +1216,7 @@ def test_start_favours_the_season_of_a_seasonal_series():
     features = features_of(sp=(4,), naive=("last", "seasonal"))
     network = network_of(features)
     steps, ahead, target = read(features, s, start=5)
-    network.start_from([Chunk(steps, ahead, target, torch.ones_like(target))])
+    start(network, [Chunk(steps, ahead, target, torch.ones_like(target))])
     made = forecast_of(network, s, start=5)
     np.testing.assert_allclose(made.ravel(), s[1:-4], atol=1e-3)
 
@@ -1165,9 +1233,41 @@ def test_start_without_naive_forecasts_changes_nothing():
     features = features_of()
     network = network_of(features)
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
-    network.start_from([chunk_of([[1.0]], [0.0], [1.0], features)])
+    start(network, [chunk_of([[1.0]], [0.0], [1.0], features)])
     for name, weight in network.state_dict().items():
         assert torch.equal(weight, before[name])
+
+
+FLAT = np.r_[rng.normal(size=12), np.full(13, 5.0)]  # three seasons of four before the last
+
+
+@pytest.mark.parametrize("horizons", [None, (1, 2)])
+@pytest.mark.parametrize("distribution", ["mae", torch.nn.L1Loss(), "quantile"], ids=str)
+def test_a_median_is_not_corrected_where_all_naive_forecasts_agree(distribution, horizons):
+    features = features_of(sp=(4,), naive=SEASONAL_NAIVE, horizons=horizons)
+    network = randomised(network_of(features, distribution=distribution))
+    made = network.distribution.point(forecast_of(network, FLAT))
+    np.testing.assert_allclose(made[-1], 5.0, rtol=1e-6)
+    assert ((made[:-2] - 5.0).abs() > 1e-2).all()
+
+
+@pytest.mark.parametrize(
+    ("told", "distribution"),
+    [({}, "mse"), ({}, "normal"), ({"n_numbers": 1}, "mae"), ({"n_columns": 2}, "mae")],
+    ids=str,
+)
+def test_a_mean_is_corrected_where_naive_forecasts_agree_and_what_x_tells_of(told, distribution):
+    features = features_of(sp=(4,), naive=SEASONAL_NAIVE, **told)
+    network = randomised(network_of(features, distribution=distribution))
+    values = np.stack([FLAT] * told.get("n_columns", 1), axis=1)
+    X = {"x": np.zeros(25)} if "n_numbers" in told else None
+    made = network.distribution.point(forecast_of(network, values, X=X))
+    assert ((made[-1] - 5.0).abs() > 1e-2).all()
+
+
+def test_a_single_naive_forecast_does_not_agree_with_itself():
+    network = randomised(network_of(features_of(sp=(4,), naive=("seasonal",))))
+    assert np.abs(forecast_of(network, FLAT)[-1].item() - 5.0) > 1e-2
 
 
 @pytest.mark.parametrize("horizons", [None, (1, 2)])

@@ -476,6 +476,25 @@ def test_untrained_recursive_forecast_repeats_the_naive_forecast_of_one_step(nai
     np.testing.assert_allclose(forecaster.predict(fh=range(1, 31)), s[n:], rtol=1e-5)
 
 
+def test_mix_of_a_short_series_repeats_seasons_though_the_last_value_is_best_one_step_ahead():
+    # Days of half hours, each a smooth hump, higher or lower than the last.
+    hump = np.sin(2 * np.pi * np.arange(48) / 48).clip(min=0)
+    y = pd.Series(np.concatenate([hump * high for high in (4, 5, 2, 5, 3, 4)]))
+    forecaster = GRUForecaster(**SMALL | {"num_epochs": 0}, sp=48).fit(y)
+    weight = forecaster.network_.head.mix_bias.detach().softmax(-1).ravel()
+    weight = dict(zip((name for name, _ in forecaster._features.candidates), weight, strict=True))
+    assert weight["seasonal"] + weight["averaged"] > 5 * (weight["last"] + weight["mean"])
+    made = forecaster.predict(fh=range(1, 49))
+    assert np.abs(made - 4 * hump).mean() < np.abs(np.full(48, y.iloc[-1]) - 4 * hump).mean() / 3
+
+
+@cells
+def test_series_that_has_been_flat_for_seasons_goes_on_flat(cell):
+    y = pd.Series(np.r_[noisy(60), np.zeros(40)])
+    made = cell(**SMALL, sp=12).fit(y).predict(fh=range(1, 25))
+    np.testing.assert_allclose(made, 0.0, atol=1e-4)
+
+
 @cells
 def test_two_observations_are_enough(cell):
     y = pd.Series([1.0, 2.0], index=pd.period_range("2024-01", periods=2, freq="M"))
