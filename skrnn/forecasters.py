@@ -157,12 +157,13 @@ REST = """
         f_{{th}} = \\sum_j \\mathrm{{softmax}}_j(M e_{{th}} + m_h)\\, n_{{thj}}
                    + A e_{{th}} + B_h h_t.
 
-    A, b and M start at zero and m favours the naive forecasts with the least error, so training
-    starts from a good naive forecaster; a ridge on A, b and M keeps short series near it, and what
-    they are multiplied with is in units of ten times its error e, at most of the scaled series,
-    which the equations leave out. In the loss, errors of each step ahead and column are divided by
-    its e. Recursively, horizons beyond one are forecast with
-    each forecast an input of the next step, the recurrent state carried along.
+    A, b and M start at zero and m favours the naive forecasts with the least error, of the step or,
+    recursively and in short series, over a season ahead, so training starts from a good naive
+    forecaster; a ridge on A, b and M keeps short series near it, and what they are multiplied with
+    is in units of ten times its error e, at most of the scaled series, which the equations leave
+    out; nothing, for a median of the series alone, where all naive forecasts agree. In the loss,
+    errors of each step ahead and column are divided by its e. Recursively, horizons beyond one are
+    forecast with each forecast an input of the next step, the recurrent state carried along.
 
     A missing value of y, NaN, is no target; where it would be an input, seasonal naive forecasts
     from earlier values stand in for it, and the network is told so. Several columns of y are

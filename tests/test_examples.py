@@ -401,6 +401,24 @@ def test_defaults_on_bundled_series_are_never_much_worse_than_the_last_season(
     assert ratios.mean() < 0.85
 
 
+@pytest.mark.parametrize("cell", ["GRU", "LSTM"])
+def test_defaults_on_the_last_seasons_of_univariate_series_are_not_much_worse_than_repeating_one(
+    benchmark_module, cell
+):
+    module = benchmark_module("out_of_the_box")
+    make = module.FORECASTERS[cell](random_state=0).clone
+    series, ratios = module.bundled(), {}
+    for name in ("airline", "shampoo", "lynx", "solar"):
+        mine, naive = module.errors(make, *series[name], module.ORIGINS)
+        ratios[name] = mine / naive
+    assert max(ratios.values()) < 1.1, ratios
+    # Of PBS the last years are zeros, so that repeating one is exact. In units of MASE:
+    y, sp = series["PBS"]
+    mine, naive = module.errors(make, y, sp, module.ORIGINS)
+    assert naive == 0
+    assert mine / (module.ORIGINS * sp) / y.diff(sp).abs().mean() < 0.2
+
+
 def test_out_of_the_box_scores_the_last_seasons_by_hand(benchmark_module):
     module = benchmark_module("out_of_the_box")
     y = pd.Series(np.arange(48.0), pd.period_range("2000-01", periods=48, freq="M"))
