@@ -253,6 +253,7 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
             trainer.validate = self._validation(panel, data, stop)
         num_epochs = self._num_epochs(chunks)
         if num_epochs:
+            self.network_.seen += chunks.n_observations
             schedule = named(self.lr_scheduler, SCHEDULERS)
             if schedule is not None:
                 trainer.scheduler = schedule(trainer.optimizer, num_epochs * len(chunks))
@@ -378,6 +379,7 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
             planned = self._num_epochs(whole) * len(whole)
             steps = int(np.ceil(planned * n_new.sum() / len(panel.values)))
             if steps:
+                self.network_.seen += int(n_new.sum())
                 chunks = self._chunks(data, panel.lengths, rng, since)
                 trainer = self._trainer(chunks, self.lr / 10)
                 trainer.callbacks.append(StopAfter(steps))

@@ -73,6 +73,7 @@ class RecurrentNetwork(nn.Module):
     unit: Tensor
     emphasis: Tensor
     error: Tensor
+    seen: Tensor
     lags: Tensor
     lag_position: Tensor
 
@@ -113,6 +114,8 @@ class RecurrentNetwork(nn.Module):
         self.register_buffer("unit", torch.ones(len(features.ahead), features.n_outputs, 1))
         self.register_buffer("emphasis", torch.ones(len(features.ahead), features.n_outputs))
         self.register_buffer("error", torch.ones(()))
+        # Observations learnt from, in pretraining too: what the mix is believed in less for.
+        self.register_buffer("seen", torch.zeros(()))
 
         # Constants of the architecture; not persistent, so a state dict holds what was learnt.
         position = {offset: k for k, offset in enumerate(features.offsets)}

@@ -153,9 +153,12 @@ class Trainer:
 
     @cached_property
     def trust(self) -> float:
-        """In the naive mix: the observations that the belief in it is worth, to those there are."""
+        """In the naive mix: the observations that the belief in it is worth, to those learnt from.
+
+        A network that is tuned or updated does not forget what it learnt before from more of them.
+        """
         prior = PRIOR if self.network.features.is_alone else PRIOR_TOLD
-        return prior / self.chunks.n_observations
+        return prior / max(self.network.seen.item(), self.chunks.n_observations)
 
     def fit(self, num_epochs: int) -> None:
         """Train for some epochs, in the precision asked for; see `_fit`."""

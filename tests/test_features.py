@@ -1304,4 +1304,4 @@ def test_bare_network_departs_from_nothing():
 def test_state_dict_holds_weights_and_what_the_start_measured():
     network = network_of(features_of(sp=(3,), lags=(2,), naive=NAIVE))
     names = {name for name, _ in network.named_parameters()}
-    assert set(network.state_dict()) == names | {"unit", "emphasis", "error"}
+    assert set(network.state_dict()) == names | {"unit", "emphasis", "error", "seen"}

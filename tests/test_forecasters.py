@@ -733,7 +733,7 @@ def test_clipped_gradients_take_clipped_steps(cell):
 
     def moved(max_grad_norm):
         forecaster = cell(**{**parameters, "num_epochs": 1}, max_grad_norm=max_grad_norm).fit(y)
-        change = [w - start[name] for name, w in weights(forecaster).items()]
+        change = [w - start[name] for name, w in weights(forecaster).items() if name != "seen"]
         return torch.cat([c.flatten() for c in change]).norm().item()
 
     assert moved(1e-3) == pytest.approx(1e-3, rel=0.02)  # one step of the whole epoch
@@ -952,6 +952,22 @@ def test_copy_is_independent(cell):
     before = forecaster.predict(fh=[1, 2])
     copy.deepcopy(forecaster).update(y[80:])
     pd.testing.assert_series_equal(forecaster.predict(fh=[1, 2]), before)
+
+
+# ------------------------------------------------------------------ what was learnt from before
+
+
+def test_network_counts_the_observations_that_it_has_learnt_from():
+    y = noisy(100)
+    panel = pd.DataFrame({"y": np.tile(y, 3)}, pd.MultiIndex.from_product([range(3), y.index]))
+    forecaster = GRUForecaster(**SMALL, sp=4).pretrain(panel)
+    # Targets begin where a season and the value before it exist.
+    assert forecaster.pretrained_network_.seen == 3 * 95
+    forecaster.fit(y[:80])
+    assert forecaster.network_.seen == 3 * 95 + 75
+    assert forecaster.pretrained_network_.seen == 3 * 95
+    forecaster.update(y[80:85])
+    assert forecaster.network_.seen == 3 * 95 + 80
 
 
 # ------------------------------------------------------------------ signature and documentation

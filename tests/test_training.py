@@ -110,6 +110,12 @@ def test_trust_in_the_mix_is_great_where_few_values_of_the_series_are_all_that_i
     assert trainer.trust == prior / trainer.chunks.n_observations
 
 
+def test_trust_of_a_network_that_has_learnt_from_more_before_stays_small():
+    network = network_of()
+    network.seen.fill_(1e6)
+    assert trainer_of(network).trust == 2_000 / 1e6
+
+
 @pytest.mark.parametrize("features", [FEATURES, AHEAD], ids=["step", "horizons"])
 @pytest.mark.parametrize("criterion", ["mae", "mse"])
 def test_training_equals_a_handwritten_loop(criterion, features):
