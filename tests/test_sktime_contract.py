@@ -44,7 +44,8 @@ def panel(n_series=3, n=60):
 
 
 def weights(network):
-    return {name: value.clone() for name, value in network.state_dict().items()}
+    state = network.state_dict().items()
+    return {name: value.clone() for name, value in state if name != "seen"}  # a count
 
 
 def same_weights(one, other):
