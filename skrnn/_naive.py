@@ -128,6 +128,8 @@ class NaiveForecasts(nn.Module):
         n_outputs = self.features.n_outputs
         shape = (len(self.features.ahead), n_outputs, len(self.features.candidates))
         sums = self.depth.new_zeros(2, *shape, dtype=torch.float32)  # (2, J, C, N)
+        if not self.features.candidates:
+            return sums[0]  # no batch is drawn for nothing
         total = sums.new_zeros(2, *shape[:2], 1)  # (2, J, C, 1)
         for chunk in islice(chunks, n_chunks):
             naive, exists = self(chunk.ahead)

@@ -66,7 +66,7 @@ SCHEDULERS: dict[str, Callable] = {"one_cycle": one_cycle, "cosine": cosine, "pl
 
 # Targets' worth of belief in the naive mix, see `Trainer.step`: of a network that is told of its
 # series alone, and of one that is told more, which no naive forecast knows. Chosen on short series,
-# on seasons before the last two (decision 10).
+# on seasons before the last two (decisions 10 and 11).
 PRIOR, PRIOR_TOLD = 2_000.0, 50.0
 
 
