@@ -17,7 +17,14 @@ from torch import nn
 from skrnn._chunks import Chunks, DevicePanel
 from skrnn._device import resolve_device, seeded
 from skrnn._distributions import DISTRIBUTIONS, distribution_of
-from skrnn._features import Features, calendar_fields, level_period, naive_names, seasonal_periods
+from skrnn._features import (
+    Features,
+    calendar_cycle,
+    calendar_fields,
+    level_period,
+    naive_names,
+    seasonal_periods,
+)
 from skrnn._forecasting import Forecasting
 from skrnn._holidays import Holidays
 from skrnn._naive import NaiveForecasts
@@ -201,12 +208,13 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
     def _build(self, panel: Panel, horizons: tuple[int, ...] | None, device: torch.device) -> None:
         """Choose the features from the data and make an untrained network."""
         sp = seasonal_periods(self.sp, panel)
+        calendar = calendar_fields(self.calendar, panel)
         covariates = panel.covariates
         self._features = Features(
             sp=sp,
             lags=tuple_of(self.lags, auto=sp),
             naive=tuple_of(self.naive, auto=naive_names(sp)),
-            calendar=calendar_fields(self.calendar, panel),
+            calendar=calendar,
             holidays=None if self.holidays is None else Holidays(self.holidays),
             n_columns=len(panel.columns),
             n_past=len(covariates.past),
@@ -216,6 +224,7 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
             horizons=horizons,
             patch_length=self.patch_length,
             level_period=level_period(panel),
+            cycle=calendar_cycle(calendar, panel),
         )
         # X is scaled over all series alike: a column that is constant in each tells them apart.
         self._known_scaler = Scaler("standard" if self.scaler else None).fit(

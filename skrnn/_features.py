@@ -85,6 +85,8 @@ class Features:
         Time steps that one step of the recurrent layer takes in.
     level_period : int
         Values of which the level of a series without a season is the mean.
+    cycle : int
+        Steps of the longest cycle of the calendar.
     """
 
     sp: tuple[int, ...]
@@ -100,6 +102,7 @@ class Features:
     horizons: tuple[int, ...] | None = None
     patch_length: int = 1
     level_period: int = 1
+    cycle: int = 0
 
     @cached_property
     def candidates(self) -> list[tuple[str, int]]:
@@ -197,6 +200,17 @@ class Features:
         """Whether a step is told of nothing but its own series and the calendar."""
         return self.n_values == 1 and not (self.n_numbers or self.sizes or self.holidays)
 
+    @cached_property
+    def is_foreseen(self) -> bool:
+        """Whether the naive forecasts go back over all that a step is told of.
+
+        They do not over a year of days with a season of weeks: what a shop that is closed in winter
+        sells in spring, the calendar tells alone.
+        """
+        longest = max((p for _, p in self.candidates), default=0)
+        told = max(self._shown) <= max(self._back(NAIVE)) and self.cycle <= longest
+        return self.is_alone and told
+
     @property
     def n_outputs(self) -> int:
         """Columns that are forecast: step by step, past covariates are forecast along."""
@@ -288,6 +302,12 @@ def calendar_fields(calendar: str | Sequence[str] | None, panel: Panel) -> tuple
     return tuple(
         name for name, (_, days, _) in CALENDAR.items() if 2 * step < days <= span / 2 + step
     )
+
+
+def calendar_cycle(calendar: Sequence[str], panel: Panel) -> int:
+    """Steps of the longest cycle among calendar fields, 0 of none."""
+    days = [CALENDAR[name][1] for name in calendar]
+    return round(max(days) / _step_in_days(panel.timeline)) if days else 0
 
 
 def seasonal_periods(sp: int | Sequence[int] | str | None, panel: Panel) -> tuple[int, ...]:

@@ -163,9 +163,10 @@ class RecurrentNetwork(nn.Module):
         """Unit of the correction; zero where all naive forecasts agree.
 
         Where a series has been flat for seasons there is nothing that a network could tell, unless
-        X does, and the median is what has always been; a mean may still be another number.
+        X or a longer cycle of the calendar does, and the median is what has always been; a mean may
+        still be another number.
         """
-        if not (self.features.is_alone and self.distribution.is_median and naive.shape[-1] > 1):
+        if not (self.features.is_foreseen and self.distribution.is_median and naive.shape[-1] > 1):
             return self.unit
         differ = naive.amax(-1, keepdim=True) - naive.amin(-1, keepdim=True) > AGREE
         return self.unit * (differ | ~exists.all(-1, keepdim=True))

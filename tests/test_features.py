@@ -16,6 +16,7 @@ from skrnn._features import (
     NAIVE,
     SEASONAL_NAIVE,
     Features,
+    calendar_cycle,
     calendar_fields,
     level_period,
     naive_names,
@@ -1263,6 +1264,41 @@ def test_a_mean_is_corrected_where_naive_forecasts_agree_and_what_x_tells_of(tol
     X = {"x": np.zeros(25)} if "n_numbers" in told else None
     made = network.distribution.point(forecast_of(network, values, X=X))
     assert ((made[-1] - 5.0).abs() > 1e-2).all()
+
+
+@pytest.mark.parametrize(
+    ("told", "foreseen"),
+    [
+        ({}, True),
+        ({"cycle": 4}, True),
+        ({"cycle": 5}, False),
+        ({"lags": (12,)}, True),
+        ({"lags": (13,)}, False),
+        ({"patch_length": 12}, False),
+    ],
+    ids=str,
+)
+def test_what_a_longer_cycle_or_lag_tells_is_corrected_where_naive_forecasts_agree(told, foreseen):
+    # Three seasons of four steps are what "averaged" goes back over.
+    features = features_of(**{"sp": (4,), "lags": (4,), "naive": SEASONAL_NAIVE} | told)
+    network = randomised(network_of(features))
+    corrected = (forecast_of(network, FLAT)[-1] - 5.0).abs().item() > 1e-2
+    assert corrected != foreseen
+
+
+@pytest.mark.parametrize(
+    ("freq", "calendar", "steps"),
+    [
+        ("h", ("hour",), 24),
+        ("h", ("hour", "dayofweek"), 168),
+        ("D", ("dayofyear",), 365),
+        ("MS", ("dayofyear",), 12),
+        ("W", ("dayofyear",), 52),
+        ("D", (), 0),
+    ],
+)
+def test_cycle_is_the_longest_of_the_calendar_in_steps(freq, calendar, steps):
+    assert calendar_cycle(calendar, panel_of(dates(freq, 30))) == steps
 
 
 def test_a_single_naive_forecast_does_not_agree_with_itself():

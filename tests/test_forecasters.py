@@ -1072,3 +1072,12 @@ def test_sizes_of_a_numpy_grid_are_taken(cell):
     as_numpy, as_int = (cell(**SMALL | sizes), cell(**SMALL | {"num_layers": 2}))
     one, other = (f.fit(noisy()).predict(fh=[1, 2]) for f in (as_numpy, as_int))
     pd.testing.assert_series_equal(one, other)
+
+
+def test_sales_that_rest_each_summer_begin_again_in_winter():
+    days = pd.date_range("2018-01-01", "2022-07-31", freq="D")
+    sales = 100 * np.maximum(0, np.cos(2 * np.pi * (days.dayofyear - 15) / 365.25))
+    y = pd.Series(sales * (1 + 0.3 * (days.dayofweek >= 5)), days)
+    made = GRUForecaster(random_state=0).fit(y).predict(np.arange(1, 151))
+    assert made[:"2022-09-30"].abs().max() < 2
+    assert 50 < made["2022-12-01":"2022-12-14"].mean() < 110  # they were 82 a year before
