@@ -472,3 +472,11 @@ def test_ett_is_scored_from_every_start_on_values_standardised_in_training(bench
     error = values[:, start[:, None] + np.arange(96)] - values[:, start - 1][..., None]
     np.testing.assert_allclose(made, error, atol=1e-5)
     assert module.scores(made) == f"{np.mean(error**2):.3f}  {np.mean(np.abs(error)):.3f}"
+
+
+def test_some_weeks_gives_one_to_a_forecaster_that_repeats_the_week(benchmark_module):
+    rng = np.random.default_rng(0)
+    y = pd.Series(rng.normal(size=500), pd.date_range("2020-01-01", periods=500, freq="h"))
+    params = {"naive": "seasonal", "sp": 168, "num_epochs": 0}
+    ratios = list(benchmark_module("some_weeks").ratios(y, 400, 24, params))
+    np.testing.assert_allclose(ratios, 1.0, rtol=1e-5)
