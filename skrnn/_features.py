@@ -207,7 +207,7 @@ class Features:
         They do not over a year of days with a season of weeks: what a shop that is closed in winter
         sells in spring, the calendar tells alone.
         """
-        longest = max((p for _, p in self.candidates), default=0)
+        longest = max(p for _, p in self.candidates)
         told = max(self._shown) <= max(self._back(NAIVE)) and self.cycle <= longest
         return self.is_alone and told
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from m4_hourly import read
 
 from skrnn import GRUForecaster, backtest
 from skrnn.datasets import fetch_pjm_load
@@ -35,9 +36,9 @@ def stretches(rng):
 
 def m4(folder, rng):
     """Draw series of M4 Hourly."""
-    table = pd.read_csv(folder / "Hourly-train.csv", index_col=0).to_numpy(float)
-    for row in table[rng.choice(len(table), 12, replace=False)]:
-        values = row[~np.isnan(row)]
+    hours, _ = read(folder, validate=False)
+    for k in rng.choice(len(hours), 12, replace=False):
+        values = hours[k]
         y = pd.Series(values, pd.date_range("2020-01-01", periods=len(values), freq="h"))
         yield "M4 Hourly", y, len(y) - 96, 48
 
