@@ -122,8 +122,7 @@ class Features:
 
     def over_a_season(self) -> Features:
         """The same naive forecasts, of steps up to the longest season ahead, all at once."""
-        longest = max(p for _, p in self.candidates)
-        horizons = tuple(int(h) + 1 for h in spread(longest, MOST_COMPARED))
+        horizons = tuple(int(h) + 1 for h in spread(self.longest, MOST_COMPARED))
         return replace(
             self, horizons=horizons, n_columns=self.n_values, n_past=0, lags=(), patch_length=1
         )
@@ -207,9 +206,14 @@ class Features:
         They do not over a year of days with a season of weeks: what a shop that is closed in winter
         sells in spring, the calendar tells alone.
         """
-        longest = max(p for _, p in self.candidates)
-        told = max(self._shown) <= max(self._back(NAIVE)) and self.cycle <= longest
-        return self.is_alone and told
+        if not (self.is_alone and self.candidates):
+            return False
+        return max(self._shown) <= max(self._back(NAIVE)) and self.cycle <= self.longest
+
+    @property
+    def longest(self) -> int:
+        """Steps of the longest season of the naive forecasts."""
+        return max(p for _, p in self.candidates)
 
     @property
     def n_outputs(self) -> int:

@@ -64,9 +64,9 @@ def plateau(optimizer: torch.optim.Optimizer, total_steps: int) -> Any:
 SCHEDULERS: dict[str, Callable] = {"one_cycle": one_cycle, "cosine": cosine, "plateau": plateau}
 
 
-# Targets' worth of belief in the naive mix, see `Trainer.step`: of a network that is told of its
-# series alone, and of one that is told more, which no naive forecast knows. Chosen on short series,
-# on seasons before the last two (decisions 10 and 11).
+# Observations' worth of trust in the naive mix, see `Trainer.trust`: of a network that is told of
+# its series alone, and of one that is told more, which no naive forecast knows. Chosen on short
+# series, on seasons before the last two (decisions 10 and 11).
 PRIOR, PRIOR_TOLD = 2_000.0, 50.0
 
 
@@ -152,13 +152,29 @@ class Trainer:
         return list(self.network.parameters())  # walking through the modules takes 50 us
 
     @cached_property
-    def trust(self) -> float:
-        """In the naive mix: the observations that the belief in it is worth, to those learnt from.
+    def n_learnt(self) -> float:
+        """Observations, of which a network that is tuned or updated has learnt from more before."""
+        return max(self.network.seen.item(), self.chunks.n_observations)
 
-        A network that is tuned or updated does not forget what it learnt before from more of them.
+    @property
+    def trust(self) -> float:
+        """In the naive mix: the observations that it is worth, to those learnt from."""
+        return (PRIOR if self.network.features.is_alone else PRIOR_TOLD) / self.n_learnt
+
+    @cached_property
+    def ridge(self) -> float:
+        """On what departs from the naive mix, in units of the mix's error: a Gaussian prior.
+
+        Where the naive forecasts go back over all that the network is told of, it is 500 to the n/p
+        seasons seen, for a profile of p steps is learnt by heart from few repetitions; 5,000
+        observations halve that, a million do not feel it. Where they do not, (PRIOR / n)^1.5 leaves
+        room for what they cannot know (decision 12).
         """
-        prior = PRIOR if self.network.features.is_alone else PRIOR_TOLD
-        return prior / max(self.network.seen.item(), self.chunks.n_observations)
+        features = self.network.features
+        if not features.is_foreseen:
+            return self.trust**1.5
+        n = self.n_learnt
+        return 500 * features.longest / n / (1 + (n / 5_000) ** 2)
 
     def fit(self, num_epochs: int) -> None:
         """Train for some epochs, in the precision asked for; see `_fit`."""
@@ -232,18 +248,13 @@ class Trainer:
         }
 
     def step(self, chunk: Chunk) -> Tensor:
-        """Forward, backward, clip, step; the loss stays on the device.
-
-        A ridge of (PRIOR / n)^1.5 on what departs from the naive mix, in units of the mix's error,
-        is a Gaussian prior on it: 100 observations barely move the mix, a million do not feel it.
-        """
+        """Forward, backward, clip, step; the loss stays on the device."""
         with self._autocast(chunk.target.device.type):
             made, _ = self.network(chunk.steps, chunk.ahead, at=chunk.at)  # (B, M, J, C, K)
         loss = self.network.loss(made.float(), chunk.target, chunk.weight)
-        ridge = self.trust**1.5 * self.network.departure()
         for parameter in self._parameters:
             parameter.grad = None
-        (loss + ridge).backward()
+        (loss + self.ridge * self.network.departure()).backward()
         if self.max_grad_norm is not None:
             self._clip(self.max_grad_norm)
         self.optimizer.step()

@@ -116,6 +116,29 @@ def test_trust_of_a_network_that_has_learnt_from_more_before_stays_small():
     assert trainer_of(network).trust == 2_000 / 1e6
 
 
+@pytest.mark.parametrize(
+    ("told", "n", "ridge"),
+    [
+        # 500 to the seasons of four seen, where the naive forecasts go back over all that is told.
+        ({}, 200, 10),
+        ({}, 5_000, 0.2),  # halved
+        ({}, 1e6, 5e-8),
+        ({"horizons": (1, 2)}, 200, 10),
+        # (2,000 / n)^1.5 with a longer cycle of the calendar, (50 / n)^1.5 with X.
+        ({"cycle": 365}, 500, 8),
+        ({"n_numbers": 1}, 200, 0.125),
+    ],
+)
+def test_ridge_is_strong_where_few_seasons_tell_all_and_leaves_room_for_what_else_is_told(
+    told, n, ridge
+):
+    features = Features((4,), (4,), NAIVE, (), **{"n_columns": 1} | told)
+    network = network_of(features=features)
+    network.seen.fill_(n)
+    trainer = trainer_of(network, chunks_of(features=FEATURES))
+    assert trainer.ridge == pytest.approx(ridge, rel=3e-3)
+
+
 @pytest.mark.parametrize("features", [FEATURES, AHEAD], ids=["step", "horizons"])
 @pytest.mark.parametrize("criterion", ["mae", "mse"])
 def test_training_equals_a_handwritten_loop(criterion, features):
@@ -148,9 +171,8 @@ def test_training_equals_a_handwritten_loop(criterion, features):
             errors = distance.abs() if criterion == "mae" else distance**2
             weight = chunk.weight * emphasis
             loss = (errors * weight).sum() / weight.sum()
-            ridge = (
-                (2_000 / chunks.n_observations) ** 1.5 * 0.1 * sum((p**2).sum() for p in departing)
-            )
+            n = chunks.n_observations
+            ridge = 2e3 / n / (1 + (n / 5e3) ** 2) * 0.1 * sum((p**2).sum() for p in departing)
             optimizer.zero_grad()
             (loss + ridge).backward()
             norm = torch.sqrt(sum((p.grad**2).sum() for p in by_hand.parameters()))
