@@ -151,25 +151,27 @@ class RecurrentNetwork(nn.Module):
             known = torch.cat(channels, dim=-1)
         outputs, score = self.head(hidden, self.dropout(hidden), known)
         if score is not None:
-            unit = self._unit(naive, exists)
             # Where none exists, before the first season, all share: a softmax of nothing is NaN.
-            exists = exists | ~exists.any(-1, keepdim=True)
-            weights = score.masked_fill(~exists, -torch.inf).softmax(-1)  # (B, L, J, C, N)
-            mixed = (weights * naive).sum(-1, keepdim=True)
-            outputs = torch.cat([outputs[..., :1] * unit + mixed, outputs[..., 1:]], dim=-1)
+            shared = exists | ~exists.any(-1, keepdim=True)
+            weights = score.masked_fill(~shared, -torch.inf).softmax(-1)  # (B, L, J, C, N)
+            made = outputs[..., :1] * self.unit + (weights * naive).sum(-1, keepdim=True)
+            made = self._kept(made, naive, exists)
+            outputs = torch.cat([made, outputs[..., 1:]], dim=-1)
         return self.distribution.parameters(outputs)
 
-    def _unit(self, naive: Tensor, exists: Tensor) -> Tensor:
-        """Unit of the correction; zero where all naive forecasts agree.
+    def _kept(self, made: Tensor, naive: Tensor, exists: Tensor) -> Tensor:
+        """Forecasts made, and the last value where it is also that of every season before.
 
-        Where a series has been flat for seasons there is nothing that a network could tell, unless
-        X or a longer cycle of the calendar does, and the median is what has always been; a mean may
-        still be another number.
+        Of a median, and unless X or a longer cycle of the calendar tells more: rare demand and what
+        has been flat for a season go on as they are. A mean may still be another number.
         """
-        if not (self.features.is_foreseen and self.distribution.is_median and naive.shape[-1] > 1):
-            return self.unit
-        differ = naive.amax(-1, keepdim=True) - naive.amin(-1, keepdim=True) > AGREE
-        return self.unit * (differ | ~exists.all(-1, keepdim=True))
+        plain = self.features.plain
+        if not (self.features.is_foreseen and self.distribution.is_median and len(plain) > 1):
+            return made
+        values = naive[..., plain]
+        agree = values.amax(-1, keepdim=True) - values.amin(-1, keepdim=True) <= AGREE
+        agree = agree & exists[..., plain].all(-1, keepdim=True)
+        return torch.where(agree, values[..., :1], made)
 
     def set_dropout(self, p: float) -> None:
         """Drop between recurrent layers, or the output of a single one, with probability p."""

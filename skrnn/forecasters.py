@@ -161,10 +161,11 @@ REST = """
     recursively and in short series, over a season ahead, so training starts from a good naive
     forecaster; a ridge on A, b and M keeps short series near it, and what they are multiplied with
     is in units of ten times its error e, at most of the scaled series, which the equations leave
-    out; nothing, for a median, where all naive forecasts agree and the network is told of nothing
-    that they do not go back to (X, other columns, longer lags or calendar cycles). In the loss,
-    errors of each step ahead and column are divided by its e. Recursively, horizons beyond one are
-    forecast with each forecast an input of the next step, the recurrent state carried along.
+    out. A median is the last value where that is also the value of every season before, unless the
+    network is told of what naive forecasts do not go back to (X, other columns, longer lags or
+    calendar cycles). In the loss, errors of each step ahead and column are divided by its e.
+    Recursively, horizons beyond one are forecast with each forecast an input of the next step, the
+    recurrent state carried along.
 
     A missing value of y, NaN, is no target; where it would be an input, seasonal naive forecasts
     from earlier values stand in for it, and the network is told so. Several columns of y are

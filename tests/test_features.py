@@ -1244,12 +1244,23 @@ FLAT = np.r_[rng.normal(size=12), np.full(13, 5.0)]  # three seasons of four bef
 
 @pytest.mark.parametrize("horizons", [None, (1, 2)])
 @pytest.mark.parametrize("distribution", ["mae", torch.nn.L1Loss(), "quantile"], ids=str)
-def test_a_median_is_not_corrected_where_all_naive_forecasts_agree(distribution, horizons):
+def test_a_median_is_the_last_value_where_that_was_also_the_value_a_season_before(
+    distribution, horizons
+):
     features = features_of(sp=(4,), naive=SEASONAL_NAIVE, horizons=horizons)
     network = randomised(network_of(features, distribution=distribution))
     made = network.distribution.point(forecast_of(network, FLAT))
-    np.testing.assert_allclose(made[-1], 5.0, rtol=1e-6)
-    assert ((made[:-2] - 5.0).abs() > 1e-2).all()
+    np.testing.assert_allclose(made[15:], 5.0, rtol=1e-6)  # from the fourth 5 on
+    assert ((made[:14] - 5.0).abs() > 1e-2).all()
+
+
+def test_a_median_is_corrected_where_two_seasons_before_had_two_values():
+    features = features_of(sp=(4, 6), naive=SEASONAL_NAIVE)
+    network = randomised(network_of(features))
+    values = np.r_[np.arange(18.0), 5.0, 5.0, 5.0, 5.0, 5.0]
+    assert (forecast_of(network, values)[-1] - 5.0).abs().item() > 1e-2  # six before is 16
+    values[-7] = 5.0
+    np.testing.assert_allclose(forecast_of(network, values)[-1], 5.0, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -1257,7 +1268,7 @@ def test_a_median_is_not_corrected_where_all_naive_forecasts_agree(distribution,
     [({}, "mse"), ({}, "normal"), ({"n_numbers": 1}, "mae"), ({"n_columns": 2}, "mae")],
     ids=str,
 )
-def test_a_mean_is_corrected_where_naive_forecasts_agree_and_what_x_tells_of(told, distribution):
+def test_a_mean_is_corrected_where_values_agree_and_so_is_what_x_tells_of(told, distribution):
     features = features_of(sp=(4,), naive=SEASONAL_NAIVE, **told)
     network = randomised(network_of(features, distribution=distribution))
     values = np.stack([FLAT] * told.get("n_columns", 1), axis=1)
@@ -1278,7 +1289,7 @@ def test_a_mean_is_corrected_where_naive_forecasts_agree_and_what_x_tells_of(tol
     ],
     ids=str,
 )
-def test_what_a_longer_cycle_or_lag_tells_is_corrected_where_naive_forecasts_agree(told, foreseen):
+def test_what_a_longer_cycle_or_lag_tells_is_corrected_where_values_agree(told, foreseen):
     # Three seasons of four steps are what "averaged" goes back over.
     features = features_of(**{"sp": (4,), "lags": (4,), "naive": SEASONAL_NAIVE} | told)
     network = randomised(network_of(features))
