@@ -210,11 +210,6 @@ class Features:
             return False
         return max(self._shown) <= max(self._back(NAIVE)) and self.cycle <= self.longest
 
-    @cached_property
-    def plain(self) -> list[int]:
-        """Places of the naive forecasts that are values, the last and those of seasons before."""
-        return [k for k, (name, _) in enumerate(self.candidates) if name in ("last", "seasonal")]
-
     @property
     def longest(self) -> int:
         """Steps of the longest season of the naive forecasts."""

@@ -17,7 +17,9 @@ CELLS = {"gru": GRU, "lstm": LSTM, "rnn": nn.RNN}
 # Most of the error a season ahead in the weights of the naive forecasts; the rest is the next
 # step's.
 SHARE_OF_SEASON = 0.75
-# Naive forecasts agree if they differ by less, in units of the scaled series: by rounding.
+# Naive forecasts that are values of the series, and by how much less values that are one may
+# differ, in units of the scaled series: by rounding.
+PLAIN = ("last", "seasonal")
 AGREE = 1e-4
 
 # None is the zero state; an LSTM's has two parts, (hidden, cell).
@@ -76,6 +78,7 @@ class RecurrentNetwork(nn.Module):
     seen: Tensor
     lags: Tensor
     lag_position: Tensor
+    plain: Tensor
 
     def __init__(
         self,
@@ -122,6 +125,8 @@ class RecurrentNetwork(nn.Module):
         at = torch.tensor([position[lag] for lag in features.lags])
         self.register_buffer("lags", torch.tensor(features.lags).long(), persistent=False)
         self.register_buffer("lag_position", at.long(), persistent=False)
+        plain = [k for k, (name, _) in enumerate(features.candidates) if name in PLAIN]
+        self.register_buffer("plain", torch.tensor(plain).long(), persistent=False)
 
     def forward(
         self, steps: Steps, ahead: Ahead, state: State = None, at: Tensor | None = None
@@ -165,13 +170,13 @@ class RecurrentNetwork(nn.Module):
         Of a median, and unless X or a longer cycle of the calendar tells more: rare demand and what
         has been flat for a season go on as they are. A mean may still be another number.
         """
-        plain = self.features.plain
-        if not (self.features.is_foreseen and self.distribution.is_median and len(plain) > 1):
+        is_median, is_foreseen = self.distribution.is_median, self.features.is_foreseen
+        if not (is_median and is_foreseen and len(self.plain) > 1):
             return made
-        values = naive[..., plain]
+        values = naive.index_select(-1, self.plain)
+        there = exists.index_select(-1, self.plain).all(-1, keepdim=True)
         agree = values.amax(-1, keepdim=True) - values.amin(-1, keepdim=True) <= AGREE
-        agree = agree & exists[..., plain].all(-1, keepdim=True)
-        return torch.where(agree, values[..., :1], made)
+        return torch.where(agree & there, values[..., :1], made)
 
     def set_dropout(self, p: float) -> None:
         """Drop between recurrent layers, or the output of a single one, with probability p."""
