@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from sktime.forecasting.base import ForecastingHorizon
 
-from skrnn._base import BaseRecurrentForecaster
-from skrnn._panel import Panel, numbered
+from skrnn.contract.forecaster import BaseRecurrentForecaster
+from skrnn.data.panel import Panel, numbered
 
 
 def backtest(

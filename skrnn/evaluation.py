@@ -23,10 +23,10 @@ from sktime.split import SameLocSplitter
 from sktime.split.base import BaseSplitter
 from sktime.utils.validation.forecasting import check_cv, check_scoring
 
-from skrnn._base import BaseRecurrentForecaster
-from skrnn._covariates import Covariates
-from skrnn._panel import Panel
 from skrnn.backtesting import backtest
+from skrnn.contract.forecaster import BaseRecurrentForecaster
+from skrnn.data.covariates import Covariates
+from skrnn.data.panel import Panel
 
 PANDAS = ["pd.Series", "pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"]
 # Metrics that read y_train only as the mean or median of |y[t] - y[t - sp]| to some power.

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from skrnn._base import BaseRecurrentForecaster
 from skrnn.callbacks import Callback
+from skrnn.contract.forecaster import BaseRecurrentForecaster
 
 Forecaster = TypeVar("Forecaster", bound=type[BaseRecurrentForecaster])
 

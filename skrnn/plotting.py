@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from skrnn._base import BaseRecurrentForecaster
+from skrnn.contract.forecaster import BaseRecurrentForecaster
 from skrnn.metrics import smape
 
 if TYPE_CHECKING:

@@ -348,7 +348,7 @@ def test_many_cutoffs_in_several_passes_equal_few(monkeypatch):
     y = panel()
     forecaster = GRUForecaster(**SMALL).fit(y.groupby(level=0).head(100))
     expected = backtest(forecaster, y, fh=[1, 3], start=20)
-    monkeypatch.setattr("skrnn._decoding.STEPS_AT_ONCE", 100)
+    monkeypatch.setattr("skrnn.forecasting.decoding.STEPS_AT_ONCE", 100)
     table = backtest(forecaster, y, fh=[1, 3], start=20)
     pd.testing.assert_frame_equal(table, expected, rtol=1e-4)
 

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 from torch import nn
 
-from skrnn._distributions import (
+from skrnn.distributions import (
     CRITERIA,
     LEAST_SCALE,
     Normal,

@@ -15,8 +15,8 @@ from sktime.forecasting.base import ForecastingHorizon
 from torch import nn
 
 from skrnn import GRUForecaster, LSTMForecaster, RNNForecaster, backtest
-from skrnn._features import LEVEL_NAIVE, SEASONAL_NAIVE
 from skrnn.callbacks import Callback
+from skrnn.features.features import LEVEL_NAIVE, SEASONAL_NAIVE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

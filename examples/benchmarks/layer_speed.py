@@ -15,7 +15,7 @@ import numba
 import torch
 from torch import nn
 
-from skrnn._layers import GRU, LSTM
+from skrnn.network.layers import GRU, LSTM
 
 SHAPES = [(16, 180, 128), (64, 180, 128), (16, 336, 256), (32, 168, 64), (1, 130, 64)]
 INPUTS = 16

@@ -15,10 +15,10 @@ import torch
 from sktime.datasets import load_airline
 
 from skrnn import GRUForecaster, LSTMForecaster
-from skrnn._distributions import Point
-from skrnn._networks import RecurrentNetwork
-from skrnn._training import Trainer
 from skrnn.datasets import fetch_pjm_load
+from skrnn.distributions import Point
+from skrnn.network.network import RecurrentNetwork
+from skrnn.training.trainer import Trainer
 
 # What nobody trains without; the loss is in the forward pass.
 INSIDE = ("forward", "backward", "clip", "step")

@@ -12,8 +12,8 @@ from overhead import INSIDE, shares
 from torch import nn
 
 from skrnn import GRUForecaster, LSTMForecaster
-from skrnn._layers import GRU, LSTM
 from skrnn.datasets import make_hourly_load
+from skrnn.network.layers import GRU, LSTM
 
 
 @pytest.mark.parametrize(

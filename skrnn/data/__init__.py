@@ -1,0 +1,1 @@
+"""Series and covariates: pandas read into arrays on one timeline, and scaled."""

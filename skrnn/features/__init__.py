@@ -1,0 +1,1 @@
+"""Features: what a step of the network reads, and the naive forecasts of its targets."""

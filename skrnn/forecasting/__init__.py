@@ -1,0 +1,1 @@
+"""Forecasting: the fitted model, and how it forecasts from a cutoff."""

@@ -1,0 +1,1 @@
+"""The network: a recurrent layer that corrects a mix of naive forecasts."""

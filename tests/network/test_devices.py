@@ -1,0 +1,176 @@
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+
+from skrnn import GRUForecaster, LSTMForecaster
+from skrnn.callbacks import Callback
+from skrnn.datasets import make_hourly_load
+from skrnn.forecasting import decoding
+from skrnn.network.devices import resolve_device, seeded
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def no_cuda(monkeypatch):
+    """A machine without CUDA, whatever this one has."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """What torch says on a machine with two CUDA devices."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.mark.usefixtures("no_cuda")
+@pytest.mark.parametrize("device", ["auto", "cpu", CPU])
+def test_device_without_cuda_is_the_cpu(device):
+    assert resolve_device(device) == CPU
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_auto_takes_cuda_where_it_is():
+    assert resolve_device("auto") == torch.device("cuda")
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:1", torch.device("cuda:1")])
+def test_device_that_is_there_is_taken(device):
+    assert resolve_device(device) == torch.device(device)
+
+
+@pytest.mark.usefixtures("no_cuda")
+def test_auto_never_takes_mps(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device("auto") == CPU
+    assert resolve_device("mps") == torch.device("mps")
+
+
+@pytest.mark.usefixtures("no_cuda")
+@pytest.mark.parametrize("device", ["cuda", "cuda:7", torch.device("cuda")])
+def test_cuda_that_is_not_there_is_refused_in_a_sentence(device):
+    with pytest.raises(ValueError, match="finds 0 'cuda' devices here") as caught:
+        resolve_device(device)
+    assert f"Got {device!r} instead" in str(caught.value)
+    assert "Pass device='auto'" in str(caught.value)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_number_beyond_the_last_device_is_refused():
+    with pytest.raises(ValueError, match="finds 2 'cuda' devices here"):
+        resolve_device("cuda:2")
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "cuda:x", None])
+def test_device_that_torch_does_not_know_is_refused(device):
+    with pytest.raises(ValueError, match="The 'device' parameter must be 'auto', 'cpu'") as caught:
+        resolve_device(device)
+    assert f"Got {device!r} instead" in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["meta", "xla"])
+def test_device_that_nothing_can_be_computed_on_is_refused(device):
+    with pytest.raises(ValueError, match=f"finds 0 '{device}' devices here"):
+        resolve_device(device)
+
+
+def draw(random_state):
+    with seeded(random_state, CPU) as rng:
+        return [*rng.random(3), *torch.rand(3).tolist()]
+
+
+def global_states():
+    return np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+
+@pytest.mark.parametrize("random_state", [None, 0, 7])
+def test_seeded_leaves_global_generators_as_they_were(random_state):
+    before = global_states()
+    draw(random_state)
+    assert global_states() == before
+
+
+def test_seeded_leaves_global_generators_as_they_were_when_the_block_fails():
+    def fail():
+        with seeded(0, CPU):
+            torch.rand(3)
+            raise ZeroDivisionError
+
+    before = global_states()
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert global_states() == before
+
+
+def test_seeded_repeats_with_the_same_seed():
+    assert draw(3) == draw(3)
+    assert draw(3) != draw(4)
+    assert draw(np.random.RandomState(3)) == draw(3)
+
+
+def test_seeded_does_not_depend_on_global_generators():
+    made = []
+    for seed in (1, 2):
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        made.append(draw(5))
+    assert made[0] == made[1]
+
+
+def test_seeded_with_none_differs_though_global_generators_repeat():
+    made = []
+    for _ in range(2):
+        np.random.seed(0)
+        torch.manual_seed(0)
+        made.append(draw(None))
+    assert made[0] != made[1]
+
+
+def test_seeded_with_a_random_state_moves_it_on():
+    random_state = np.random.RandomState(0)
+    assert draw(random_state) != draw(random_state)
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("float32", False), ("tf32", True)])
+def test_tf32_is_used_by_choice_alone_and_the_settings_of_torch_return(precision, allowed):
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, products.allow_tf32
+    seen = []
+
+    class Watch(Callback):
+        def on_batch_end(self, forecaster, n_batches):
+            seen.append((cudnn.allow_tf32, products.allow_tf32))
+
+    y = make_hourly_load(n_series=1, n_hours=200, random_state=0).droplevel(0)
+    settings = {"hidden_size": 4, "num_epochs": 1, "random_state": 0, "callbacks": [Watch()]}
+    forecaster = GRUForecaster(precision=precision, **settings).fit(y)
+    assert set(seen) == {(allowed, allowed)}
+    forecast = decoding.forecast
+
+    def watched(*args):
+        seen.append((cudnn.allow_tf32, products.allow_tf32))
+        return forecast(*args)
+
+    seen.clear()
+    with patch.object(decoding, "forecast", watched):
+        forecaster.predict([1])
+    assert seen == [(allowed, allowed)]
+    assert (cudnn.allow_tf32, products.allow_tf32) == before
+
+
+@pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
+@pytest.mark.parametrize("forecaster", [GRUForecaster, LSTMForecaster])
+def test_bf16_trains_nearly_what_float32_trains(forecaster, strategy):
+    y = make_hourly_load(n_series=1, n_hours=400, random_state=0).droplevel(0)
+    settings = {"hidden_size": 8, "num_epochs": 10, "random_state": 0, "strategy": strategy}
+    exact = forecaster(**settings).fit(y, fh=[1, 2])
+    rounded = forecaster(precision="bf16", **settings).fit(y, fh=[1, 2])
+    assert rounded.network_.head.correction.weight.dtype == torch.float32
+    losses = exact.history_["loss"], rounded.history_["loss"]
+    assert not losses[0].equals(losses[1])
+    np.testing.assert_allclose(*losses, rtol=0.03)
+    np.testing.assert_allclose(rounded.predict(), exact.predict(), rtol=0.03)
