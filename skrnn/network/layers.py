@@ -139,7 +139,7 @@ def _forward(x, first, weights, batch_first, keep):
     bias[slots - G :, :H] += bias_h.view(G, H)
     weight_x = _padded(weight_x, G, Hp, C).roll(slots - G, 0)
     weight_h = _padded(weight_h, G, Hp, Hp)
-    if G == slots:
+    if slots == G:
         weight_h, weight_x = torch.cat([weight_h, weight_x], 2), weight_x[..., :0]
 
     kernel = kernels.forward(name)
