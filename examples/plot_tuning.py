@@ -1,13 +1,16 @@
-"""Tune a forecaster: sktime's Optuna search and scikit-learn's grid search, on the airline data.
+"""Tune a forecaster with sktime's Optuna search and scikit-learn's grid search.
 
-    python -m pip install "skrnn[tune,plot]"  # Optuna for sktime's search, and matplotlib
-    python examples/plot_tuning.py            # half a minute
+    python -m pip install "skrnn[tune,plot]"
+    python examples/plot_tuning.py
 
-The years 1959 and 1960 are held out: the searches see nothing of them. Both score a setting on the
-same three folds, the years 1956, 1957 and 1958, each forecast at once from all months before it.
-Then the held-out years are forecast in the same way, beside the defaults and last year's values.
-The winner's score on the folds flatters it, for it is the best of many draws: on 120 months another
-``random_state`` moves a score as much as another setting does.
+The data are the monthly airline passengers. The years 1959 and 1960 are held out from both
+searches. Each setting is scored on the same three folds, the years 1956, 1957 and 1958. Each year
+is forecast at once from all months before it. The held-out years are then forecast in the same way
+by the best settings, the defaults and the values of the year before. The best score on the folds is
+too optimistic, because it is the best of many. On 120 months another ``random_state`` changes the
+score as much as another setting does.
+
+It takes 40 seconds on two cores (Intel Xeon with AVX-512, torch 2.13).
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 YEAR = 12  # months of a fold, and of a forecast
-HELD_OUT = 2 * YEAR
+HELD_OUT = 2 * YEAR  # months
 FOLDS = 3
 CELLS = ["gru", "lstm", "rnn"]
 SPACE = {
@@ -57,7 +60,7 @@ def main() -> None:
     }
     tried = {name: scores_of(search) for name, search in searches.items()}
     for name, search in searches.items():
-        best = ", ".join(f"{k}={shown(v)}" for k, v in sorted(search.best_params_.items()))
+        best = ", ".join(f"{k}={text_of(v)}" for k, v in sorted(search.best_params_.items()))
         print(f"{name}, the best of {len(tried[name])}: {best}")
 
     # The winners were refitted to all of the training years.
@@ -81,7 +84,7 @@ def main() -> None:
 
 
 def folds(train: pd.Series) -> ExpandingWindowSplitter:
-    """Split as TimeSeriesSplit(FOLDS, test_size=YEAR) does, for sktime."""
+    """The splits of TimeSeriesSplit(FOLDS, test_size=YEAR), for sktime."""
     first = len(train) - FOLDS * YEAR
     return ExpandingWindowSplitter(range(1, YEAR + 1), initial_window=first, step_length=YEAR)
 
@@ -91,7 +94,7 @@ def search_with_optuna(
 ) -> ForecastingOptunaSearchCV:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
-        # Of the class itself, not of its use: it is new, and a default of sktime 1.3 changes.
+        # sktime warns that the class is new, and that sktime 1.3 changes a default.
         warnings.filterwarnings("ignore", "ForecastingOptunaSearchCV is experimental")
         warnings.filterwarnings("ignore", "The default of config ``remember_data``")
         search = ForecastingOptunaSearchCV(
@@ -113,11 +116,11 @@ def search_on_a_grid(forecaster: RNNForecaster, train: pd.Series) -> GridSearchC
 
 
 def scores_of(search: ForecastingOptunaSearchCV | GridSearchCV) -> pd.DataFrame:
-    """Settings in the order of the search, a column each, and their sMAPE over the folds."""
+    """A row for each setting, in the order of the search, with its mean sMAPE over the folds."""
     results = pd.DataFrame(search.cv_results_)
     settings = pd.DataFrame(results["params"].tolist())
     if isinstance(search, GridSearchCV):
-        return settings.assign(smape=-results["mean_test_score"])  # of a scorer, more is better
+        return settings.assign(smape=-results["mean_test_score"])  # scorers return the negative
     return settings.assign(smape=results["mean_test_SMAPE"])
 
 
@@ -133,14 +136,14 @@ def smape_of(table: pd.DataFrame) -> float:
 # ------------------------------------------------------------------------------- output
 
 
-def shown(value: object) -> str:
+def text_of(value: object) -> str:
     return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
 def plot(
     tables: dict[str, pd.DataFrame], tried: dict[str, pd.DataFrame], default: float
 ) -> plt.Figure:
-    """Forecasts of the held-out years; below, what each search saw."""
+    """Forecasts of the held-out years; below, the scores of each search on the folds."""
     figure, axes = plt.subplot_mosaic(
         [["held out", "held out"], ["Optuna", "grid"]], figsize=(12, 8.5), layout="constrained"
     )

@@ -1,4 +1,8 @@
-"""The examples: their protocols by value, their fallback, and the figures they reach."""
+"""The examples: their protocols by value, their fallback, and what they print.
+
+Where errors are compared with a bound, they are of the end of a training range. No test range has
+a bound, so that it stays fit for a report.
+"""
 
 import functools
 import importlib
@@ -65,13 +69,13 @@ def test_tutorial_channels_are_those_of_the_row_before(example):
 
 
 def test_state_is_carried_from_batch_to_batch_and_zero_at_each_epoch(example):
-    class Seen(Callback):
-        given = []
+    class RecordStates(Callback):
+        states = []
 
         def on_train_begin(self, forecaster, num_epochs):
             recurrent = forecaster.network_.recurrent
             recurrent.register_forward_hook(
-                lambda m, args, out: self.given.append((args[1], out[1]))
+                lambda m, args, out: self.states.append((args[1], out[1]))
             )
 
     y = pd.Series(np.random.default_rng(0).normal(size=60))
@@ -83,15 +87,19 @@ def test_state_is_carried_from_batch_to_batch_and_zero_at_each_epoch(example):
         "window_length": 10,
         "batch_size": 20,
     }
-    GRUForecaster(**settings, callbacks=[example.CarriedState(), Seen()], random_state=0).fit(y)
-    (first, out1), (second, _), (third, _), (fourth, _) = Seen.given  # 50 windows: 2 batches
+    GRUForecaster(
+        **settings, callbacks=[example.CarriedState(), RecordStates()], random_state=0
+    ).fit(y)
+    (first, out1), (second, _), (third, _), (fourth, _) = (
+        RecordStates.states
+    )  # 50 windows: 2 batches
     assert first is None
     assert third is None
     assert torch.equal(second, out1)
     assert fourth is not None
 
 
-def test_without_data_the_example_says_so_and_uses_simulated_load(
+def test_without_data_the_example_says_so_and_simulates_load(
     example, monkeypatch, capsys, tmp_path
 ):
     def offline(**options):
@@ -114,15 +122,14 @@ def test_without_data_the_example_says_so_and_uses_simulated_load(
 
 @needs_data
 @pytest.mark.parametrize("forecaster", [GRUForecaster, LSTMForecaster])
-def test_two_epochs_on_pjm_beat_the_tutorial(example, forecaster):
-    load = fetch_pjm_load(data_home=DATA, add_observed=True)
-    y, observed = load[["load_mw"]], load["observed"]
-    test = example.is_test(y)
-    table = backtest(forecaster(num_epochs=2, random_state=0).fit(y[~test]), y, start=0.89)
-    errors = example.by_region(
-        y.loc[test & observed, "load_mw"], table.droplevel("cutoff")["y_pred"]
-    )
-    # The tutorial's LSTM reaches 1.081 in this definition, its GRU 1.123.
+def test_two_epochs_on_pjm_are_better_at_the_end_of_training_than_the_tutorials_error(
+    example, pjm, forecaster
+):
+    y, held_out, scored = pjm
+    fitted = forecaster(num_epochs=2, random_state=0).fit(y[~held_out])
+    table = backtest(fitted, y, start=example.FIRST_CUTOFF)
+    errors = example.by_region(y.loc[scored, "load_mw"], table.droplevel("cutoff")["y_pred"])
+    # On its test range, the tutorial's LSTM has 1.081 in this definition, its GRU 1.123.
     assert errors.mean() < 0.9
 
 
@@ -136,17 +143,17 @@ def day_ahead(monkeypatch):
 
 
 @pytest.fixture
-def seen(monkeypatch):
-    """Series that each `fit` of a forecaster was given."""
-    given, fit = [], RNNForecaster.fit
+def fitted_series(monkeypatch):
+    """The series passed to `fit`, one for each call."""
+    series, fit = [], RNNForecaster.fit
 
     @functools.wraps(fit)
     def recorded(self, y, *args, **kwargs):
-        given.append(y)
+        series.append(y)
         return fit(self, y, *args, **kwargs)
 
     monkeypatch.setattr(RNNForecaster, "fit", recorded)
-    return given
+    return series
 
 
 def test_day_ahead_cutoffs_go_from_the_end_of_training_to_a_day_before_the_end(day_ahead):
@@ -174,7 +181,7 @@ def test_day_ahead_naive_has_the_quantiles_of_its_errors_in_training(day_ahead):
         np.testing.assert_allclose(naive[f"y_pred_{level:g}"], expected)
 
 
-def test_day_ahead_scores_are_means_over_regions_of_each_regions_own(day_ahead):
+def test_day_ahead_scores_are_means_over_regions_of_each_regions_score(day_ahead):
     cutoff = pd.Timestamp("2024-01-01")
     rows = [
         (region, cutoff + pd.Timedelta(hours=k), cutoff + pd.Timedelta(hours=k + h))
@@ -200,8 +207,8 @@ def test_day_ahead_scores_are_means_over_regions_of_each_regions_own(day_ahead):
     np.testing.assert_allclose(pinball, 10 * 0.5 / 100 * 100 / 2)
 
 
-def test_day_ahead_trains_before_the_test_range_and_says_how_good_it_is(
-    day_ahead, seen, monkeypatch, capsys, tmp_path
+def test_day_ahead_trains_before_the_test_range_and_prints_the_scores(
+    day_ahead, fitted_series, monkeypatch, capsys, tmp_path
 ):
     def offline(**options):
         raise OSError("PJM files could not be downloaded.")
@@ -209,8 +216,8 @@ def test_day_ahead_trains_before_the_test_range_and_says_how_good_it_is(
     shared = sys.modules["compare_gru_lstm"]
     y = make_hourly_load(3, 800, 0)
     test = day_ahead.is_test(y)
-    wild = np.random.default_rng(0).uniform(0.5, 1.5, test.sum())  # in training, it would show
-    y.loc[test, "load_mw"] *= wild
+    factors = np.random.default_rng(0).uniform(0.5, 1.5, test.sum())
+    y.loc[test, "load_mw"] *= factors  # training on these rows would change the quantiles
     monkeypatch.setattr(shared, "fetch_pjm_load", offline)
     monkeypatch.setattr(shared, "make_hourly_load", lambda random_state: y)
     figure = tmp_path / "figure.png"
@@ -218,7 +225,7 @@ def test_day_ahead_trains_before_the_test_range_and_says_how_good_it_is(
     regions = ["--regions", "region_02", "region_00"]
     monkeypatch.setattr("sys.argv", ["_", *small, *regions, "--figure", str(figure)])
     day_ahead.main()
-    (trained,) = seen
+    (trained,) = fitted_series
     assert trained.index.unique(level=0).tolist() == ["region_02", "region_00"]
     assert trained.groupby(level=0).size().tolist() == [729, 729]  # 800 - int(0.1 * 710)
     printed = capsys.readouterr().out
@@ -245,7 +252,7 @@ def test_day_ahead_trains_before_the_test_range_and_says_how_good_it_is(
     assert figure.read_bytes()[:4] == b"\x89PNG"
 
 
-def test_day_ahead_names_the_regions_there_are(day_ahead):
+def test_day_ahead_names_the_available_regions_in_the_error(day_ahead):
     load = make_hourly_load(2, 30, 0)
     with pytest.raises(SystemExit, match=r"among region_00, region_01. Got PJME"):
         day_ahead.select(load, ["PJME"])
@@ -270,8 +277,8 @@ def test_both_searches_score_the_same_folds(tuning):
         np.testing.assert_array_equal(score, score_too)
 
 
-def test_tuning_holds_out_two_years_and_prints_settings_of_the_space(
-    tuning, seen, monkeypatch, capsys, tmp_path
+def test_tuning_holds_out_two_years_and_prints_settings_and_scores(
+    tuning, fitted_series, monkeypatch, capsys, tmp_path
 ):
     figure = tmp_path / "figure.png"
     grid = {"cell": ["gru", "rnn"], "hidden_size": [4, 6], "window_length": [24, 48]}
@@ -280,8 +287,10 @@ def test_tuning_holds_out_two_years_and_prints_settings_of_the_space(
     monkeypatch.setattr("sys.argv", ["plot_tuning.py", *arguments])
     tuning.main()
     # The folds' fits, then the refits of both winners and of the default.
-    assert len(seen) == 3 * (2 + 8 + 1) + 3 + 1  # sktime refits its n best, here one, once more
-    assert max(y.index[-1] for y in seen) == pd.Period("1958-12", "M")
+    assert (
+        len(fitted_series) == 3 * (2 + 8 + 1) + 3 + 1
+    )  # sktime refits its n best, here one, once more
+    assert max(y.index[-1] for y in fitted_series) == pd.Period("1958-12", "M")
 
     printed = capsys.readouterr().out
     settings = {}
@@ -301,8 +310,16 @@ def test_tuning_holds_out_two_years_and_prints_settings_of_the_space(
     assert list(scores) == ["default", "Optuna", "grid", "seasonal naive"]
     y = load_airline()
     expected = [smape(y[years], y.shift(12)[years]) for years in (slice(84, 120), slice(120, 144))]
-    assert scores["seasonal naive"] == pytest.approx(expected, abs=6e-3)
-    assert all(0 < score < 50 for pair in scores.values() for score in pair)
+    assert scores["seasonal naive"] == pytest.approx(expected, abs=6e-3)  # two digits are printed
+
+    def year_after(fitted, n):
+        return fitted.update(y[:n], update_params=False).predict(range(1, 13))
+
+    default = RNNForecaster(num_epochs=1, random_state=0)
+    folds = [smape(y[n : n + 12], year_after(default.clone().fit(y[:n]), n)) for n in (84, 96, 108)]
+    fitted = default.clone().fit(y[:120])
+    held_out = smape(y[120:], pd.concat([year_after(fitted, n) for n in (120, 132)]))
+    assert scores["default"] == pytest.approx((np.mean(folds), held_out), abs=6e-3)
     assert figure.read_bytes()[:4] == b"\x89PNG"
 
 
@@ -326,10 +343,12 @@ def robustness(benchmark_module):
 
 @pytest.fixture(scope="module")
 def pjm(example):
+    """The training range, whether an hour is of its last tenth, and whether it is scored, too."""
     load = fetch_pjm_load(data_home=DATA, add_observed=True)
+    load = load[~example.is_test(load)]
     y = load[["load_mw"]]
-    test = example.is_test(y)
-    return y, test, test & load["observed"]
+    held_out = example.is_test(y)
+    return y, held_out, held_out & load["observed"]
 
 
 QUICK = {"num_epochs": 3, "random_state": 0}
@@ -337,40 +356,41 @@ QUICK = {"num_epochs": 3, "random_state": 0}
 
 @pytest.fixture(scope="module")
 def errors_of_all(pjm, example):
-    y, test, scored = pjm
-    table = backtest(GRUForecaster(**QUICK).fit(y[~test]), y, start=0.85)
-    made = table["y_pred"].droplevel("cutoff")
+    y, held_out, scored = pjm
+    fitted = GRUForecaster(**QUICK).fit(y[~held_out])
+    table = backtest(fitted, y, start=example.FIRST_CUTOFF)
+    forecast = table["y_pred"].droplevel("cutoff")
     rows = scored.index[scored]
-    return example.by_region(y.loc[rows, "load_mw"], made.loc[rows])
+    return example.by_region(y.loc[rows, "load_mw"], forecast.loc[rows])
 
 
 @needs_data
 def test_a_fifth_of_missing_hours_costs_at_most_three_tenths_more_error(
     robustness, pjm, errors_of_all
 ):
-    y, test, scored = pjm
-    seen = robustness.punctured(y, 0.2)
-    assert seen["load_mw"].isna().mean() == pytest.approx(0.2, abs=0.002)
-    forecaster = GRUForecaster(**QUICK).fit(seen[~test])
-    errors = robustness.error_by_region(forecaster, seen, y, scored)
+    y, held_out, scored = pjm
+    known = robustness.with_missing(y, 0.2)
+    assert known["load_mw"].isna().mean() == pytest.approx(0.2, abs=0.002)
+    forecaster = GRUForecaster(**QUICK).fit(known[~held_out])
+    errors = robustness.error_by_region(forecaster, known, y, scored)
     assert errors.mean() < 1.3 * errors_of_all.mean()
 
 
 @needs_data
-def test_region_that_was_never_seen_is_forecast_nearly_as_well(robustness, pjm, errors_of_all):
+def test_region_without_training_data_is_forecast_nearly_as_well(robustness, pjm, errors_of_all):
     zero, tuned = robustness.new_region(*pjm, "DAYTON", QUICK, 2)
     assert zero < 1.35 * errors_of_all["DAYTON"]
     assert tuned < 1.1 * errors_of_all["DAYTON"]
 
 
 @needs_data
-def test_intervals_a_day_ahead_cover_nine_tenths_of_the_test_hours(pjm):
-    y, test, _ = pjm
+def test_intervals_a_day_ahead_cover_nine_tenths_of_the_held_out_hours(pjm):
+    y, held_out, _ = pjm
     regions = ["DAYTON", "DEOK", "PJMW"]
-    y, test = y.loc[regions], test.loc[regions]
+    y, held_out = y.loc[regions], held_out.loc[regions]
     settings = {"hidden_size": 32, "num_epochs": 2, "random_state": 0}
     forecaster = GRUForecaster(strategy="multioutput", criterion="quantile", **settings)
-    forecaster.fit(y[~test], fh=range(1, 25))
+    forecaster.fit(y[~held_out], fh=range(1, 25))
     table = backtest(forecaster, y, fh=range(1, 25), start=0.9, step_length=37, alpha=[0.05, 0.95])
     inside = table["y_true"].between(table["y_pred_0.05"], table["y_pred_0.95"])
     assert 0.87 < inside.mean() < 0.93
@@ -393,29 +413,36 @@ def test_defaults_on_bundled_series_are_never_much_worse_than_the_last_season(
     # Seasons before the last two; the benchmark itself scores those.
     for kind, name, y, sp, origins in module.cases(validate=True, draws=0):
         assert kind == "bundled"
-        mine, naive = module.errors(make, y, sp, origins)
-        ratios[name] = mine / naive
+        error, naive = module.errors(make, y, sp, origins)
+        ratios[name] = error / naive
     ratios = pd.Series(ratios)
     assert len(ratios) >= 20
     assert ratios.max() < 1.1, ratios.nlargest(3)
     assert ratios.mean() < 0.85
 
 
-@pytest.mark.parametrize("cell", ["GRU", "LSTM"])
-def test_defaults_on_the_last_seasons_of_univariate_series_are_not_much_worse_than_repeating_one(
-    benchmark_module, cell
+def test_out_of_the_box_prints_the_ratio_of_every_series_that_naive_does_not_forecast_exactly(
+    benchmark_module, monkeypatch, capsys
 ):
     module = benchmark_module("out_of_the_box")
-    make = module.FORECASTERS[cell](random_state=0).clone
-    series, ratios = module.bundled(), {}
-    for name in ("airline", "shampoo", "lynx", "solar"):
-        mine, naive = module.errors(make, *series[name], module.ORIGINS)
-        ratios[name] = mine / naive
-    assert max(ratios.values()) < 1.1, ratios
-    # Of PBS the last years are zeros: repeating one is exact, and so is the forecast, to rounding.
-    mine, naive = module.errors(make, *series["PBS"], module.ORIGINS)
-    assert naive == 0
-    assert mine < 1e-4
+    series = {name: module.bundled()[name] for name in ("airline", "lynx", "PBS")}
+    monkeypatch.setattr(module, "bundled", lambda: series)
+    monkeypatch.setattr("sys.argv", ["_", "--draws", "0", "--params", "num_epochs=0"])
+    module.main()
+    printed = capsys.readouterr().out
+    rows = {line.split()[-3]: line.split()[-2:] for line in printed.splitlines()[4:6]}
+    for name in ("airline", "lynx"):
+        y, sp = series[name]
+        naive = sum(np.abs(y.shift(sp)[-k * sp :][:sp] - y[-k * sp :][:sp]).sum() for k in (1, 2))
+        for cell, ratio in zip(["GRU", "LSTM"], rows[name], strict=True):
+            fitted = module.FORECASTERS[cell](num_epochs=0, random_state=0)
+            forecasts = [fitted.clone().fit(y[: -k * sp]).predict(range(1, sp + 1)) for k in (2, 1)]
+            error = (pd.concat(forecasts) - y[-2 * sp :]).abs().sum()
+            assert float(ratio) == pytest.approx(error / naive, abs=6e-4)
+    assert rows.keys() == {"airline", "lynx"}
+    # PBS ends in years of zeros.
+    for line, cell in zip(printed.splitlines(), ["GRU", "LSTM"], strict=False):
+        assert line.startswith(f"PBS: seasonal naive is exact; errors of {cell} sum to ")
 
 
 def test_out_of_the_box_scores_the_last_seasons_by_hand(benchmark_module):
@@ -434,8 +461,8 @@ def test_out_of_the_box_scores_the_last_seasons_by_hand(benchmark_module):
         def predict(self, fh):
             return 0.0
 
-    mine, naive = module.errors(Zero, y, 12, 2)
-    assert mine == np.arange(24, 48).sum()
+    error, naive = module.errors(Zero, y, 12, 2)
+    assert error == np.arange(24, 48).sum()
     assert naive == 24 * 12.0
 
 
@@ -461,19 +488,19 @@ def test_ett_is_scored_from_every_start_on_values_standardised_in_training(bench
     assert train.groupby(level=0)["value"].std(ddof=0).sub(1).abs().max() < 1e-9
     assert (y.groupby(level=0).size() == 14_400).all()
 
-    # A network that repeats the last value, against the same by hand.
+    # The errors of a network that repeats the last value are those computed by hand.
     forecaster = GRUForecaster(
         strategy="multioutput", naive=["last"], num_epochs=0, sp=None, calendar=None
     ).fit(y.groupby(level=0).head(11_520), fh=range(1, 97))
-    made = module.errors_of(forecaster, y, 11_520, 96)
+    errors = module.errors_of(forecaster, y, 11_520, 96)
     values = y["value"].to_numpy().reshape(7, -1)
     start = np.arange(11_520, 14_400 - 96 + 1)
     error = values[:, start[:, None] + np.arange(96)] - values[:, start - 1][..., None]
-    np.testing.assert_allclose(made, error, atol=1e-5)
-    assert module.scores(made) == f"{np.mean(error**2):.3f}  {np.mean(np.abs(error)):.3f}"
+    np.testing.assert_allclose(errors, error, atol=1e-5)
+    assert module.scores(errors) == f"{np.mean(error**2):.3f}  {np.mean(np.abs(error)):.3f}"
 
 
-def test_some_weeks_gives_one_to_a_forecaster_that_repeats_the_week(benchmark_module):
+def test_some_weeks_scores_a_forecaster_that_repeats_the_last_week_as_one(benchmark_module):
     rng = np.random.default_rng(0)
     y = pd.Series(rng.normal(size=500), pd.date_range("2020-01-01", periods=500, freq="h"))
     params = {"naive": "seasonal", "sp": 168, "num_epochs": 0}

@@ -1,12 +1,14 @@
-"""What each ingredient is worth, on the end of the training ranges of PJM and of M4 Hourly.
+"""Change one setting at a time and measure the error, on the training ranges of PJM and M4 Hourly.
 
     SKRNN_DATA=<folder of the PJM files> python examples/benchmarks/ablation.py pjm
-    python examples/benchmarks/ablation.py m4 FOLDER  # that of Hourly-train.csv, Hourly-test.csv
+    python examples/benchmarks/ablation.py m4 FOLDER  # of Hourly-train.csv and Hourly-test.csv
 
-One setting at a time is taken away from, or added to, the reference. PJM: the next hour, defaults
-of `GRUForecaster` but for few epochs. M4: settings of m4_hourly.py but for a quarter of the epochs.
-Each row trains for as many epochs; the windows that teach from their last step alone, for as many
-seconds as the reference.
+The end of the training range is held out and scored. PJM: the next hour, with the defaults of
+`GRUForecaster` except for fewer epochs. M4: the settings of m4_hourly.py with a quarter of the
+epochs. All rows train for the same number of epochs, except "windows, loss at the last step", which
+trains for as many seconds as the reference.
+
+On one core (AMD EPYC with AVX-512, torch 2.13) PJM takes 6 minutes and M4 12 minutes.
 """
 
 from __future__ import annotations
@@ -51,22 +53,22 @@ M4 = {
 
 
 class Deadline(Callback):
-    """Ends training after some seconds."""
+    """Ends training after a number of seconds."""
 
     def __init__(self, seconds):
         self.seconds = seconds
 
     def on_train_begin(self, forecaster, num_epochs):
-        self.began = time.perf_counter()
+        self.start = time.perf_counter()
 
     def on_batch_end(self, forecaster, n_batches):
-        return time.perf_counter() - self.began > self.seconds
+        return time.perf_counter() - self.start > self.seconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", choices=["pjm", "m4"])
-    parser.add_argument("folder", type=Path, nargs="?", help="of the M4 files")
+    parser.add_argument("folder", type=Path, nargs="?", help="folder of the M4 files")
     parser.add_argument("--num-epochs", type=int)
     args = parser.parse_args()
     epochs = args.num_epochs or EPOCHS[args.data]
@@ -77,14 +79,14 @@ def main() -> None:
     for name, change in (SHARED | (PJM if args.data == "pjm" else M4)).items():
         change = {"num_epochs": epochs} | change
         if "supervision" in change:
-            # The schedule cannot know when the time is up: a constant rate.
+            # A schedule needs the number of epochs, which is unknown here: the rate is constant.
             change |= {"num_epochs": 1, "callbacks": [Deadline(seconds)], "lr_scheduler": None}
         took, error = score(change)
         print(f"| {name} | {took:.0f} | {error:.3f} | {error / reference:.3f} |", flush=True)
 
 
 def pjm():
-    """Scoring by sMAPE of the next hour, mean of the regions."""
+    """Return a function that scores a setting by the next hour's sMAPE, averaged over regions."""
     load = pjm_accuracy.read(validate=True)
     waves = calendar_before(load.index)
 
@@ -99,7 +101,7 @@ def pjm():
 
 
 def calendar_before(index: pd.MultiIndex) -> pd.DataFrame:
-    """The waves that "auto" takes, of the hour before the one that is forecast."""
+    """The calendar features of `calendar="auto"`, but for the hour before the target."""
     time = index.get_level_values(-1) - pd.Timedelta(hours=1)
     cycles = {"hour": (time.hour / 24, 2), "week": (time.dayofweek / 7, 3)}
     cycles["year"] = ((time.dayofyear - 1) / 366, 2)
@@ -112,12 +114,12 @@ def calendar_before(index: pd.MultiIndex) -> pd.DataFrame:
 
 
 def m4(folder: Path):
-    """Scoring by OWA."""
+    """Return a function that scores a setting by OWA."""
     train, test = m4_hourly.read(folder, validate=True)
 
     def score(change):
-        forecaster, made = m4_hourly.fit(train, **m4_hourly.SETTINGS | change)
-        return forecaster.history_["seconds"].sum(), m4_hourly.score(train, test, made)["OWA"]
+        forecaster, forecast = m4_hourly.fit(train, **m4_hourly.SETTINGS | change)
+        return forecaster.history_["seconds"].sum(), m4_hourly.score(train, test, forecast)["OWA"]
 
     return score
 

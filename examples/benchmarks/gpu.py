@@ -1,8 +1,12 @@
-"""On a GPU: targets a second by hidden size, seconds to an sMAPE, and the tutorial, all on PJM.
+"""PJM on a GPU: training speed by hidden size, error by training time, and the tutorial's protocol.
 
-Run `SKRNN_DATA=... python gpu.py [device]`; without a CUDA device it measures the CPU. TFLOP/s
-count the products of the recurrent layer, forward and backward; `overhead.py`, which takes a device
-too, measures what an epoch spends beside forward, backward and optimiser step.
+    SKRNN_DATA=<folder of the PJM files> python examples/benchmarks/gpu.py [DEVICE]
+
+The first table has targets and TFLOP per second. The latter count the matrix products of the
+recurrent layer, forward and backward. The second table has sMAPE against seconds of training.
+Without a CUDA device all is measured on the CPU, which takes hours; the time on a GPU has not been
+measured yet. `overhead.py DEVICE` measures what an epoch spends outside of forward, backward and
+optimiser step.
 """
 
 import platform
@@ -18,16 +22,19 @@ from skrnn import GRUForecaster, LSTMForecaster, backtest
 from skrnn.datasets import fetch_pjm_load
 
 FORECASTERS = {"GRU": GRUForecaster, "LSTM": LSTMForecaster}
-STEP = 19  # one test hour in nineteen is scored; all hours of the day take turns
+STEP = 19  # hours between cutoffs; coprime to 24, so that every hour of the day is scored
+TEST_SHARE, LOOK_BACK = 0.1, 90  # of the windows of 90 hours, the last tenth is the test range
+# A multiplication and an addition for each weight, forward, and twice as many backward.
+FLOP_PER_WEIGHT = 6
 
 
 def score(forecaster, y, begin):
     """Mean sMAPE of the regions, one hour ahead, over a sample of the test hours."""
-    place = y.groupby(level=0).cumcount()
-    cutoffs = y.index[(place >= begin - 1) & ((place - begin) % STEP == 0)]
+    row = y.groupby(level=0).cumcount()
+    cutoffs = y.index[(row >= begin - 1) & ((row - begin) % STEP == 0)]
     last = y.groupby(level=0).tail(1).index
-    made = backtest(forecaster, y, fh=[1], cutoffs=cutoffs.difference(last))
-    true, forecast = made["y_true"], made["y_pred"]
+    table = backtest(forecaster, y, fh=[1], cutoffs=cutoffs.difference(last))
+    true, forecast = table["y_true"], table["y_pred"]
     error = 200 * (true - forecast).abs() / (true.abs() + forecast.abs())
     return error.groupby(level=0).mean().mean()
 
@@ -37,7 +44,7 @@ def main(device="auto"):
     print(f"{name or platform.machine()}, torch {torch.__version__}, device={device!r}\n")
     y = fetch_pjm_load()
     n = y.groupby(level=0)[y.columns[0]].transform("size")
-    begin = n - (0.1 * (n - 90)).astype(int)
+    begin = n - (TEST_SHARE * (n - LOOK_BACK)).astype(int)
     train = y[y.groupby(level=0).cumcount() < begin]
 
     columns = "| cell | hidden size | precision | batch | targets/s | TFLOP/s |"
@@ -52,7 +59,10 @@ def main(device="auto"):
                     speed = forecaster.history_["targets_per_second"].iloc[-1]
                     weights = sum(p.numel() for p in forecaster.network_.recurrent.parameters())
                     row = f"{hidden_size} | {precision} | {batch_size} | {speed:,.0f}"
-                    print(f"| {cell} | {row} | {6 * weights * speed / 1e12:.2f} |", flush=True)
+                    print(
+                        f"| {cell} | {row} | {FLOP_PER_WEIGHT * weights * speed / 1e12:.2f} |",
+                        flush=True,
+                    )
 
     print("\n| cell | batch | lr | epochs | seconds | sMAPE % |\n|---|---|---|---|---|---|")
     for cell, Forecaster in FORECASTERS.items():
@@ -66,9 +76,9 @@ def main(device="auto"):
                     device=device,
                     random_state=0,
                 )
-                began = time.perf_counter()
+                start = time.perf_counter()
                 forecaster.fit(train)
-                seconds = time.perf_counter() - began
+                seconds = time.perf_counter() - start
                 error = score(forecaster, y, begin)
                 row = f"{batch_size} | {lr:.1e} | {num_epochs} | {seconds:.1f} | {error:.3f}"
                 print(f"| {cell} | {row} |", flush=True)

@@ -1,9 +1,11 @@
-"""How fast one forward and backward pass is: the GRU and the LSTM of torch and of skrnn.
+"""Time of one forward and backward pass: GRU and LSTM of torch and of skrnn.
 
-All four take turns in one run, so that a busy machine slows them alike; times are medians. The last
-columns hold the largest difference to torch's, relative to the largest value: of the output, and of
-the weights' gradients. Run `python layer_speed.py [figure]`; the figure shows targets a second
-against the hidden size.
+    python examples/benchmarks/layer_speed.py [FIGURE]
+
+The four networks take turns in one run, so that other load on the machine slows all of them. Times
+are medians. The last two columns are the largest differences to torch's output and gradients of the
+weights, relative to the largest value. The figure shows targets per second against the hidden size.
+Without a figure it takes half a minute on two cores (Intel Xeon with AVX-512, torch 2.13).
 """
 
 import platform
@@ -17,13 +19,14 @@ from torch import nn
 
 from skrnn.network.layers import GRU, LSTM
 
+# Batch size, steps and hidden size.
 SHAPES = [(16, 180, 128), (64, 180, 128), (16, 336, 256), (32, 168, 64), (1, 130, 64)]
-INPUTS = 16
+INPUTS = 16  # of a step
 OURS = {"skrnn GRU": (GRU, "nn.GRU"), "skrnn LSTM": (LSTM, "nn.LSTM")}
 
 
 def train(network, x, gradient):
-    """Run forward and backward; return the seconds."""
+    """Run a forward and a backward pass and return the seconds."""
     network.zero_grad()
     start = time.perf_counter()
     network(x)[0].backward(gradient)
@@ -43,7 +46,7 @@ def error(a, b):
 
 
 def compare(batch, length, hidden, repeats=30):
-    """Return milliseconds of each network, and the errors of ours in outputs and gradients."""
+    """Return milliseconds of each network, and the errors of skrnn's outputs and gradients."""
     networks = {
         name: getattr(nn, name[3:])(INPUTS, hidden, batch_first=True) for _, name in OURS.values()
     }
@@ -51,7 +54,7 @@ def compare(batch, length, hidden, repeats=30):
         networks[name] = cell(INPUTS, hidden, batch_first=True)
         networks[name].load_state_dict(networks[reference].state_dict())
     x, gradient = torch.randn(batch, length, INPUTS), torch.randn(batch, length, hidden)
-    # This also compiles, and fills the caches.
+    # These calls also compile the kernels and fill the caches.
     results = {name: values(network, x, gradient) for name, network in networks.items()}
     errors = {}
     for name, (_, reference) in OURS.items():
@@ -65,7 +68,7 @@ def compare(batch, length, hidden, repeats=30):
 
 
 def plot(path):
-    """Draw targets a second against the hidden size, of batches of 16 x 192."""
+    """Plot targets per second against the hidden size, for batches of 16 x 192."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,13 +1,14 @@
-"""Seconds of training against accuracy on PJM: skrnn, plain PyTorch, darts, neuralforecast.
+r"""Seconds of training against accuracy on PJM: skrnn, plain PyTorch, darts, neuralforecast.
 
-Every method trains on the same hours of the twelve regions and forecasts the same sample of test
-hours one hour ahead (every nineteenth of protocol P1: all hours of the day). Rows run one after
-the other, each in a process of its own; "seconds" is training alone. darts and neuralforecast run
-in their own environments, whose interpreters are named on the command line:
+    SKRNN_DATA=<folder of the PJM files> python examples/benchmarks/peers.py \
+        --peer darts=/path/to/python --peer neuralforecast=/path/to/python
 
-    python peers.py --peer darts=/path/to/python --peer neuralforecast=/path/to/python
-
-A peer without an environment is one line. `--seconds` is what a row may train for.
+All methods train on the same hours of the twelve regions and forecast the same sample of test
+hours, every nineteenth, one hour ahead. They run one after the other, each in its own process;
+"seconds" is the training alone. darts and neuralforecast need environments of their own, and
+`--peer` names their interpreters. A peer without one is reported as not installed. `--seconds` is
+the training budget of each row; with the default of 60 the run takes a quarter of an hour, without
+the peers, on two cores (AMD EPYC with AVX-512, torch 2.13).
 """
 
 import argparse
@@ -21,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-WINDOW, STEP = 192, 19
-# Harmonics of the day, the week and the year, as cycles an hour.
+WINDOW, STEP = 192, 19  # hours of a training window; hours between scored forecasts
+# Harmonics of the day, the week and the year, in cycles per hour.
 CYCLES = [1 / 24, 2 / 24, 1 / 168, 2 / 168, 3 / 168, 1 / 8766, 2 / 8766]
 
 
@@ -30,7 +31,7 @@ CYCLES = [1 / 24, 2 / 24, 1 / 168, 2 / 168, 3 / 168, 1 / 8766, 2 / 8766]
 
 
 def prepare(path):
-    """Write the regions: values, hours since 1970, where the test begins, which hours to score."""
+    """Write values, hours since 1970, first test row and scored rows of each region."""
     from skrnn.datasets import fetch_pjm_load
 
     load = fetch_pjm_load(add_observed=True)
@@ -46,7 +47,7 @@ def prepare(path):
 
 
 class Region:
-    """One series: training values end at ``begin``, rows ``scored`` are forecast."""
+    """One series: rows before ``begin`` are for training, rows ``scored`` are forecast."""
 
     def __init__(self, name, data):
         self.name = name
@@ -66,7 +67,7 @@ class Region:
 
 
 def report(regions, seconds, forecasts, n_targets=0):
-    """Print one checkpoint: seconds of training, mean sMAPE of the regions, targets a second."""
+    """Print seconds of training, mean sMAPE of the regions and targets per second as JSON."""
     error = np.mean([r.error(f) for r, f in zip(regions, forecasts, strict=True)])
     speed = n_targets / seconds if seconds else 0
     print(json.dumps({"seconds": seconds, "smape": float(error), "speed": speed}), flush=True)
@@ -84,7 +85,7 @@ def naive(regions, budget):
 
 
 def linear(regions, budget):
-    """Per region: log lags to 90 and around a week, hour of the week, year x hour."""
+    """Ridge regression of each region on lagged logarithms, hour of the week and season x hour."""
     from sklearn.linear_model import Ridge
 
     seconds, forecasts = 0, []
@@ -108,7 +109,7 @@ def linear(regions, budget):
 
 
 def skrnn(regions, budget, cell):
-    """The defaults, with ever more epochs: a run for each, since the schedule knows its end."""
+    """The defaults with more and more epochs, each a training of its own for the schedule."""
     import pandas as pd
 
     import skrnn as package
@@ -133,12 +134,12 @@ def skrnn(regions, budget, cell):
         began = time.perf_counter()
         forecaster.fit(train)
         seconds = time.perf_counter() - began
-        made = package.backtest(forecaster, whole, fh=[1], cutoffs=cutoffs)["y_pred"]
-        made = made.groupby(level=0)
+        table = package.backtest(forecaster, whole, fh=[1], cutoffs=cutoffs)
+        by_region = table["y_pred"].groupby(level=0)
         report(
             regions,
             seconds,
-            [made.get_group(r.name).to_numpy() for r in regions],
+            [by_region.get_group(r.name).to_numpy() for r in regions],
             num_epochs * len(train),
         )
         if 2.5 * seconds > budget:
@@ -167,16 +168,16 @@ def tutorial(regions, budget, cell):
 
     def forecast():
         layer.eval()
-        made = []
+        forecasts = []
         with torch.no_grad():
             for k, r in enumerate(regions):
                 parts = [
                     head(layer(windows(k, t))[0][:, -1])[:, 0].numpy()
                     for t in np.array_split(r.scored, 1 + len(r.scored) // 512)
                 ]
-                made.append(np.concatenate(parts) * r.std + r.mean)
+                forecasts.append(np.concatenate(parts) * r.std + r.mean)
         layer.train()
-        return made
+        return forecasts
 
     def batch():
         which = rng.integers(0, len(regions), 1024)
@@ -196,7 +197,7 @@ def tutorial(regions, budget, cell):
 
 
 def bare(regions, budget, cell):
-    """torch's layer on the last value and the calendar of the hour, loss at every step."""
+    """torch's layer on the last value and the calendar of the target, loss at every step."""
     import torch
     from torch import nn
 
@@ -205,7 +206,7 @@ def bare(regions, budget, cell):
     layer = getattr(nn, cell)(1 + 2 * len(CYCLES), 128, batch_first=True)
     head = nn.Linear(128, 1)
     optimizer = torch.optim.Adam([*layer.parameters(), *head.parameters()], lr=1e-3)
-    # Step t has target z[t + 1]: the calendar is that of the target.
+    # Step t has the target z[t + 1], and its inputs have the calendar of t + 1.
     inputs = [
         torch.from_numpy(np.concatenate([r.z[:-1, None], r.calendar()[1:]], 1)) for r in regions
     ]
@@ -233,10 +234,10 @@ def bare(regions, budget, cell):
 
 
 def checkpoints(regions, budget, batch, forecast):
-    """Train until the budget is spent; forecast at an eighth, a quarter, a half and all of it."""
+    """Train for the budget; forecast after an eighth, a quarter, a half and all of it."""
     seconds, n_targets = 0.0, 0
     for share in (8, 4, 2, 1):
-        if seconds >= budget / share:  # a single batch has taken longer
+        if seconds >= budget / share:  # one batch took longer than this share
             continue
         while seconds < budget / share:
             began = time.perf_counter()
@@ -280,8 +281,8 @@ def darts(regions, budget):
     seconds = time.perf_counter() - began
     n_targets = model.trainer.global_step * 16 * WINDOW
     windows = [series(r, t - WINDOW, t) for r in regions for t in r.scored]
-    made = np.array([m.values()[0, 0] for m in model.predict(1, windows, verbose=False)])
-    split = np.split(made, np.cumsum([len(r.scored) for r in regions])[:-1])
+    z = np.array([f.values()[0, 0] for f in model.predict(1, windows, verbose=False)])
+    split = np.split(z, np.cumsum([len(r.scored) for r in regions])[:-1])
     report(
         regions,
         seconds,
@@ -327,8 +328,8 @@ def neuralforecast(regions, budget):
         for k, r in enumerate(regions)
         for t in r.scored
     )
-    made = forecaster.predict(df=windows).sort_values("unique_id")["GRU"].to_numpy()
-    split = np.split(made, np.cumsum([len(r.scored) for r in regions])[:-1])
+    z = forecaster.predict(df=windows).sort_values("unique_id")["GRU"].to_numpy()
+    split = np.split(z, np.cumsum([len(r.scored) for r in regions])[:-1])
     n_targets = steps * forecaster.models[0].windows_batch_size
     report(
         regions,
@@ -364,7 +365,7 @@ def main():
     parser.add_argument("--row", help=argparse.SUPPRESS)
     parser.add_argument("--data", help=argparse.SUPPRESS)
     parser.add_argument("--plot", help="file of the figure")
-    parser.add_argument("--only", help="rows whose names hold this")
+    parser.add_argument("--only", help="only rows whose names contain this text")
     args = parser.parse_args()
     if args.row:
         with np.load(args.data) as data:
@@ -404,7 +405,7 @@ def main():
 
 
 def plot(results, path):
-    """Seconds against sMAPE, both on log scales; what does not train is a horizontal line."""
+    """Plot sMAPE against seconds, on logarithmic scales; a row without training is a line."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,13 +1,15 @@
-"""PJM, next hour: what a fifth of all values is worth, and how well a region is forecast unseen.
+"""PJM, next hour: errors with a fifth of the values missing, and on a region without training data.
 
     SKRNN_DATA=<folder of the PJM files> python examples/benchmarks/pjm_robustness.py
 
 The protocol is that of examples/compare_gru_lstm.py: the last tenth of each region is the test
-range. First, a fifth of all hours, of training and test range alike, is removed at random; what
-remains is all that the forecaster sees, and every observed hour of the test range is scored. Then,
-for some regions, a network pretrained on the eleven others forecasts the region as it is
-(zero-shot), and after a few epochs on it (fine-tuned); the error is relative to that of a network
-trained on all twelve.
+range. First, a fifth of all hours is removed at random, from the training and the test range. The
+forecaster gets the rest, and every observed hour of the test range is scored. Second, for each of
+some regions, a network is pretrained on the eleven others. It forecasts the region without further
+training (zero-shot) and after a few epochs on it (fine-tuned). These errors are relative to those
+of a network trained on all twelve regions.
+
+It takes two minutes on two cores (AMD EPYC with AVX-512, torch 2.13).
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from skrnn.datasets import fetch_pjm_load
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from compare_gru_lstm import is_test
 
+FIRST_CUTOFF = 0.85  # share of a region's rows, before its test range begins
+
 
 def main() -> None:
     args = parse_arguments()
@@ -34,27 +38,27 @@ def main() -> None:
     scored = test & observed
     settings = {"num_epochs": args.num_epochs, "random_state": 0}
 
-    whole = error_by_region(GRUForecaster(**settings).fit(y[~test]), y, y, scored)
+    complete = error_by_region(GRUForecaster(**settings).fit(y[~test]), y, y, scored)
     print(f"{'':14}  next-hour sMAPE, mean of 12 regions")
-    print(f"{'complete':14}  {whole.mean():.3f} %")
-    seen = punctured(y, args.share)
-    pierced = error_by_region(GRUForecaster(**settings).fit(seen[~test]), seen, y, scored)
-    ratio = pierced.mean() / whole.mean()
+    print(f"{'complete':14}  {complete.mean():.3f} %")
+    known = with_missing(y, args.share)
+    missing = error_by_region(GRUForecaster(**settings).fit(known[~test]), known, y, scored)
+    ratio = missing.mean() / complete.mean()
     print(
-        f"{args.share:.0%} missing".ljust(14), f" {pierced.mean():.3f} %, {ratio:.3f} times as much"
+        f"{args.share:.0%} missing".ljust(14), f" {missing.mean():.3f} %, {ratio:.3f} times as much"
     )
 
     print("\nerror relative to training on all regions\n                zero-shot  fine-tuned")
     for region in args.regions:
         zero, tuned = new_region(y, test, scored, region, settings, args.tuning_epochs)
-        print(f"{region:14}  {zero / whole[region]:9.3f}  {tuned / whole[region]:10.3f}")
+        print(f"{region:14}  {zero / complete[region]:9.3f}  {tuned / complete[region]:10.3f}")
 
 
 def error_by_region(
-    forecaster: GRUForecaster, seen: pd.DataFrame, y: pd.DataFrame, scored: pd.Series
+    forecaster: GRUForecaster, known: pd.DataFrame, y: pd.DataFrame, scored: pd.Series
 ) -> pd.Series:
-    """sMAPE in percent of the next-hour forecasts of each region, made from what was seen."""
-    forecast = backtest(forecaster, seen, start=0.85)["y_pred"].droplevel("cutoff")
+    """sMAPE in percent of each region's next-hour forecasts from ``known``, on the scored rows."""
+    forecast = backtest(forecaster, known, start=FIRST_CUTOFF)["y_pred"].droplevel("cutoff")
     rows = forecast.index.intersection(scored.index[scored], sort=False)
     truth, forecast = y.loc[rows, "load_mw"], forecast.loc[rows]
     if truth.index.nlevels == 1:
@@ -64,10 +68,10 @@ def error_by_region(
     )
 
 
-def punctured(y: pd.DataFrame, share: float) -> pd.DataFrame:
-    """A copy without this share of its values."""
-    gone = np.random.default_rng(7).random(len(y)) < share
-    return y.mask(pd.Series(gone, index=y.index), axis=0)
+def with_missing(y: pd.DataFrame, share: float) -> pd.DataFrame:
+    """A copy in which this share of the rows is missing, at random."""
+    is_missing = np.random.default_rng(7).random(len(y)) < share
+    return y.mask(pd.Series(is_missing, index=y.index), axis=0)
 
 
 def new_region(
@@ -78,14 +82,14 @@ def new_region(
     settings: dict,
     tuning_epochs: int,
 ) -> tuple[float, float]:
-    """sMAPE of a region by a network pretrained on the others, as it is and after a few epochs."""
+    """sMAPE of a region by a network pretrained on the others: zero-shot and fine-tuned."""
     others = y[~test].drop(index=region, level=0)
     pretrained = GRUForecaster(**settings).pretrain(others)
-    own, train = y.loc[region], y.loc[region][~test.loc[region]]
+    y_region, train = y.loc[region], y.loc[region][~test.loc[region]]
     errors = []
     for epochs in (0, tuning_epochs):
         forecaster = pretrained.clone().set_params(num_epochs=epochs).fit(train)
-        errors.append(error_by_region(forecaster, own, own, scored.loc[region]).iloc[0])
+        errors.append(error_by_region(forecaster, y_region, y_region, scored.loc[region]).iloc[0])
     return errors[0], errors[1]
 
 

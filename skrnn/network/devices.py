@@ -1,4 +1,4 @@
-"""Devices and seeds: where the network runs, and random numbers that disturb nobody."""
+"""Devices: where the network runs, and with which precision CUDA multiplies."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sklearn.utils import check_random_state
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """Turn the ``device`` parameter into a device that is there.
+    """Turn the ``device`` parameter into a device of this machine.
 
-    "auto" means CUDA where it is available, else the CPU; never MPS, on which torch's recurrent
-    layers have been slower than on the CPU.
+    "auto" is CUDA if it is available and the CPU otherwise. It is never MPS, where torch's
+    recurrent layers have been slower than on the CPU.
 
     Raises
     ------
@@ -28,32 +28,33 @@ def resolve_device(device: str | torch.device) -> torch.device:
     except (RuntimeError, TypeError) as error:
         found, reason = None, str(error).split("\n")[0]
     if found is not None:
-        there = {
+        counts = {
             "cpu": 1,
             "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
             "mps": int(torch.backends.mps.is_available()),
         }
-        n = there.get(found.type, 0)
-        if (found.index or 0) < n:
+        count = counts.get(found.type, 0)
+        if (found.index or 0) < count:
             return found
-        reason = f"torch {torch.__version__} finds {n} {found.type!r} devices here"
+        reason = f"torch {torch.__version__} finds {count} {found.type!r} devices on this machine"
     msg = (
-        f"The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:<number>' or 'mps', and be "
-        f"there. Got {device!r} instead; {reason}. Pass device='auto' to use what there is."
+        f"The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:<number>' or 'mps', and name "
+        f"a device of this machine. Got {device!r} instead; {reason}. Pass device='auto' to use a "
+        f"CUDA device if there is one and the CPU otherwise."
     )
     raise ValueError(msg)
 
 
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Let CUDA round the factors of products to TF32, or not; torch's own settings return after."""
-    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, products.allow_tf32
-    cudnn.allow_tf32 = products.allow_tf32 = allowed
+    """Allow or forbid CUDA to multiply in TF32; torch's settings are restored afterwards."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = allowed
     try:
         yield
     finally:
-        cudnn.allow_tf32, products.allow_tf32 = before
+        cudnn.allow_tf32, matmul.allow_tf32 = before
 
 
 @contextmanager

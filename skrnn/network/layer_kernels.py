@@ -1,17 +1,18 @@
-"""GRU and LSTM over a whole sequence as two Numba kernels; `layers` imports them if needed.
+"""Numba kernels that compute GRU and LSTM layers over whole sequences, forward and backward.
 
-A kernel takes blocks of a few batch rows through all time steps, so threads meet only at the end of
-the sequence. Memory is padded so that nothing is left over: the C inputs and the H hidden units to
-whole vectors and tiles (Cp and Hp), the batch to whole blocks. What a step of a block needs lies
-together:
+A kernel takes blocks of a few batch rows through all time steps, so threads are synchronised only
+at the end of the sequence. All memory is padded: the C inputs and the H hidden units to multiples
+of a vector and of a tile (Cp and Hp), the batch to a multiple of a block. The memory of one step of
+one block is contiguous:
 
-    state (blocks, L + 1, rows, Hp + Cp)    the state before the step, and the input of the step;
-                                            an LSTM's has its cell's state in Hp more columns
-    gates (blocks, L, 4, rows, Hp)          GRU: n; r; z; n's share from the state. LSTM: i; f; g; o
+    state (blocks, L + 1, rows, Hp + Cp)    the state before the step and the input of the step;
+                                            in an LSTM, Hp more columns for the cell state
+    gates (blocks, L, SLOTS, rows, Hp)      GRU: n, r, z, s; LSTM: i, f, g, o
 
-The weights tell the cell, by their number of gates G. In a GRU, n's share from the input stands in
-the place of n before n is known: so the gates of the input (n, r, z) and those of the state
-(r, z, n) are three neighbours each, the latter from row 4 - G on.
+G is the number of gates of the weights: 3 in a GRU and 4 in an LSTM. In a GRU, the candidate is
+n = tanh(a + r s): a is computed from the input and s from the state. The slot of n first holds a.
+So the input contributes to the slots n, r, z and the state to r, z, s; both are three neighbouring
+slots, and those of the state start at slot SLOTS - G.
 """
 
 import functools
@@ -24,26 +25,28 @@ from numba.extending import intrinsic, overload
 
 _FEATURES = (numba.config.CPU_FEATURES or codegen.get_host_cpu_features()).split(",")
 VECTOR_BYTES = 64 if "+avx512f" in _FEATURES else 32 if "+avx2" in _FEATURES else 16
-# A tile has up to ROWS x 3 vectors of sums. With its operands it takes 28 of the 32 registers of
-# AVX-512 and NEON, or the 16 of AVX2.
+# Slots of the gates in memory, see above.
+SLOTS = 4
+# Rows of a tile, which holds up to ROWS x 3 vectors of sums in registers. With the operands these
+# are 28 of the 32 registers of AVX-512 and NEON, or all 16 of AVX2.
 ROWS = 8 if {"+avx512f", "+neon"}.intersection(_FEATURES) else 4
 HEIGHTS = tuple(rows for rows in (1, 2, 4, 8) if rows <= ROWS)
-# Rows of the gates' gradient that update the weights' gradient at once; more would leave the cache.
+# Rows of the gates' gradient that are collected before they are added to the gradient of the
+# weights; with many more they would no longer fit in the cache.
 GATHER = 128
 
 
 def lanes(dtype):
-    """How many numbers of a type a vector register holds."""
+    """Return how many numbers of a type a vector register holds."""
     return VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
 def _tile(vectors):
     """Return `tile(rows, c, a, b, depth)`: c += a b for a (rows, depth), b (depth, vectors).
 
-    Each matrix is (array, offset, stride, stride), and the array flat memory: from the offset, the
-    strides lead to the next row and to the next column; of c and b, a column is a whole vector. It
-    is written in LLVM's own language because LLVM, given loops, keeps the sums in memory instead of
-    registers, at a third of the speed.
+    Each matrix is (array, offset, row stride, column stride): numbers into the memory of the array,
+    seen as flat. A column of c and b is a whole vector. The code is LLVM's intermediate language,
+    because LLVM keeps the sums of a loop written in Python in memory instead of registers.
     """
 
     @intrinsic
@@ -61,15 +64,17 @@ def _tile(vectors):
 
             (out, ci, cv), (left, ai, ak), (right, bk, bv) = map(memory, (c, a, b), matrices)
 
-            def at(pointer, *terms):
+            def vector_at(pointer, *terms):
                 for n, stride in terms:
                     pointer = builder.gep(pointer, [builder.mul(index(n), stride)])
                 return builder.bitcast(pointer, vector.as_pointer())
 
             def multiply(height):
                 cells = [(i, v) for i in range(height) for v in range(vectors)]
-                starts = [builder.load(at(out, (i, ci), (v, cv)), align=align) for i, v in cells]
-                before, loop = builder.block, builder.append_basic_block()
+                starts = [
+                    builder.load(vector_at(out, (i, ci), (v, cv)), align=align) for i, v in cells
+                ]
+                entry, loop = builder.block, builder.append_basic_block()
                 builder.branch(loop)
                 builder.position_at_end(loop)
                 k, sums = builder.phi(index), [builder.phi(vector) for _ in cells]
@@ -77,28 +82,32 @@ def _tile(vectors):
                     builder.gep(left, [builder.mul(k, ak)]),
                     builder.gep(right, [builder.mul(k, bk)]),
                 )
-                columns = [builder.load(at(b_k, (v, bv)), align=align) for v in range(vectors)]
+                columns = [
+                    builder.load(vector_at(b_k, (v, bv)), align=align) for v in range(vectors)
+                ]
                 ends = []
                 for i in range(height):
                     scalar = builder.load(builder.gep(a_k, [builder.mul(index(i), ai)]))
-                    same = builder.insert_element(vector(ir.Undefined), scalar, ir.IntType(32)(0))
-                    same = builder.shuffle_vector(
-                        same, same, ir.VectorType(ir.IntType(32), vector.count)(None)
+                    repeated = builder.insert_element(
+                        vector(ir.Undefined), scalar, ir.IntType(32)(0)
+                    )
+                    repeated = builder.shuffle_vector(
+                        repeated, repeated, ir.VectorType(ir.IntType(32), vector.count)(None)
                     )
                     for column in columns:
-                        term = builder.fmul(same, column, flags=("contract",))
+                        term = builder.fmul(repeated, column, flags=("contract",))
                         ends.append(builder.fadd(sums[len(ends)], term, flags=("contract",)))
-                following = builder.add(k, index(1))
+                next_k = builder.add(k, index(1))
                 for phi, start, end in zip(
-                    [k, *sums], [index(0), *starts], [following, *ends], strict=True
+                    [k, *sums], [index(0), *starts], [next_k, *ends], strict=True
                 ):
-                    phi.add_incoming(start, before)
+                    phi.add_incoming(start, entry)
                     phi.add_incoming(end, loop)
-                after = builder.append_basic_block()
-                builder.cbranch(builder.icmp_signed("<", following, depth_), loop, after)
-                builder.position_at_end(after)
+                done = builder.append_basic_block()
+                builder.cbranch(builder.icmp_signed("<", next_k, depth_), loop, done)
+                builder.position_at_end(done)
                 for (i, v), end in zip(cells, ends, strict=True):
-                    builder.store(end, at(out, (i, ci), (v, cv)), align=align)
+                    builder.store(end, vector_at(out, (i, ci), (v, cv)), align=align)
 
             for height in HEIGHTS:
                 with builder.if_then(builder.icmp_signed("==", rows_, rows_.type(height))):
@@ -118,13 +127,14 @@ _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": _MATHS}
 
 @numba.njit(**_OPTIONS)
 def _add_gates(gates, rows, c, a, b, depth):
-    """Add a b to c, where the vectors are the same units of 3 or 4 gates."""
+    """Add a b to c, whose columns are one vector of units for each of 3 or 4 gates."""
     if gates == 3:
         _tile3(rows, c, a, b, depth)
     else:
         _tile2(rows, c, a, b, depth)
-        (array, start, stride, gate), (other, begin, step, panel) = c, b
-        c, b = (array, start + 2 * gate, stride, gate), (other, begin + 2 * panel, step, panel)
+        (c_array, c0, c_row, c_column), (b_array, b0, b_row, b_column) = c, b
+        c = (c_array, c0 + 2 * c_column, c_row, c_column)
+        b = (b_array, b0 + 2 * b_column, b_row, b_column)
         _tile2(rows, c, a, b, depth)
 
 
@@ -143,7 +153,7 @@ def _add_rows(rows, c, a, a0, b):
 
 
 def _tanh(x):
-    """Stand in for the function that `_tanh_of` chooses."""
+    """Hyperbolic tangent; `_tanh_of` has the code for each type."""
 
 
 @overload(_tanh, jit_options={"fastmath": _MATHS})
@@ -151,8 +161,9 @@ def _tanh_of(x):
     if x == types.float64:
         return lambda x: np.tanh(x)
 
-    # Eigen's rational approximation (Eigen/src/Core/MathFunctionsImpl.h), good to a few units of
-    # the last digit up to its limit. Both comparisons are false for a NaN, which therefore stays.
+    # Eigen's rational approximation (Eigen/src/Core/MathFunctionsImpl.h), with an error of a few
+    # units in the last place. Beyond the limit the result is rounded to 1 or -1. A NaN stays a NaN,
+    # because both comparisons are then false.
     one, limit = np.float32(1), np.float32(7.90531110763549805)
     p1, p3, p5, p7 = np.float32(
         [4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08]
@@ -172,21 +183,21 @@ def _tanh_of(x):
 
 
 @numba.njit(**_OPTIONS)
-def _gru(H, gates, now, new):
+def _gru(H, gates, old, new):
     half = gates.dtype.type(0.5)
-    for k in range(len(now)):
+    for k in range(len(old)):
         for j in range(H):
             r = half + half * _tanh(half * gates[1, k, j])
             z = half + half * _tanh(half * gates[2, k, j])
             n = _tanh(gates[0, k, j] + r * gates[3, k, j])
             gates[0, k, j], gates[1, k, j], gates[2, k, j] = n, r, z
-            new[k, j] = n + z * (now[k, j] - n)
+            new[k, j] = n + z * (old[k, j] - n)
 
 
 @numba.njit(**_OPTIONS)
-def _gru_back(H, gates, now, dh, d_gates, k0):
+def _gru_back(H, gates, old, dh, d_gates, k0):
     one = gates.dtype.type(1)
-    for k in range(len(now)):
+    for k in range(len(old)):
         d_n, d_r = d_gates[0, k0 + k], d_gates[1, k0 + k]
         d_z, d_s = d_gates[2, k0 + k], d_gates[3, k0 + k]
         for j in range(H):
@@ -194,18 +205,18 @@ def _gru_back(H, gates, now, dh, d_gates, k0):
             dn = dh[k, j] * (one - z) * (one - n * n)
             d_n[j], d_s[j] = dn, dn * r
             d_r[j] = dn * gates[3, k, j] * r * (one - r)
-            d_z[j] = dh[k, j] * (now[k, j] - n) * z * (one - z)
+            d_z[j] = dh[k, j] * (old[k, j] - n) * z * (one - z)
             dh[k, j] *= z
 
 
-# In one loop, as above, there are so many arrays that LLVM no longer checks whether they overlap,
-# and gives up vectors: of the LSTM's loops, each writes to one.
+# Each loop of the LSTM writes to one array. In a single loop, as in the GRU, LLVM would have to
+# check too many arrays for overlap, and would not vectorise it.
 @numba.njit(**_OPTIONS)
-def _lstm(H, gates, now, new):
-    half, cell = gates.dtype.type(0.5), now.shape[1] - gates.shape[2]
-    for k in range(len(now)):
+def _lstm(H, gates, old, new):
+    half, cell = gates.dtype.type(0.5), old.shape[1] - gates.shape[2]
+    for k in range(len(old)):
         i, f, g, o = gates[0, k, :H], gates[1, k, :H], gates[2, k, :H], gates[3, k, :H]
-        c, c_new, h_new = now[k, cell:], new[k, cell:], new[k, :H]
+        c, c_new, h_new = old[k, cell:], new[k, cell:], new[k, :H]
         for j in range(H):
             i[j] = half + half * _tanh(half * i[j])
         for j in range(H):
@@ -221,15 +232,15 @@ def _lstm(H, gates, now, new):
 
 
 @numba.njit(**_OPTIONS)
-def _lstm_back(H, gates, now, new, dh, d_gates, k0):
+def _lstm_back(H, gates, old, new, dh, d_gates, k0):
     Hp, one = gates.shape[2], gates.dtype.type(1)
-    cell = now.shape[1] - Hp
-    for k in range(len(now)):
+    cell = old.shape[1] - Hp
+    for k in range(len(old)):
         i, f, g, o = gates[0, k, :H], gates[1, k, :H], gates[2, k, :H], gates[3, k, :H]
         d_i, d_f = d_gates[0, k0 + k], d_gates[1, k0 + k]
         d_g, d_o = d_gates[2, k0 + k], d_gates[3, k0 + k]
-        c, c_new, d, dc = now[k, cell:], new[k, cell:], dh[k, :H], dh[k, Hp:]
-        tanh = d_i  # until this is known itself
+        c, c_new, d, dc = old[k, cell:], new[k, cell:], dh[k, :H], dh[k, Hp:]
+        tanh = d_i  # the memory is free until the gradient of i is known
         for j in range(H):
             tanh[j] = _tanh(c_new[j])
         for j in range(H):
@@ -248,9 +259,9 @@ def _lstm_back(H, gates, now, new, dh, d_gates, k0):
 
 
 def _forward(first, last, x, out, state, gates, w_x, w_h, bias):
-    """Take blocks first to last through all steps.
+    """Compute all steps of blocks first to last - 1.
 
-    An LSTM's gates read state and input alike: w_h holds the weights of both, and w_x none.
+    In an LSTM, w_h holds the weights of state and input together, and w_x is empty.
     """
     (L, B, C), H = x.shape, out.shape[2]
     _, slots, rows, width = state.shape
@@ -260,26 +271,26 @@ def _forward(first, last, x, out, state, gates, w_x, w_h, bias):
         start = block * rows
         used = min(rows, B - start)
         for t in range(L):
-            # Without a backward pass two steps of the state and one of the gates are kept.
-            g, now = gates[block, t % kept], state[block, t % slots]
+            # Without a backward pass, the memory holds two steps of the state and one of the gates.
+            g, old = gates[block, t % kept], state[block, t % slots]
             new = state[block, (t + 1) % slots]
-            now[:used, Hp : Hp + C] = x[t, start : start + used]
-            now[used:, Hp:] = 0
-            for gate in range(4):
+            old[:used, Hp : Hp + C] = x[t, start : start + used]
+            old[used:, Hp:] = 0
+            for gate in range(SLOTS):
                 for i in range(rows):
                     g[gate, i] = bias[gate]
             for j in range(0, Hp, step):
                 if G == 3:
                     w = (w_x, G * C * j, G * step, step)
-                    _add_gates(G, rows, (g, j, Hp, size), (now, Hp, width, 1), w, C)
+                    _add_gates(G, rows, (g, j, Hp, size), (old, Hp, width, 1), w, C)
                 w = (w_h, G * depth * j, G * step, step)
-                c = (g, (4 - G) * size + j, Hp, size)
-                _add_gates(G, rows, c, (now, 0, width, 1), w, depth)
+                c = (g, (SLOTS - G) * size + j, Hp, size)
+                _add_gates(G, rows, c, (old, 0, width, 1), w, depth)
             if G == 3:
-                _gru(H, g, now, new)
+                _gru(H, g, old, new)
             else:
-                _lstm(H, g, now, new)
-            # The padding of an infinite input is 0 times infinity, a NaN that would spread.
+                _lstm(H, g, old, new)
+            # With an infinite input the padding is 0 times infinity: a NaN that would spread.
             new[:, H:Hp] = 0
             out[t, start : start + used] = new[:used, :H]
 
@@ -287,10 +298,10 @@ def _forward(first, last, x, out, state, gates, w_x, w_h, bias):
 def _backward(
     first, last, d_out, d_x, d_h, d_gates, d_inputs, d_weight, d_bias, state, gates, w_x, w_h
 ):
-    """Take blocks first to last back through all steps.
+    """Compute the gradients of all steps of blocks first to last - 1, from the last step back.
 
-    d_h holds the gradient of the last state, and in the end that of the first; of an LSTM, that of
-    the cell's state follows in each row.
+    d_h is the gradient of the last state and is overwritten by that of the first. In an LSTM, the
+    gradient of the cell state follows in each row.
     """
     (L, B, H), C = d_out.shape, d_x.shape[2]
     _, _, rows, width = state.shape
@@ -309,7 +320,7 @@ def _backward(
                     _gru_back(H, g, h, dh, d_gates, k)
                 else:
                     _lstm_back(H, g, h, state[block, t + 1], dh, d_gates, k)
-                _add_rows(rows, dh, d_gates, (4 - G) * size + k * Hp, w_h)
+                _add_rows(rows, dh, d_gates, (SLOTS - G) * size + k * Hp, w_h)
                 if C:
                     d_inputs[:] = 0
                     _add_rows(rows, d_inputs, d_gates, k * Hp, w_x)
@@ -317,25 +328,29 @@ def _backward(
             s, depth = state[block, begin], (end - begin) * rows
             for j in range(0, Hp, step):
                 for k in range(0, Hp + Cp, ROWS):
-                    d = (d_gates, j + ((4 - G) * size if k < Hp else 0), Hp, size)
+                    d = (d_gates, j + ((SLOTS - G) * size if k < Hp else 0), Hp, size)
                     c = (d_weight, G * Hp * k + j, G * Hp, Hp)
                     _add_gates(G, ROWS, c, (s, k, 1, width), d, depth)
-            for gate in range(4):
+            for gate in range(SLOTS):
                 for k in range(depth):
                     for j in range(Hp):
                         d_bias[gate, j] += d_gates[gate, k, j]
 
 
 def _compile(function, dtype, arguments):
-    """Compile for one real type; "v" is an array (L, B, n) of any strides, a digit a dense one."""
+    """Compile for one type of numbers and arrays of the given kinds, one character each.
+
+    "v" is an array with 3 axes and any strides; a digit is a contiguous array with so many axes.
+    """
     real = numba.from_dtype(np.dtype(dtype))
     arrays = [
-        types.Array(real, 3, "A") if n == "v" else types.Array(real, int(n), "C") for n in arguments
+        types.Array(real, 3, "A") if kind == "v" else types.Array(real, int(kind), "C")
+        for kind in arguments
     ]
     signature = types.void(types.intp, types.intp, *arrays)
     try:
         return numba.njit([signature], cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # there is no folder that Numba could cache in
+    except RuntimeError:  # Numba finds no folder in which it may store the result
         return numba.njit([signature], **_OPTIONS)(function)
 
 

@@ -11,16 +11,18 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-# Bringing the weights into the kernels' order costs about as much as eight of torch.nn.GRU's steps.
-FEWEST_STEPS = 8
-# Multiplications that a thread must have to do, or starting it (60 us) takes longer.
-LEAST_WORK = 8_000_000
-_PARENT = os.getpid()
+# Time steps: for fewer, copying the weights into the kernels' order costs more than they save.
+MIN_STEPS = 8
+# Multiplications: with fewer for each thread, starting threads costs more than it saves.
+MIN_MULTIPLICATIONS_PER_THREAD = 8_000_000
+# Batch rows: reading the weights in a time step takes as long as computing this many more rows.
+ROWS_WORTH_OF_READING_WEIGHTS = 2
+_IMPORTING_PROCESS = os.getpid()
 
 
 @functools.cache
 def _kernels():
-    """Return the kernels, or None where Numba is missing or does not fit the installed NumPy."""
+    """Return the module of the kernels, or None if Numba is missing or does not fit NumPy."""
     try:
         from skrnn.network import layer_kernels
     except ImportError:
@@ -30,13 +32,13 @@ def _kernels():
 
 @functools.cache
 def _openmp():
-    """Return PyTorch's own OpenMP library, or None where it has no GNU entry point.
+    """Return PyTorch's own OpenMP library, or None if it has no GNU entry point.
 
-    After each operator its threads spin for milliseconds, waiting for the next one. Any other
-    threads, Numba's included, would have to share the cores with them: up to half of the speed.
+    The kernels run in PyTorch's threads because these spin for a while after each operator. Other
+    threads, for instance Numba's, would compete with them for the cores.
     """
-    if os.getpid() != _PARENT:
-        # A forked process has inherited the library but not its threads, and would wait for ever.
+    if os.getpid() != _IMPORTING_PROCESS:
+        # A forked process inherits the library without its threads: a call would never return.
         return None
     library = ctypes.CDLL(torch._C.__file__)
     return library if hasattr(library, "GOMP_parallel") else None
@@ -52,46 +54,51 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def _spread(work, blocks, threads):
-    """Call work(share, first, last) for even shares of the blocks, each in its own thread."""
-    bounds = [blocks * share // threads for share in range(threads + 1)]
+def run_in_threads(work, blocks, threads):
+    """Call work(thread, start, stop) in each thread, for equal shares of the range of blocks."""
+    bounds = [blocks * thread // threads for thread in range(threads + 1)]
     shares = list(zip(range(threads), bounds[:-1], bounds[1:], strict=True))
     openmp = _openmp()
     if threads == 1:
         work(*shares[0])
     elif openmp is None:
-        others = [_pool().submit(work, *share) for share in shares[1:]]
+        futures = [_pool().submit(work, *share) for share in shares[1:]]
         work(*shares[0])
-        for other in others:
-            other.result()
+        for future in futures:
+            future.result()
     else:
         errors = []
 
         @ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-        def team(_):
+        def parallel_region(_):
             try:
-                # OpenMP may give fewer threads than asked for, in nested regions for instance.
+                # OpenMP may start fewer threads than asked for, for instance in nested regions.
                 for share in shares[openmp.omp_get_thread_num() :: openmp.omp_get_num_threads()]:
                     work(*share)
-            except BaseException as error:  # would be printed and lost
+            except BaseException as error:  # ctypes would print it and go on
                 errors.append(error)
 
-        openmp.GOMP_parallel(team, None, threads, 0)
+        openmp.GOMP_parallel(parallel_region, None, threads, 0)
         if errors:
             raise errors[0]
 
 
-def _rows(batch, threads, heights):
-    """Return the batch rows of a block; reading the weights costs as much as two more rows."""
-    return min(reversed(heights), key=lambda rows: -(-batch // rows // threads) * (rows + 2))
+def _rows_per_block(batch, threads, heights):
+    """Return the number of batch rows of a block that takes the least time; the larger if equal."""
+
+    def cost(rows):
+        blocks_per_thread = -(-batch // rows // threads)
+        return blocks_per_thread * (rows + ROWS_WORTH_OF_READING_WEIGHTS)
+
+    return min(reversed(heights), key=cost)
 
 
-def _up(size, multiple):
+def _round_up(size, multiple):
     return -(-size // multiple) * multiple
 
 
 def _padded(weight, G, Hp, columns):
-    """Return a weight (G H, n) as (G, Hp, columns), filled up with zeros."""
+    """Return a weight (G H, n) as (G, Hp, columns), padded with zeros."""
     H = len(weight) // G
     return F.pad(weight.reshape(G, H, -1), (0, columns - weight.shape[1], 0, Hp - H))
 
@@ -103,40 +110,43 @@ def _panels(weight, lanes):
 
 
 def _forward(x, first, weights, batch_first, keep):
-    """Take x (L, B, C) and the first states (B, H), one or an LSTM's two, through a layer.
+    """Compute a layer from x (L, B, C) and the first states (B, H), one or an LSTM's two.
 
-    Returns the output (L, B, H), the last states, what the backward pass needs, and the threads.
+    Returns the output (L, B, H), the last states, the memory (state, gates) of the kernels and the
+    number of threads. The memory holds all steps if ``keep``, for the backward pass.
     """
     kernels = _kernels()
     (L, B, C), H = x.shape, first[0].shape[1]
     G = len(weights[0]) // H
-    name = str(x.dtype).removeprefix("torch.")
+    name, slots = str(x.dtype).removeprefix("torch."), kernels.SLOTS
     lanes = kernels.lanes(name)
-    Hp, Cp = (_up(n, max(lanes, kernels.ROWS)) for n in (H, C))
-    threads = max(1, min(torch.get_num_threads(), L * B * G * H * (H + C) // LEAST_WORK))
-    rows = _rows(B, threads, kernels.HEIGHTS)
+    Hp, Cp = (_round_up(n, max(lanes, kernels.ROWS)) for n in (H, C))
+    multiplications = L * B * G * H * (H + C)
+    worthwhile = multiplications // MIN_MULTIPLICATIONS_PER_THREAD
+    threads = max(1, min(torch.get_num_threads(), worthwhile))
+    rows = _rows_per_block(B, threads, kernels.HEIGHTS)
     blocks = -(-B // rows)
     out = x.new_empty(B, L, H).transpose(0, 1) if batch_first else x.new_empty(L, B, H)
-    gates = x.new_empty(blocks, L if keep else 1, 4, rows, Hp)
+    gates = x.new_empty(blocks, L if keep else 1, slots, rows, Hp)
     state = x.new_empty(blocks, L + 1 if keep else 2, rows, len(first) * Hp + Cp)
-    for part, at in zip(first, (0, Hp + Cp), strict=False):
+    for part, column in zip(first, (0, Hp + Cp), strict=False):
         padded = F.pad(part, (0, Hp - H, 0, blocks * rows - B))
-        state[:, 0, :, at : at + Hp] = padded.view(blocks, rows, Hp)
+        state[:, 0, :, column : column + Hp] = padded.view(blocks, rows, Hp)
 
     weight_x, weight_h, bias_x, bias_h = weights
-    bias = x.new_zeros(4, Hp)
-    bias[:G, :H] = bias_x.view(G, H).roll(4 - G, 0)
-    bias[4 - G :, :H] += bias_h.view(G, H)
-    weight_x = _padded(weight_x, G, Hp, C).roll(4 - G, 0)
+    bias = x.new_zeros(slots, Hp)
+    bias[:G, :H] = bias_x.view(G, H).roll(slots - G, 0)
+    bias[slots - G :, :H] += bias_h.view(G, H)
+    weight_x = _padded(weight_x, G, Hp, C).roll(slots - G, 0)
     weight_h = _padded(weight_h, G, Hp, Hp)
-    if G == 4:
+    if slots == G:
         weight_h, weight_x = torch.cat([weight_h, weight_x], 2), weight_x[..., :0]
 
     kernel = kernels.forward(name)
     panels = _panels(weight_x, lanes), _panels(weight_h, lanes)
     arrays = [a.detach().numpy() for a in (x, out, state, gates, *panels, bias)]
     threads = min(threads, blocks)
-    _spread(lambda _, *share: kernel(*share, *arrays), blocks, threads)
+    run_in_threads(lambda _, *share: kernel(*share, *arrays), blocks, threads)
     last = [out[-1].clone()]
     if len(first) == 2:
         cell = state[:, L % state.shape[1], :, Hp + Cp :].reshape(blocks * rows, Hp)
@@ -145,7 +155,7 @@ def _forward(x, first, weights, batch_first, keep):
 
 
 class _Layer(Function):
-    """x (L, B, C), the weights, first states (B, H) -> output (L, B, H) of a layer, last states."""
+    """One layer: x (L, B, C), weights and first states (B, H) to output (L, B, H), last states."""
 
     @staticmethod
     def forward(ctx, x, batch_first, w_x, w_h, b_x, b_h, *first):
@@ -162,54 +172,54 @@ class _Layer(Function):
         kernels = _kernels()
         state, gates, weight_x, weight_h = ctx.saved_tensors
         (L, B, C), H = ctx.shape, weight_h.shape[1]
-        G = len(weight_h) // H
+        G, slots = len(weight_h) // H, kernels.SLOTS
         blocks, _, _, rows, Hp = gates.shape
         Cp = state.shape[3] - len(d_last) * Hp
         if d_out is None:
             d_out = state.new_zeros(1).expand(L, B, H)
         d_h = state.new_zeros(blocks * rows, len(d_last), Hp)
-        for part, d in enumerate(d_last):
-            if d is not None:
-                d_h[:B, part, :H] = d
+        for part, gradient in enumerate(d_last):
+            if gradient is not None:
+                d_h[:B, part, :H] = gradient
         d_x = state.new_empty(L, B, C if ctx.needs_input_grad[0] else 0)
-        weight_x = _padded(weight_x, G, Hp, Cp).roll(4 - G, 0)
+        weight_x = _padded(weight_x, G, Hp, Cp).roll(slots - G, 0)
         weight_h = _padded(weight_h, G, Hp, Hp)
 
-        # Every thread sums its own gradients of the weights; they are added below.
+        # Each thread sums the gradients of its blocks; the sums of all threads are added below.
         threads = min(torch.get_num_threads(), ctx.threads)
-        d_gates = state.new_zeros(threads, 4, kernels.GATHER, Hp)
+        d_gates = state.new_zeros(threads, slots, kernels.GATHER, Hp)
         d_inputs = state.new_empty(threads, rows, Cp)
         d_weight = state.new_zeros(threads, Hp + Cp, G, Hp)
-        d_bias = state.new_zeros(threads, 4, Hp)
+        d_bias = state.new_zeros(threads, slots, Hp)
 
         kernel = kernels.backward(str(state.dtype).removeprefix("torch."))
         shared = [a.detach().numpy() for a in (d_out, d_x, d_h.view(blocks, rows, -1))]
-        own = [a.numpy() for a in (d_gates, d_inputs, d_weight, d_bias)]
+        per_thread = [a.numpy() for a in (d_gates, d_inputs, d_weight, d_bias)]
         saved = [a.detach().numpy() for a in (state, gates, weight_x, weight_h)]
 
-        def work(thread, first, last):
-            kernel(first, last, *shared, *(a[thread] for a in own), *saved)
+        def work(thread, start, stop):
+            kernel(start, stop, *shared, *(a[thread] for a in per_thread), *saved)
 
-        _spread(work, blocks, threads)
+        run_in_threads(work, blocks, threads)
         d_weight = d_weight.sum(0)[..., :H].permute(1, 2, 0)  # (G, H, Hp + Cp)
         d_bias = d_bias.sum(0)[:, :H]
         return (
             d_x if ctx.needs_input_grad[0] else None,
             None,
-            d_weight[..., Hp : Hp + C].roll(G - 4, 0).reshape(G * H, C),
+            d_weight[..., Hp : Hp + C].roll(G - slots, 0).reshape(G * H, C),
             d_weight[..., :H].reshape(G * H, H),
-            d_bias[:G].roll(G - 4, 0).reshape(-1),
-            d_bias[4 - G :].reshape(-1),
+            d_bias[:G].roll(G - slots, 0).reshape(-1),
+            d_bias[slots - G :].reshape(-1),
             *d_h[:B, :, :H].unbind(1),
         )
 
 
 def _is_fast(network, input, hx):
-    """Whether the kernels apply; if not, torch computes, or says what is wrong."""
+    """Whether the kernels support this call; if not, torch computes it or raises its error."""
     if not (isinstance(input, torch.Tensor) and input.ndim == 3 and input.numel() > 0):
         return False
     return (
-        input.shape[1 if network.batch_first else 0] >= FEWEST_STEPS
+        input.shape[1 if network.batch_first else 0] >= MIN_STEPS
         and network.bias
         and not network.bidirectional
         and not network.proj_size
@@ -225,7 +235,7 @@ def _is_fast(network, input, hx):
 
 
 def _run(network, input, hx):
-    """Return the last layer's output, and the last states of every layer."""
+    """Return the output of the last layer and the last states of all layers."""
     x = input.transpose(0, 1) if network.batch_first else input  # (L, B, C)
     states = []
     for layer, (*first, weights) in enumerate(zip(*hx, network.all_weights, strict=True)):
@@ -247,9 +257,9 @@ def _zeros(network, input):
 
 
 class GRU(nn.GRU):
-    r"""torch.nn.GRU, trained several times faster on a CPU.
+    r"""torch.nn.GRU that trains faster on a CPU.
 
-    From the input :math:`x_t` and the state :math:`h_{t-1}` every layer computes, step by step,
+    At each step t a layer computes from its input :math:`x_t` and the state :math:`h_{t-1}`
 
     .. math::
 
@@ -258,11 +268,13 @@ class GRU(nn.GRU):
         n_t &= \tanh(W_{in} x_t + b_{in} + r_t \odot (W_{hn} h_{t-1} + b_{hn})) \\
         h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
 
-    Arguments, parameters, state dict and results are those of :class:`torch.nn.GRU`; with the same
-    seed, dropout even drops the same units. On a CPU, PyTorch walks through these equations one
-    small operator at a time. Here a kernel compiled by Numba takes a few rows of the batch through
-    all steps, and its gradients with them; ``examples/benchmarks/layer_speed.py`` measures how
-    much faster.
+    with the reset gate r, the update gate z, the candidate n, the logistic function
+    :math:`\sigma` and the elementwise product :math:`\odot`; W and b are weights and biases.
+
+    Arguments, parameters, state dict and results are those of :class:`torch.nn.GRU`, including the
+    units that dropout drops for a seed. On a CPU, PyTorch computes each step by several small
+    operators. Here a kernel compiled by Numba computes all steps of a few batch rows at once, and
+    another one their gradients. ``examples/benchmarks/layer_speed.py`` compares the speeds.
 
     Parameters
     ----------
@@ -271,27 +283,29 @@ class GRU(nn.GRU):
     hidden_size : int
         Number of hidden units, H.
     num_layers : int, default=1
-        Number of layers; each reads the output of the one before.
+        Number of layers; the input of a layer is the output of the one before.
     bias : bool, default=True
         Whether the layers have the biases :math:`b`.
     batch_first : bool, default=False
         Whether input and output are (B, L, .) instead of (L, B, .).
     dropout : float, default=0.0
-        Probability with which an output is dropped on its way to the next layer, in training.
+        Probability with which, in training, an element of a layer's output is set to zero before
+        the next layer.
     bidirectional : bool, default=False
-        Whether a second network reads the sequence backwards.
+        Whether a second network also reads the sequence backwards.
     device, dtype
-        Where the parameters live, and their type.
+        Device and type of the parameters.
 
     Notes
     -----
-    The kernels need Numba; biases; one direction; an input (B, L, C) of at least 8 steps; and all
-    tensors float32 or all float64, on the CPU. Everything else is computed by
-    :class:`torch.nn.GRU`, on which this class is built: without Numba only speed is lost. The first
-    call compiles for some seconds, and keeps the result on disk for later processes.
+    The kernels are used if Numba is installed, the network has biases and one direction, the input
+    has a batch axis and at least 8 steps, and all tensors are on the CPU and either float32 or
+    float64. In all other cases :class:`torch.nn.GRU`, the base class, computes the same results.
+    The first call compiles the kernels, which takes some seconds; Numba stores them on disk for
+    later processes.
 
-    The kernels use ``torch.get_num_threads()`` threads. A backward pass cannot be differentiated
-    again.
+    The kernels use at most ``torch.get_num_threads()`` threads. Second derivatives are not
+    available.
 
     Examples
     --------
@@ -304,7 +318,7 @@ class GRU(nn.GRU):
     """
 
     def forward(self, input, hx=None):
-        """Return the last layer's output of every step, and the last state of every layer."""
+        """Return the output of the last layer at every step, and the last state of every layer."""
         if not _is_fast(self, input, () if hx is None else (hx,)):
             return super().forward(input, hx)
         hx = _zeros(self, input) if hx is None else hx
@@ -314,10 +328,10 @@ class GRU(nn.GRU):
 
 
 class LSTM(nn.LSTM):
-    r"""torch.nn.LSTM, trained faster on a CPU.
+    r"""torch.nn.LSTM that trains faster on a CPU.
 
-    From the input :math:`x_t`, the state :math:`h_{t-1}` and the cell's state :math:`c_{t-1}` every
-    layer computes, step by step,
+    At each step t a layer computes from its input :math:`x_t`, the hidden state :math:`h_{t-1}` and
+    the cell state :math:`c_{t-1}`
 
     .. math::
 
@@ -328,9 +342,13 @@ class LSTM(nn.LSTM):
         c_t &= f_t \odot c_{t-1} + i_t \odot g_t \\
         h_t &= o_t \odot \tanh(c_t)
 
-    Arguments, parameters, state dict and results are those of :class:`torch.nn.LSTM`. On a CPU,
-    PyTorch computes it in oneDNN's fused kernels, which are the faster ones where no gradient is
-    wanted, and do that work here too; in training :class:`GRU`'s kernels are.
+    with the input gate i, the forget gate f, the candidate g, the output gate o, the logistic
+    function :math:`\sigma` and the elementwise product :math:`\odot`; W and b are weights and
+    biases.
+
+    Arguments, parameters, state dict and results are those of :class:`torch.nn.LSTM`. Without
+    gradients this class calls PyTorch, whose fused oneDNN kernels are then the faster ones on a
+    CPU. In training it uses kernels like those of :class:`GRU`.
 
     Parameters
     ----------
@@ -339,23 +357,24 @@ class LSTM(nn.LSTM):
     hidden_size : int
         Number of hidden units, H.
     num_layers : int, default=1
-        Number of layers; each reads the output of the one before.
+        Number of layers; the input of a layer is the output of the one before.
     bias : bool, default=True
         Whether the layers have the biases :math:`b`.
     batch_first : bool, default=False
         Whether input and output are (B, L, .) instead of (L, B, .).
     dropout : float, default=0.0
-        Probability with which an output is dropped on its way to the next layer, in training.
+        Probability with which, in training, an element of a layer's output is set to zero before
+        the next layer.
     bidirectional : bool, default=False
-        Whether a second network reads the sequence backwards.
+        Whether a second network also reads the sequence backwards.
     proj_size : int, default=0
         Number of units onto which the state is projected; 0 for no projection.
     device, dtype
-        Where the parameters live, and their type.
+        Device and type of the parameters.
 
     Notes
     -----
-    The kernels need what they need for :class:`GRU`, and no projection.
+    The kernels are used under the same conditions as in :class:`GRU` and without a projection.
 
     Examples
     --------
@@ -368,7 +387,7 @@ class LSTM(nn.LSTM):
     """
 
     def forward(self, input, hx=None):
-        """Return the last layer's output of every step, and the last states of every layer."""
+        """Return the output of the last layer at every step, and the last states of every layer."""
         if not torch.is_grad_enabled() or not _is_fast(self, input, hx or ()):
             return super().forward(input, hx)
         hx = (_zeros(self, input),) * 2 if hx is None else hx

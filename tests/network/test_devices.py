@@ -33,18 +33,18 @@ def test_device_without_cuda_is_the_cpu(device):
 
 
 @pytest.mark.usefixtures("two_gpus")
-def test_auto_takes_cuda_where_it_is():
+def test_auto_is_cuda_if_it_is_available():
     assert resolve_device("auto") == torch.device("cuda")
 
 
 @pytest.mark.usefixtures("two_gpus")
 @pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:1", torch.device("cuda:1")])
-def test_device_that_is_there_is_taken(device):
+def test_device_of_this_machine_is_taken(device):
     assert resolve_device(device) == torch.device(device)
 
 
 @pytest.mark.usefixtures("no_cuda")
-def test_auto_never_takes_mps(monkeypatch):
+def test_auto_is_never_mps(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert resolve_device("auto") == CPU
     assert resolve_device("mps") == torch.device("mps")
@@ -52,8 +52,8 @@ def test_auto_never_takes_mps(monkeypatch):
 
 @pytest.mark.usefixtures("no_cuda")
 @pytest.mark.parametrize("device", ["cuda", "cuda:7", torch.device("cuda")])
-def test_cuda_that_is_not_there_is_refused_in_a_sentence(device):
-    with pytest.raises(ValueError, match="finds 0 'cuda' devices here") as caught:
+def test_missing_cuda_is_refused_with_the_way_out(device):
+    with pytest.raises(ValueError, match="finds 0 'cuda' devices on this machine") as caught:
         resolve_device(device)
     assert f"Got {device!r} instead" in str(caught.value)
     assert "Pass device='auto'" in str(caught.value)
@@ -61,7 +61,7 @@ def test_cuda_that_is_not_there_is_refused_in_a_sentence(device):
 
 @pytest.mark.usefixtures("two_gpus")
 def test_number_beyond_the_last_device_is_refused():
-    with pytest.raises(ValueError, match="finds 2 'cuda' devices here"):
+    with pytest.raises(ValueError, match="finds 2 'cuda' devices on this machine"):
         resolve_device("cuda:2")
 
 
@@ -74,7 +74,7 @@ def test_device_that_torch_does_not_know_is_refused(device):
 
 @pytest.mark.parametrize("device", ["meta", "xla"])
 def test_device_that_nothing_can_be_computed_on_is_refused(device):
-    with pytest.raises(ValueError, match=f"finds 0 '{device}' devices here"):
+    with pytest.raises(ValueError, match=f"finds 0 '{device}' devices on this machine"):
         resolve_device(device)
 
 
@@ -113,21 +113,21 @@ def test_seeded_repeats_with_the_same_seed():
 
 
 def test_seeded_does_not_depend_on_global_generators():
-    made = []
+    drawn = []
     for seed in (1, 2):
         np.random.seed(seed)
         torch.manual_seed(seed)
-        made.append(draw(5))
-    assert made[0] == made[1]
+        drawn.append(draw(5))
+    assert drawn[0] == drawn[1]
 
 
 def test_seeded_with_none_differs_though_global_generators_repeat():
-    made = []
+    drawn = []
     for _ in range(2):
         np.random.seed(0)
         torch.manual_seed(0)
-        made.append(draw(None))
-    assert made[0] != made[1]
+        drawn.append(draw(None))
+    assert drawn[0] != drawn[1]
 
 
 def test_seeded_with_a_random_state_moves_it_on():
@@ -136,30 +136,35 @@ def test_seeded_with_a_random_state_moves_it_on():
 
 
 @pytest.mark.parametrize(("precision", "allowed"), [("float32", False), ("tf32", True)])
-def test_tf32_is_used_by_choice_alone_and_the_settings_of_torch_return(precision, allowed):
-    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, products.allow_tf32
-    seen = []
+def test_tf32_is_used_only_if_chosen_and_torchs_settings_are_restored(precision, allowed):
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    settings_in_use = []
 
-    class Watch(Callback):
+    class RecordSettings(Callback):
         def on_batch_end(self, forecaster, n_batches):
-            seen.append((cudnn.allow_tf32, products.allow_tf32))
+            settings_in_use.append((cudnn.allow_tf32, matmul.allow_tf32))
 
     y = make_hourly_load(n_series=1, n_hours=200, random_state=0).droplevel(0)
-    settings = {"hidden_size": 4, "num_epochs": 1, "random_state": 0, "callbacks": [Watch()]}
+    settings = {
+        "hidden_size": 4,
+        "num_epochs": 1,
+        "random_state": 0,
+        "callbacks": [RecordSettings()],
+    }
     forecaster = GRUForecaster(precision=precision, **settings).fit(y)
-    assert set(seen) == {(allowed, allowed)}
+    assert set(settings_in_use) == {(allowed, allowed)}
     forecast = decoding.forecast
 
-    def watched(*args):
-        seen.append((cudnn.allow_tf32, products.allow_tf32))
+    def recorded(*args):
+        settings_in_use.append((cudnn.allow_tf32, matmul.allow_tf32))
         return forecast(*args)
 
-    seen.clear()
-    with patch.object(decoding, "forecast", watched):
+    settings_in_use.clear()
+    with patch.object(decoding, "forecast", recorded):
         forecaster.predict([1])
-    assert seen == [(allowed, allowed)]
-    assert (cudnn.allow_tf32, products.allow_tf32) == before
+    assert settings_in_use == [(allowed, allowed)]
+    assert (cudnn.allow_tf32, matmul.allow_tf32) == before
 
 
 @pytest.mark.parametrize("strategy", ["recursive", "multioutput"])

@@ -74,8 +74,8 @@ def assert_same(network, reference, *args, rtol=1e-10, atol=1e-10):
 @pytest.fixture(autouse=True)
 def small_is_large(monkeypatch):
     """Let short sequences take the fast path, and little work be shared among threads."""
-    monkeypatch.setattr(layers, "FEWEST_STEPS", 1)
-    monkeypatch.setattr(layers, "LEAST_WORK", 1)
+    monkeypatch.setattr(layers, "MIN_STEPS", 1)
+    monkeypatch.setattr(layers, "MIN_MULTIPLICATIONS_PER_THREAD", 1)
 
 
 @pytest.fixture(autouse=True)
@@ -327,10 +327,10 @@ def test_a_few_steps_are_torchs_layer(cell, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(layers, "_forward", None)
     theirs, ours = pair(cell, 3, 5)
-    x = torch.randn(7, 4, 3, dtype=torch.float64)
+    x = torch.randn(layers.MIN_STEPS - 1, 4, 3, dtype=torch.float64)
     torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=0)
     with pytest.raises(TypeError):
-        ours(torch.randn(8, 4, 3, dtype=torch.float64))
+        ours(torch.randn(layers.MIN_STEPS, 4, 3, dtype=torch.float64))
 
 
 @pytest.mark.parametrize(
@@ -356,9 +356,9 @@ def test_memory_layout_does_not_matter(no_fallback, cell):
     torch.manual_seed(0)
     network = our(cell, 3, 5, batch_first=True)
     x = torch.randn(4, 6, 3, dtype=torch.float64)
-    spread = torch.zeros(3, 8, 12, dtype=torch.float64)[:, ::2, ::2].permute(1, 2, 0).copy_(x)
+    strided = torch.zeros(3, 8, 12, dtype=torch.float64)[:, ::2, ::2].permute(1, 2, 0).copy_(x)
     expected = everything(network, x)
-    output, _ = network(spread)
+    output, _ = network(strided)
     torch.testing.assert_close(output, expected[0], rtol=0, atol=0)
     constant = x[:, :1].expand(4, 6, 3)
     torch.testing.assert_close(network(constant)[0], network(constant.clone())[0], rtol=0, atol=0)
@@ -433,12 +433,12 @@ def test_error_in_a_thread_reaches_the_caller(monkeypatch, openmp):
     if not openmp:
         monkeypatch.setattr(layers, "_openmp", lambda: None)
 
-    def work(share, first, last):
-        if share == 1:
-            raise KeyError(share)
+    def work(thread, start, stop):
+        if thread == 1:
+            raise KeyError(thread)
 
     with pytest.raises(KeyError):
-        layers._spread(work, 4, 2)
+        layers.run_in_threads(work, 4, 2)
 
 
 def test_python_threads_may_call_at_once(no_fallback, cell):
@@ -469,7 +469,7 @@ import os, torch
 from skrnn import LSTMForecaster
 from skrnn.network import layers
 from skrnn.network.layers import GRU
-layers.LEAST_WORK = 1
+layers.MIN_MULTIPLICATIONS_PER_THREAD = 1
 torch.set_num_threads(2)
 network, x = GRU(3, 5), torch.randn(40, 6, 3)
 expected = network(x)[0]
