@@ -11,7 +11,8 @@ import pandas as pd
 from sktime.forecasting.base import ForecastingHorizon
 
 from skrnn.contract.forecaster import BaseRecurrentForecaster
-from skrnn.data.panel import Panel, numbered
+from skrnn.data.panel import Panel
+from skrnn.data.ragged import numbered
 
 
 def backtest(
@@ -97,7 +98,7 @@ def backtest(
 
     # Rows of the forecaster's own data before y are history: the same as in an update.
     panel = context.updated(new).filled(forecaster._features.seasons)
-    match = context._match(new)
+    match = context.match(new)
     if cutoffs is None:
         series, cutoff = _cutoffs(new, start, int(steps.max()), int(step_length))
     else:

@@ -17,8 +17,10 @@ from torch import nn
 from skrnn.callbacks import Callback, ProgressBar, StopAfter
 from skrnn.contract.parameters import check_parameters, named, tuple_of
 from skrnn.contract.pretraining import Pretraining
+from skrnn.data.diagnosis import explain_refusal
 from skrnn.data.holidays import Holidays
-from skrnn.data.panel import Panel, explain, numbered, offsets_of, spread
+from skrnn.data.panel import Panel
+from skrnn.data.ragged import evenly_spaced, numbered, series_offsets
 from skrnn.data.scaling import Scaler
 from skrnn.distributions import DISTRIBUTIONS, distribution_of
 from skrnn.features.features import (
@@ -154,7 +156,7 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
         device = resolve_device(self.device)
         pretrained = getattr(self, "pretrained_network_", None)
         covariates = self._covariates_of(X)
-        panel = Panel.from_pandas(y, X, covariates).begun()
+        panel = Panel.from_pandas(y, X, covariates).trim_leading_missing()
         stop = self._training_stop(panel)
         self._check_lengths(panel.cut(stop))
         horizons = self._horizons(panel, fh)
@@ -337,7 +339,7 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
     def _validation(self, panel: Panel, data: DevicePanel, stop: np.ndarray) -> Callable[[], float]:
         """Mean loss over the end of each series, as forecasts are made later."""
         series, k = numbered(panel.lengths - stop)
-        kept = spread(len(series), MOST_VALIDATED // len(self._features.ahead))
+        kept = evenly_spaced(len(series), MOST_VALIDATED // len(self._features.ahead))
         series, cutoff = series[kept], (stop[series] + k)[kept]
         there, t = (torch.from_numpy(part).to(data.device) for part in (series, cutoff))
         target, observed = data.targets(there, t[:, None])  # (n, 1, J, C)
@@ -400,7 +402,7 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
         except (TypeError, ValueError) as error:
             # Where the package's own checks refuse the data too, they name the column or series,
             # the row and the way out.
-            explain(y, X, error)
+            explain_refusal(y, X, tuple_of(self.past_covariates, auto=()), error)
             raise
 
     def _update_y_X(self, y: Any, X: Any = None, **options: Any) -> None:
@@ -412,7 +414,7 @@ class BaseRecurrentForecaster(Forecasting, Pretraining):
     def _set_cutoff_from_y(self, y: Any) -> None:
         """Set the cutoff from the last rows: sktime copies the whole index of a panel for it."""
         if isinstance(y, pd.DataFrame) and len(y):
-            y = y.iloc[offsets_of(y.index)[1:] - 1]
+            y = y.iloc[series_offsets(y.index)[1:] - 1]
         super()._set_cutoff_from_y(y)
 
     def _check_lengths(self, panel: Panel) -> None:

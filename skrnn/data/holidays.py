@@ -1,8 +1,9 @@
-"""Holidays: which days are one, by country or as the user says, and the days around them."""
+"""Holidays: which days are holidays, by country or from a list, and the days beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -12,23 +13,25 @@ DAY = pd.Timedelta(days=1)
 
 
 class Holidays:
-    """Days off: those of a country, by the `holidays` package, or the user's own dates.
+    """The holidays of a country, from the `holidays` package, or a list of dates.
 
     Parameters
     ----------
     days : str or list of dates
-        A country, "US", or a part of it, "DE-BY", as the `holidays` package codes them; or dates,
-        each of them a holiday, past and future.
+        A country, "US", or a part of one, "DE-BY", as the `holidays` package codes them; or the
+        dates of all holidays, past and future. A number is not a date.
 
     Raises
     ------
     ImportError
         If a country is named and `holidays` is not installed.
     ValueError
-        If `holidays` does not know the country, or an entry is no date.
+        If `holidays` does not know the country, or an entry is not a date.
     """
 
     def __init__(self, days: str | Iterable[Any]):
+        if not isinstance(days, (str, Iterable)):
+            raise _refusal(days, f"{type(days).__name__} is neither")
         self.days = days if isinstance(days, str) else tuple(days)
         if isinstance(self.days, str):
             _of_country(self.days, [2000])
@@ -36,7 +39,7 @@ class Holidays:
             self._dates = _dates(self.days)
 
     def around(self, stamps: pd.DatetimeIndex) -> list[np.ndarray]:
-        """1 where a stamp's day is a holiday, the day before one, the day after one."""
+        """Three arrays, 1 where a stamp's day is a holiday, is before one, and is after one."""
         day = (stamps if stamps.tz is None else stamps.tz_localize(None)).normalize()
         if isinstance(self.days, str):
             years = range(int(day.year.min()) - 1, int(day.year.max()) + 2)
@@ -63,7 +66,7 @@ def _of_country(code: str, years: Iterable[int]) -> pd.DatetimeIndex:
         raise ImportError(msg) from error
     country, _, part = code.partition("-")
     try:
-        found = holidays.country_holidays(country, subdiv=part or None, years=years)
+        dates = holidays.country_holidays(country, subdiv=part or None, years=years)
     except NotImplementedError as error:
         msg = (
             f"The 'holidays' parameter must be a country, or a part of one, that the holidays "
@@ -71,18 +74,28 @@ def _of_country(code: str, years: Iterable[int]) -> pd.DatetimeIndex:
             f"themselves if it does not know yours."
         )
         raise ValueError(msg) from error
-    return pd.DatetimeIndex(sorted(found))
+    return pd.DatetimeIndex(sorted(dates))
 
 
 def _dates(days: Iterable[Any]) -> pd.DatetimeIndex:
     try:
-        dates = pd.DatetimeIndex([pd.Timestamp(day) for day in days]).normalize()
-        if dates.hasnans:
-            raise ValueError("an entry is missing")
-        return dates
+        return pd.DatetimeIndex([_date(day) for day in days]).normalize()
     except (TypeError, ValueError) as error:
-        msg = (
-            f"The 'holidays' parameter must be a country such as 'US' or a list of dates. "
-            f"Got {days!r} instead; {error}."
-        )
-        raise ValueError(msg) from error
+        raise _refusal(days, str(error)) from error
+
+
+def _date(day: Any) -> pd.Timestamp:
+    """A day as a time stamp without time zone: the local day, where it had one."""
+    if isinstance(day, Number):  # pandas would read nanoseconds since 1970
+        raise TypeError(f"{day!r} is a number")
+    stamp = pd.Timestamp(str(day) if isinstance(day, str) else day)  # pandas refuses np.str_
+    if stamp is pd.NaT:
+        raise ValueError("an entry is missing")
+    return stamp.tz_localize(None)
+
+
+def _refusal(days: Any, reason: str) -> ValueError:
+    return ValueError(
+        f"The 'holidays' parameter must be a country such as 'US' or a list of dates such as "
+        f"'2024-01-07'. Got {days!r} instead; {reason}."
+    )

@@ -1,4 +1,4 @@
-"""The panel: pandas in, one array of values and where each series lies in it; and back."""
+"""The panel: all series in one array of values, read from pandas, and the way back."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skrnn.data.covariates import Covariates, as_float, check_columns, check_finite
-from skrnn.data.timeline import Timeline
+from skrnn.data.covariates import (
+    Covariates,
+    as_float,
+    check_columns,
+    check_finite,
+    check_unique_columns,
+)
+from skrnn.data.missing import fill_missing
+from skrnn.data.ragged import numbered, series_offsets
+from skrnn.data.timeline import Timeline, check_stamps
 
 
 @dataclass(frozen=True)
@@ -20,23 +28,23 @@ class Panel:
     Parameters
     ----------
     values : np.ndarray of shape (N, C)
-        The target columns of all series, and after them the past covariates, float64. NaN where
-        missing, until `filled`.
+        The target columns of all series, and after them the past covariates, float64. Missing
+        values are NaN unless `filled` has replaced them.
     observed : np.ndarray of shape (N, C), or None
         Which values were observed; None if all.
     known : np.ndarray of shape (N, P)
-        The covariates known in advance at the same rows, categories as numbers.
+        The covariates known in advance in the same rows, categories as numbers.
     offsets : np.ndarray of shape (S + 1,)
         Series s holds the rows ``offsets[s]`` to ``offsets[s + 1]``.
     origin : np.ndarray of shape (S,)
         Position of the first row of each series on the timeline.
     timeline : Timeline
     keys : pd.Index or None
-        One label (or tuple) a series; None for a single series without a name.
+        One label (or tuple) for each series; None for a single series without a name.
     columns : pd.Index
         The target columns.
     covariates : Covariates
-        What the columns of X are.
+        Description of the columns of X.
     """
 
     values: np.ndarray
@@ -62,8 +70,11 @@ class Panel:
         Raises
         ------
         ValueError
-            If a series is empty, unsorted, or lacks rows; if y or X holds infinite values, or what
-            is known in advance of X holds NaN; if X lacks rows of y.
+            If y is empty or has a duplicated column; if a series is unsorted, lacks rows or has
+            a row without time stamp; if y or X holds infinite values; if X lacks rows of y, or
+            has NaN in columns known in advance.
+        TypeError
+            If time stamps are neither integers nor dates nor periods, or values are not numbers.
         """
         if len(y) == 0:
             msg = "y must hold at least one observation, but it is empty. Pass a longer series."
@@ -71,7 +82,9 @@ class Panel:
         if y.shape[1] == 0:
             msg = "y must have at least one column, but it has none. Pass the values to forecast."
             raise ValueError(msg)
+        check_unique_columns(y.columns, "y")
         offsets, keys, stamps = _series_of(y.index)
+        check_stamps(stamps)
         _check_steps(stamps[1:] > stamps[:-1], "the index", stamps, offsets, keys)
         if timeline is None:
             timeline = Timeline.of(stamps, offsets)
@@ -101,16 +114,16 @@ class Panel:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Observations of each series, shape (S,)."""
+        """Number of rows of each series, shape (S,)."""
         return np.diff(self.offsets)
 
     @property
     def end(self) -> np.ndarray:
-        """Timeline position one past the last row of each series, shape (S,)."""
+        """Timeline position after the last row of each series, shape (S,)."""
         return self.origin + self.lengths
 
     def series_of_rows(self) -> np.ndarray:
-        """Number of the series that each row belongs to, shape (N,)."""
+        """Series of each row, shape (N,)."""
         return numbered(self.lengths)[0]
 
     def positions(self) -> np.ndarray:
@@ -131,65 +144,45 @@ class Panel:
         levels = [keys.get_level_values(i) for i in range(keys.nlevels)]
         return pd.MultiIndex.from_arrays([*levels, *stamps])
 
-    def begun(self) -> Panel:
-        """Without the rows of each series before its first observation.
+    def trim_leading_missing(self) -> Panel:
+        """Drop the rows of each series before its first observation in any column of y.
 
         Raises
         ------
         ValueError
-            If a series has no observation.
+            If a series, or a column of one, has no observation.
         """
         if self.observed is None:
             return self
-        seen = np.asarray(self.observed[:, : len(self.columns)].any(axis=1))
-        # The first observed row at or after each row, N for none.
-        nxt = np.where(seen, np.arange(len(seen)), len(seen))
-        first = np.minimum.accumulate(nxt[::-1])[::-1][self.offsets[:-1]]
-        empty = np.flatnonzero(first >= self.offsets[1:])
-        if len(empty):
-            msg = (
-                f"Every series must hold an observation, but in {self.label(empty[0])} all are "
-                f"missing. Drop it."
-            )
-            raise ValueError(msg)
-        begun = self._select(first, self.offsets[1:])
-        # What was missing may have been the rows before.
-        whole = begun.observed is not None and begun.observed.all()
-        return replace(begun, observed=None) if whole else begun
+        observed = self.observed[:, : len(self.columns)]
+        _check_observed(self, observed)
+        # The first observed row at or after each row.
+        row = np.where(observed.any(axis=1), np.arange(len(observed)), len(observed))
+        first = np.minimum.reduceat(row, self.offsets[:-1])
+        trimmed = self._select(first, self.offsets[1:])
+        # All missing values may have been in the rows dropped.
+        complete = trimmed.observed is not None and trimmed.observed.all()
+        return replace(trimmed, observed=None) if complete else trimmed
 
     def filled(self, periods: Sequence[int]) -> Panel:
-        r"""What stands in for missing values where they are inputs: seasonal naive forecasts.
-
-        After the last observation, at a, before a missing value t it is the mean of
-        :math:`s_{t-p} + s_a - s_{a-p}` over the periods p, with values that were filled before
-        where these are missing too; :math:`s_a` before the first season. Nothing after t is used.
-        Before the first observation of a column it stays NaN.
-        """
+        """Fill missing values as `fill_missing` does, for use as inputs; `observed` is kept."""
         if self.observed is None:
             return self
-        values = np.where(self.observed, self.values, np.nan)
-        row = np.arange(len(values))
-        for column, observed in zip(values.T, self.observed.T, strict=True):  # columns are views
-            begin = np.minimum.reduceat(np.where(observed, row, len(row)), self.offsets[:-1])
-            first = np.repeat(begin, self.lengths)
-            missing = np.flatnonzero(~observed & (row > first))
-            last = np.maximum.accumulate(np.where(observed, row, 0))[missing]
-            _fill(column, missing, last, first[missing], periods)
-        return replace(self, values=values)
+        return replace(self, values=fill_missing(self.values, self.observed, self.offsets, periods))
 
     def cut(self, stop: np.ndarray) -> Panel:
-        """Only the first ``stop`` rows of each series."""
+        """Keep only the first ``stop`` rows of each series, shape (S,)."""
         return self._select(self.offsets[:-1], self.offsets[:-1] + stop)
 
     def tail(self, rows: int) -> Panel:
-        """Only the last ``rows`` rows of each series: copies little, whatever the history."""
+        """Keep only the last ``rows`` rows of each series; only these are copied."""
         kept = np.minimum(self.lengths, rows)
         return self._select(self.offsets[1:] - kept, self.offsets[1:])
 
     def _select(self, first: np.ndarray, stop: np.ndarray) -> Panel:
-        """Cut each series to its rows ``first`` to ``stop`` (row numbers of the panel)."""
+        """Keep the rows ``first`` to ``stop`` of each series, counted over the whole panel."""
         if (first == self.offsets[:-1]).all() and (stop == self.offsets[1:]).all():
-            return self  # nothing is copied
+            return self  # without a copy
         lengths = stop - first
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         rows = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)
@@ -203,14 +196,15 @@ class Panel:
         )
 
     def extended(self, horizon: int, known: np.ndarray) -> Panel:
-        """Append ``horizon`` rows to each series: values to forecast, and what is known of them.
+        """Append ``horizon`` rows to each series for the values to forecast.
 
-        The values of these rows are zero and must not be read.
+        Their values are zero and must not be read.
 
         Parameters
         ----------
         horizon : int
         known : np.ndarray of shape (S, horizon, P)
+            Covariates known in advance in these rows.
         """
         n_added, n_columns = self.n_series * horizon, self.values.shape[1]
         series = np.concatenate(
@@ -232,45 +226,39 @@ class Panel:
         )
 
     def updated(self, new: Panel) -> Panel:
-        """Continue each series with the rows of ``new``; the end of ``new`` is the new end.
+        """Merge the rows of ``new`` into the series: append, and replace where both hold a row.
 
-        Where both hold a row the newer value stands, and rows of this panel after the end of the
-        new ones are dropped: the present moves to the end of the data that came last.
+        Rows of this panel before and after those of ``new`` are kept.
 
         Raises
         ------
         ValueError
-            If ``new`` has other columns, a series that is not here, or starts after a gap.
+            If ``new`` has other columns or an unknown series, or rows between are missing.
         """
-        if len(self.columns) > 1 or len(new.columns) > 1:  # the name of a single one plays no part
+        if len(self.columns) > 1 or len(new.columns) > 1:  # a single column may have another name
             check_columns(new.columns, self.columns, "y")
-        match = self._match(new)
-        gap = np.flatnonzero(new.origin > self.end[match])
-        if len(gap):
-            s = gap[0]
-            expected, came = self.timeline.stamps(np.array([self.end[match[s]], new.origin[s]]))
-            msg = (
-                f"An update must continue series {new.label(s)} at {expected}, but its first row "
-                f"is at {came}. Pass the rows between as well."
-            )
-            raise ValueError(msg)
+        match = self.match(new)
+        _check_adjacent(self, new, match)
+        origin, end = self.origin.copy(), self.end
+        origin[match] = np.minimum(origin[match], new.origin)
+        end[match] = np.maximum(end[match], new.end)
+        offsets = np.concatenate([[0], np.cumsum(end - origin)])
+        shift = offsets[:-1] - origin  # from the timeline position to the row, of each series
 
-        # Rows of the old panel before the first new row of their series, then all new rows;
-        # a stable sort by series puts each series together again.
-        kept, origin = self.lengths.copy(), self.origin.copy()
-        kept[match] = np.clip(new.origin - self.origin[match], 0, self.lengths[match])
-        origin[match] = np.minimum(self.origin[match], new.origin)
-        old = self.cut(kept)
-        series = np.concatenate([old.series_of_rows(), match[new.series_of_rows()]])
-        order = np.argsort(series, kind="stable")
-        values = np.concatenate([old._raw(), new._raw()])[order]
+        def merge(old_rows: np.ndarray, new_rows: np.ndarray) -> np.ndarray:
+            merged = np.empty((offsets[-1], old_rows.shape[1]))
+            merged[self.positions() + shift[self.series_of_rows()]] = old_rows
+            merged[new.positions() + shift[match[new.series_of_rows()]]] = new_rows
+            return merged
+
+        values = merge(self._raw(), new._raw())
         observed = ~np.isnan(values)
         return replace(
             self,
             values=values,
             observed=None if observed.all() else observed,
-            known=np.concatenate([old.known, new.known])[order],
-            offsets=np.searchsorted(series[order], np.arange(self.n_series + 1)),
+            known=merge(self.known, new.known),
+            offsets=offsets,
             origin=origin,
         )
 
@@ -280,8 +268,14 @@ class Panel:
             return self.values
         return np.where(self.observed, self.values, np.nan)
 
-    def _match(self, new: Panel) -> np.ndarray:
-        """Number here of each series of ``new``."""
+    def match(self, new: Panel) -> np.ndarray:
+        """Number in this panel of each series of ``new``, shape (S of new,).
+
+        Raises
+        ------
+        ValueError
+            If this panel lacks a series, or one of the two is a single series and the other not.
+        """
         if self.keys is None and new.keys is None:
             return np.zeros(1, dtype=np.int64)
         if self.keys is None or new.keys is None or self.keys.nlevels != new.keys.nlevels:
@@ -301,86 +295,29 @@ class Panel:
         return match
 
 
-def spread(n: int, most: int) -> np.ndarray:
-    """So many of the numbers from 0 to n - 1 at most, evenly spaced."""
-    return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
-
-
-def numbered(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For counts[s] things of each series s: the series, and the number within it, of each."""
-    series = np.repeat(np.arange(len(counts)), counts)
-    return series, np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
-
-
-def _fill(
-    column: np.ndarray,
-    missing: np.ndarray,
-    last: np.ndarray,
-    first: np.ndarray,
-    periods: Sequence[int],
-) -> None:
-    """Fill missing rows in place, given each one's last observed row and its series' first.
-
-    Each pass fills the rows whose own references are known: as many passes as the longest chain
-    of missing values that refer to each other.
-    """
-    while len(missing):
-        total, n = np.zeros(len(missing)), np.zeros(len(missing))
-        for p in periods:
-            there = np.where(last - p >= first, last - p, last)  # no season: adds nothing
-            value = column[missing - last + there] - column[there]
-            total, n = total + np.where(there < last, value, 0.0), n + (there < last)
-        value = column[last] + total / np.maximum(n, 1)
-        ready = ~np.isnan(value)
-        column[missing[ready]] = value[ready]
-        missing, last, first = missing[~ready], last[~ready], first[~ready]
-
-
-def explain(y: Any, X: Any, error: Exception) -> None:
-    """Raise what is wrong with y and X in the package's own words, if it can tell."""
-    y, X = (data.to_frame() if isinstance(data, pd.Series) else data for data in (y, X))
-    try:
-        X = X if isinstance(X, pd.DataFrame) else None
-        covariates = Covariates.of(X, ())
-        if X is not None:
-            covariates.read_known(X, X.index)
-        if isinstance(y, pd.DataFrame) and len(y):
-            Panel.from_pandas(y, X, covariates)
-    except (TypeError, ValueError) as clearer:
-        raise clearer from error
-
-
-def offsets_of(index: pd.Index) -> np.ndarray:
-    """First row of each series, and the end."""
-    if not isinstance(index, pd.MultiIndex):
-        return np.array([0, len(index)])
-    codes = np.column_stack([np.asarray(level) for level in index.codes[:-1]])
-    change = np.flatnonzero((codes[1:] != codes[:-1]).any(axis=1)) + 1
-    return np.concatenate([[0], change, [len(index)]]).astype(np.int64)
-
-
 def _series_of(index: pd.Index) -> tuple[np.ndarray, pd.Index | None, pd.Index]:
     """First row of each series (and the end), the keys, and the time stamp of each row."""
-    offsets = offsets_of(index)
+    offsets = series_offsets(index)
     if not isinstance(index, pd.MultiIndex):
         return offsets, None, index
     keys = index[offsets[:-1]].droplevel(-1)
     if not keys.is_unique:
         msg = (
-            f"The rows of a series must stand together, but {_name(keys[keys.duplicated()][0])} is "
-            f"interrupted. Sort with `.sort_index()`."
+            f"The rows of a series must be contiguous, but those of "
+            f"{_name(keys[keys.duplicated()][0])} are interrupted by another series. Sort with "
+            f"`.sort_index()`."
         )
         raise ValueError(msg)
     return offsets, keys, index.get_level_values(-1)
 
 
 def _check_steps(
-    right: np.ndarray, grid: str, stamps: pd.Index, offsets: np.ndarray, keys: pd.Index | None
+    is_right: np.ndarray, grid: str, stamps: pd.Index, offsets: np.ndarray, keys: pd.Index | None
 ) -> None:
-    """Raise ValueError at the first step within a series that is not right, shape (N - 1,)."""
-    right = np.array(right)
-    right[offsets[1:-1] - 1] = True  # from one series to the next any step is right
-    wrong = np.flatnonzero(~right)
+    """Raise ValueError at the first wrong step within a series; ``is_right`` is (N - 1,)."""
+    is_right = np.array(is_right)
+    is_right[offsets[1:-1] - 1] = True  # from one series to the next any step is right
+    wrong = np.flatnonzero(~is_right)
     if len(wrong) == 0:
         return
     row = wrong[0]
@@ -389,9 +326,52 @@ def _check_steps(
     msg = (
         f"Series {name} must have one row for every time stamp of {grid}, in order, but "
         f"{stamps[row + 1]} follows {stamps[row]}. Sort it, average duplicates and fill gaps "
-        f"(`.groupby(level=-1).mean().asfreq(...).interpolate()`), or use a RangeIndex if time "
-        f"plays no part."
+        f"(`.groupby(level=-1).mean().asfreq(...).interpolate()`), or use a RangeIndex if the "
+        f"time stamps do not matter."
     )
+    raise ValueError(msg)
+
+
+def _check_observed(panel: Panel, observed: np.ndarray) -> None:
+    """Raise ValueError unless each target column of each series has an observation."""
+    counts = np.add.reduceat(observed.astype(np.int64), panel.offsets[:-1])  # (S, C)
+    if counts.all():
+        return
+    s, column = np.argwhere(counts == 0)[0]
+    if counts[s].any():
+        series = "y" if panel.keys is None else f"series {panel.label(s)}"
+        msg = (
+            f"Every column must hold an observation in every series, but column "
+            f"{panel.columns[column]!r} of {series} has no observation. Drop the column or the "
+            f"series."
+        )
+    else:
+        msg = (
+            f"Every series must hold an observation, but in {panel.label(s)} all are missing. "
+            f"Drop it."
+        )
+    raise ValueError(msg)
+
+
+def _check_adjacent(panel: Panel, new: Panel, match: np.ndarray) -> None:
+    """Raise ValueError if there is a gap between the rows of a panel and new ones."""
+    begin, end = panel.origin[match], panel.end[match]
+    gap = np.flatnonzero((new.origin > end) | (new.end < begin))
+    if len(gap) == 0:
+        return
+    s = gap[0]
+    if new.origin[s] > end[s]:
+        expected, first = panel.timeline.stamps(np.array([end[s], new.origin[s]]))
+        msg = (
+            f"An update must continue series {new.label(s)} at {expected}, but its first row is "
+            f"at {first}. Pass the rows between as well."
+        )
+    else:
+        expected, last = panel.timeline.stamps(np.array([begin[s], new.end[s] - 1]))
+        msg = (
+            f"An update must not leave a gap before series {new.label(s)}, which starts at "
+            f"{expected}, but its last row is at {last}. Pass the rows between as well."
+        )
     raise ValueError(msg)
 
 

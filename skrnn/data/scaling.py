@@ -1,4 +1,4 @@
-"""Scaling: each series to a common scale by its own statistics, and the way back."""
+"""Scaling: each series to a common scale by its own statistics."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from pandas.api.typing import DataFrameGroupBy
 
 SCALERS = ("standard", "minmax", "robust", None)
+# Rows that `Scaler.transform` scales at a time: its float64 copies stay below 8 MB a column.
+ROWS_PER_BLOCK = 1_000_000
+# Squares and sums of values between 2**-400 and 2**400 (about 1e-120 and 1e120) fit in float64.
+SAFE_EXPONENT = 400
+# Deviations below this share of the level are rounding errors, not changes of the series.
+ROUNDING_NOISE = 1e-12
 
 
 def blocks(n_rows: int) -> Iterator[slice]:
-    """Slices of a million rows: what is computed on the way to a result stays small beside it."""
-    return (slice(first, first + 1_000_000) for first in range(0, n_rows, 1_000_000))
+    """Slices of rows, to be computed one after another so that temporary arrays stay small."""
+    return (slice(first, first + ROWS_PER_BLOCK) for first in range(0, n_rows, ROWS_PER_BLOCK))
 
 
 class Scaler:
@@ -42,7 +49,25 @@ class Scaler:
 
     def fit(self, values: np.ndarray, group: np.ndarray) -> Scaler:
         """Compute the statistics of the rows of each group; groups are numbered from 0."""
-        groups = pd.DataFrame(values).groupby(group)
+        exponent = None if self.kind is None else _extreme_exponents(values, group)
+        if exponent is not None:
+            # Scaled by a power of two, which is exact, so that squares neither over- nor underflow.
+            values = np.ldexp(values, -exponent[group])
+        center, scale = self._statistics(pd.DataFrame(values).groupby(group))
+        # A constant series has scale 0, or rounding noise of its level; 1 keeps it at zero
+        # instead of NaN or noise.
+        is_constant = ~(scale > ROUNDING_NOISE * np.abs(center))
+        scale = np.where(is_constant, 1.0, scale)
+        if exponent is not None:
+            center = np.ldexp(center, exponent)
+            # The rounding noise of a very large constant would be infinite in float32; that of a
+            # very small one is not.
+            scale = np.ldexp(scale, np.where(is_constant, np.maximum(exponent, 0), exponent))
+        self.center_, self.scale_ = center, scale
+        return self
+
+    def _statistics(self, groups: DataFrameGroupBy) -> tuple[np.ndarray, np.ndarray]:
+        """Centre and scale of each group and column, (S, C) each; a scale may be zero."""
         if self.kind == "standard":
             center, scale = groups.mean(), groups.std(ddof=0)
         elif self.kind == "minmax":
@@ -54,26 +79,28 @@ class Scaler:
         else:
             center = groups.first() * 0.0
             scale = center + 1.0
-        self.center_ = center.to_numpy()
-        # A constant series has scale 0, or rounding noise of its level; 1 keeps it at zero
-        # instead of NaN or noise.
-        noise = 1e-12 * np.abs(self.center_)
-        self.scale_ = np.where(scale.to_numpy() > noise, scale.to_numpy(), 1.0)
-        return self
+        return center.to_numpy(), scale.to_numpy()
 
     def transform(self, values: np.ndarray, group: np.ndarray) -> np.ndarray:
         """Scale rows of the given groups, shape (N, C); float64 in, float32 out."""
-        made = np.empty(values.shape, dtype=np.float32)
+        scaled = np.empty(values.shape, dtype=np.float32)
         for rows in blocks(len(values)):
             # Subtract in float64: a level of 1e9 with changes of 1 does not fit in float32.
             part = values[rows] - self.center_[group[rows]]
-            made[rows] = part / self.scale_[group[rows]]
-        return made
-
-    def inverse(self, values: np.ndarray, group: np.ndarray) -> np.ndarray:
-        """Bring forecasts, shape (N, ..., C), back to the unit of the data."""
-        shape = (len(group),) + (1,) * (values.ndim - 2) + (-1,)
-        return values * self.scale_[group].reshape(shape) + self.center_[group].reshape(shape)
+            scaled[rows] = part / self.scale_[group[rows]]
+        return scaled
 
     def __repr__(self) -> str:
         return f"Scaler({self.kind!r})"
+
+
+def _extreme_exponents(values: np.ndarray, group: np.ndarray) -> np.ndarray | None:
+    """Power of two of each group and column beyond `SAFE_EXPONENT`, 0 for the others, (S, C).
+
+    None if there is no such group.
+    """
+    groups = pd.DataFrame(values).groupby(group)
+    largest = np.maximum(groups.max().abs(), groups.min().abs()).to_numpy()
+    exponent = np.frexp(np.nan_to_num(largest))[1]
+    extreme = np.abs(exponent) > SAFE_EXPONENT
+    return np.where(extreme, exponent, 0) if extreme.any() else None

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from skrnn.data.holidays import Holidays
-from skrnn.data.panel import Panel, spread
+from skrnn.data.panel import Panel
+from skrnn.data.ragged import evenly_spaced
 from skrnn.data.timeline import Timeline
 
 # Phase of a stamp within a cycle, in [0, 1); the cycle's length in days; the harmonics encoded.
@@ -122,7 +123,7 @@ class Features:
 
     def over_a_season(self) -> Features:
         """The same naive forecasts, of steps up to the longest season ahead, all at once."""
-        horizons = tuple(int(h) + 1 for h in spread(self.longest, MOST_COMPARED))
+        horizons = tuple(int(h) + 1 for h in evenly_spaced(self.longest, MOST_COMPARED))
         return replace(
             self, horizons=horizons, n_columns=self.n_values, n_past=0, lags=(), patch_length=1
         )

@@ -11,7 +11,8 @@ import pandas as pd
 import torch
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
-from skrnn.data.panel import Panel, numbered, spread
+from skrnn.data.panel import Panel
+from skrnn.data.ragged import evenly_spaced, numbered
 from skrnn.data.scaling import Scaler
 from skrnn.distributions import Distribution, Residuals, Samples
 from skrnn.features.features import Features
@@ -234,7 +235,7 @@ class Forecasting(BaseForecaster):
         stop = np.minimum(stop, panel.lengths)
         series, k = numbered(np.maximum(stop - first, 0))
         cutoff = first[series] + k
-        kept = spread(len(cutoff), MOST_RESIDUALS)
+        kept = evenly_spaced(len(cutoff), MOST_RESIDUALS)
         series, cutoff = series[kept], cutoff[kept]
         row = cutoff[:, None] + steps - 1  # (n, J)
         inside = row < stop[series][:, None]

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skrnn.data.panel import Panel, numbered
+from skrnn.data.panel import Panel
+from skrnn.data.ragged import numbered
 from skrnn.data.scaling import Scaler, blocks
 from skrnn.features.features import Features, seasons_back
 from skrnn.features.naive import Ahead

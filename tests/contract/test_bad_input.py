@@ -564,7 +564,7 @@ OWN_WORDS = [
             fh=[1, 2], X=X[FITTED:].assign(sky="grey")
         ),
         ValueError,
-        ["categories seen in fit", "'sky'", "'grey'", "seen were ['blue']", "fit again"],
+        ["categories seen in fit", "'sky'", "'grey'", "fit saw ['blue']", "fit again"],
     ),
     (
         "rows of y in disorder",

@@ -1,120 +1,110 @@
-"""Missing values of y: masked out of the loss, shown as missing, filled in as inputs alone."""
+from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 import pytest
-import torch
 
-from skrnn import GRUForecaster, backtest
-from skrnn.datasets import make_hourly_load
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-SMALL = {"hidden_size": 8, "num_epochs": 3, "window_length": 48, "random_state": 0}
-STRATEGIES = pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
+from skrnn.data.missing import fill_missing
 
 
-def load(n=600):
-    return make_hourly_load(n_series=1, n_hours=n, random_state=0).droplevel(0)["load_mw"]
+def filled(y, *periods):
+    """Values of one series with its missing ones filled."""
+    y = np.array(y, dtype=float)[:, None]
+    return fill_missing(y, ~np.isnan(y), np.array([0, len(y)]), periods)[:, 0]
 
 
-def punctured(y, share=0.2, seed=1):
-    return y.mask(np.random.default_rng(seed).random(len(y)) < share)
+@pytest.mark.parametrize(
+    ("y", "period", "expected"),
+    [
+        # s[5] = s[2] + s[4] - s[1], one season of three steps back.
+        ([1, 5, 2, 4, 9, None, 7], 3, {5: 2 + 9 - 5}),
+        # All of a gap by the change since one season before its last observation, s[4] - s[1].
+        ([1, 5, 2, 4, 9, None, None, 7], 3, {5: 2 + 9 - 5, 6: 4 + 9 - 5}),
+        # A gap longer than the season goes on from what was filled: s[8] from s[5].
+        ([1, 5, 2, 4, 9, None, None, None, None, 0], 3, {5: 6, 6: 8, 7: 9 + 4, 8: 6 + 4}),
+        # The season of a lone missing value was missing too, and filled before.
+        ([1, 5, 2, 3, None, 4, 7, None, 8], 3, {4: 5 + 3 - 1, 7: (5 + 3 - 1) + 7 - 3}),
+        # The last observation's own season was missing: s[4] and s[1] = s[0], no season before.
+        ([6, None, 2, 3, 9, None, 1], 3, {1: 6, 5: 2 + 9 - 6}),
+        # No season before the last observation: the value itself.
+        ([4, 5, 2, None, None, 7], 3, {3: 2, 4: 2}),
+        ([4, 5, 2, 1, 0, None, None], 12, {5: 0, 6: 0}),
+        # No season at all.
+        ([1, 5, 2, 4, 9, None, None, 7, None], None, {5: 9, 6: 9, 8: 7}),
+        # s[3] stands in for the season of s[5].
+        ([1, 2, 3, None, 5, None], 2, {3: 2 + 3 - 1, 5: (2 + 3 - 1) + 5 - 3}),
+    ],
+)
+def test_missing_value_is_the_seasonal_naive_forecast_at_the_present_level(y, period, expected):
+    y = np.array(y, dtype=float)
+    result = filled(y, *([period] if period else []))
+    assert {int(t): result[t] for t in np.flatnonzero(np.isnan(y))} == expected
+    assert result[~np.isnan(y)].tolist() == y[~np.isnan(y)].tolist()
 
 
-@STRATEGIES
-def test_missing_targets_have_no_part_in_the_loss(strategy):
-    y = punctured(load())
-    forecaster = GRUForecaster(strategy=strategy, **SMALL | {"num_epochs": 1}).fit(y, fh=[1, 2])
-    # Were they targets, what stands in for them would be.
-    chunks, values = forecaster._chunks, y.to_numpy()
-    data = forecaster._on_device(forecaster._panel, torch.device("cpu"))
-    for chunk in chunks(data, forecaster._panel.lengths, np.random.default_rng(0)).epoch():
-        t = chunk.steps.n_past[..., None] + data.ahead_by
-        seen = ~np.isnan(values[np.minimum(t.numpy(), len(y) - 1)])
-        assert not (chunk.weight[..., 0].numpy().astype(bool) & ~seen).any()
-        assert chunk.weight.sum() > 0
+def fill_by_hand(y, period):
+    """The formula, applied to one value after another."""
+    s, observed = y.copy(), ~np.isnan(y)
+    for t in np.flatnonzero(~observed):
+        before = np.flatnonzero(observed[:t])
+        if not len(before):
+            continue
+        a = before[-1]
+        value = np.nan
+        if period is not None and a - period >= before[0]:
+            value = s[t - period] + s[a] - s[a - period]
+        s[t] = s[a] if np.isnan(value) else value
+    return s
 
 
-@STRATEGIES
-def test_forecast_after_missing_values_is_near_that_of_the_whole_series(strategy):
-    y = load(1400)
-    settings = SMALL | {"num_epochs": 20, "strategy": strategy}
-    errors = []
-    for seen in (y, punctured(y)):
-        forecaster = GRUForecaster(**settings).fit(seen[:1200], fh=[1])
-        table = backtest(forecaster, seen, fh=[1], start=1199)
-        errors.append((table["y_pred"].droplevel("cutoff") - y[1200:]).abs().mean())
-    assert errors[1] < 1.5 * errors[0]
+@pytest.mark.parametrize("begins", [0, 9])
+@pytest.mark.parametrize("period", [None, 1, 2, 5, 12])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_filled_values_follow_the_formula_one_after_another(period, share, begins):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        y = np.where(rng.random(60) < share, np.nan, rng.integers(-9, 10, 60))
+        y[:begins], y[begins] = np.nan, 1.0
+        periods = [period] if period else []
+        np.testing.assert_array_equal(filled(y, *periods), fill_by_hand(y, period))
 
 
-def test_network_is_shown_which_values_are_missing():
-    y = punctured(load())
-    forecaster = GRUForecaster(**SMALL).fit(y)
-    whole = GRUForecaster(**SMALL).fit(load())
-    # The last value, and each of the two lags, has a channel that says so.
-    shown = forecaster.network_.recurrent.input_size
-    assert shown == whole.network_.recurrent.input_size + 3
+def test_several_seasons_give_the_mean_of_their_forecasts():
+    # s[2] + s[4] - s[1] and s[3] + s[4] - s[2]; then s[4] + s[6] - s[3] and s[5] + s[6] - s[4].
+    first = ((2 + 9 - 5) + (4 + 9 - 2)) / 2
+    expected = [first, ((9 + 7 - 4) + (first + 7 - 9)) / 2]
+    assert filled([1, 5, 2, 4, 9, None, 7, None], 3, 2)[[5, 7]].tolist() == expected
 
 
-@STRATEGIES
-def test_missing_last_observation_is_forecast_from_those_before(strategy):
-    y = load()
-    forecaster = GRUForecaster(strategy=strategy, **SMALL).fit(punctured(y[:500]), fh=[1, 2])
-    gap = y[500:503].copy()
-    gap.iloc[1:] = np.nan
-    forecaster.update(gap, update_params=False)
-    made = forecaster.predict(fh=[1, 2])
-    assert made.index[0] == y.index[503]
-    assert ((made - y[503:505]).abs() < 0.1 * y[503:505]).all()
+@pytest.mark.parametrize("period", [None, 3])
+@pytest.mark.parametrize("t", [2, 7, 8, 15])
+def test_filled_value_does_not_depend_on_later_values(period, t):
+    y = np.random.default_rng(1).integers(-9, 10, 20).astype(float)
+    y[[2, 6, 7, 8, 9, 15]] = np.nan
+    changed = y.copy()
+    changed[t + 1 :] = np.where(np.isnan(changed[t + 1 :]), 50.0, 100.0)
+    periods = [period] if period else []
+    np.testing.assert_array_equal(filled(changed, *periods)[: t + 1], filled(y, *periods)[: t + 1])
 
 
-def test_series_begins_with_its_first_observation():
-    y = load(200)
-    late = pd.concat([y[:30] * np.nan, y[30:]])
-    one = GRUForecaster(**SMALL).fit(late)
-    other = GRUForecaster(**SMALL).fit(y[30:])
-    pd.testing.assert_series_equal(one.predict(fh=[1, 2, 3]), other.predict(fh=[1, 2, 3]))
-    assert one.predict(fh=[-199, -171, -169]).isna().tolist() == [True, True, True]
-    assert one.predict(fh=[-168]).notna().all()
+def test_series_and_columns_are_filled_separately():
+    rng = np.random.default_rng(2)
+    offsets = np.cumsum([0, 9, 3, 20, 1, 14])
+    y = rng.integers(-9, 10, (offsets[-1], 2)).astype(float)
+    y[rng.random(y.shape) < 0.4] = np.nan
+    result = fill_missing(y, ~np.isnan(y), offsets, (4,))
+    for first, stop in pairwise(offsets):
+        for c in range(2):
+            np.testing.assert_array_equal(result[first:stop, c], fill_by_hand(y[first:stop, c], 4))
 
 
-def test_scale_is_that_of_the_observed_values():
-    y = pd.Series([1.0, np.nan, 3.0, np.nan, 8.0])
-    scaler = GRUForecaster(**SMALL).fit(y).scaler_
-    assert scaler.center_[0, 0] == pytest.approx(4.0)
-    assert scaler.scale_[0, 0] == pytest.approx(np.std([1, 3, 8]))
+def test_values_before_the_first_observation_of_a_column_stay_missing():
+    nan = np.nan
+    y = np.array([[1, nan], [nan, nan], [3, 6], [4, nan]])
+    result = fill_missing(y, ~np.isnan(y), np.array([0, 4]), ())
+    np.testing.assert_array_equal(result, [[1, nan], [1, nan], [3, 6], [4, 6]])
 
 
-def test_backtest_leaves_missing_observations_missing_and_forecasts_them():
-    y = punctured(load())
-    forecaster = GRUForecaster(**SMALL).fit(y[:500])
-    table = backtest(forecaster, y, start=499).droplevel("cutoff")
-    pd.testing.assert_series_equal(table["y_true"], y[500:], check_names=False, check_freq=False)
-    assert table["y_pred"].notna().all()
-
-
-def test_in_sample_forecasts_and_loop_of_updates_agree_where_values_are_missing():
-    y = punctured(load())
-    forecaster = GRUForecaster(**SMALL).fit(y[:500])
-    table = backtest(forecaster, y, start=499)["y_pred"]
-    loop = forecaster.clone().fit(y[:500])
-    for row in (500, 505, 520):
-        loop.update(y[500:row], update_params=False) if row > 500 else None
-        assert loop.predict(fh=1).iloc[0] == pytest.approx(table.iloc[row - 500], rel=1e-5)
-
-
-def test_columns_may_miss_values_at_different_times():
-    y = load()
-    frame = pd.DataFrame({"a": punctured(y, seed=2), "b": punctured(y * 2, seed=3)})
-    frame.iloc[:40, 1] = np.nan  # b begins later
-    made = GRUForecaster(**SMALL).fit(frame).predict(fh=[1, 2])
-    assert made["b"].to_numpy() == pytest.approx(2 * made["a"].to_numpy(), rel=0.15)
-
-
-def test_network_that_never_saw_a_gap_forecasts_over_one():
-    y = load()
-    forecaster = GRUForecaster(**SMALL).fit(y[:500])
-    forecaster.update(y[500:510].mask(np.arange(10) > 4), update_params=False)
-    made = forecaster.predict(fh=[1, 2, 3])
-    assert ((made - y[510:513]).abs() < 0.15 * y[510:513]).all()
+def test_values_that_were_filled_before_are_not_read():
+    y, observed = np.array([[1.0], [99.0], [3.0], [99.0]]), np.array([[1], [0], [1], [0]], bool)
+    assert fill_missing(y, observed, np.array([0, 4]), ()).ravel().tolist() == [1, 1, 3, 3]
+    assert y.ravel().tolist() == [1, 99, 3, 99]

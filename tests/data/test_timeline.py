@@ -1,4 +1,3 @@
-# `values` is an array of ours here, never that of pandas.
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,7 +24,7 @@ def without_freq(index):
     return pd.DatetimeIndex(list(index), name=index.name)
 
 
-# Each makes n stamps; a series that holds only some of them must still know all the others.
+# Each makes n stamps. From a series of some of them the timeline must find all the others.
 GRIDS = {
     "range": lambda n: pd.RangeIndex(5, 5 + n),
     "range step 3": lambda n: pd.RangeIndex(-6, -6 + 3 * n, 3),
@@ -35,10 +34,15 @@ GRIDS = {
     "period Q": lambda n: pd.period_range("2019Q3", periods=n, freq="Q"),
     "period h": lambda n: pd.period_range("2020-02-28 20:00", periods=n, freq="h"),
     "period 2M": lambda n: pd.period_range("2019-11", periods=n, freq="2M"),
+    "period 6h": lambda n: pd.period_range("2020-02-28", periods=n, freq="6h"),
     "h": lambda n: pd.date_range("2020-02-28 20:00", periods=n, freq="h"),
+    "2h": lambda n: pd.date_range("2020-02-28 20:00", periods=n, freq="2h"),
     "D": lambda n: pd.date_range("2020-02-20", periods=n, freq="D"),
+    "3D": lambda n: pd.date_range("2020-02-20 12:00", periods=n, freq="3D"),
     "W": lambda n: pd.date_range("2019-12-01", periods=n, freq="W"),
     "W-WED": lambda n: pd.date_range("2019-12-01", periods=n, freq="W-WED"),
+    "2W": lambda n: pd.date_range("2019-12-01", periods=n, freq="2W"),
+    "2MS": lambda n: pd.date_range("2019-11-01", periods=n, freq="2MS"),
     "MS": lambda n: pd.date_range("2019-11-01", periods=n, freq="MS"),
     "ME": lambda n: pd.date_range("2019-11-30", periods=n, freq="ME"),
     "QS": lambda n: pd.date_range("2019-10-01", periods=n, freq="QS"),
@@ -50,6 +54,9 @@ GRIDS = {
     ),
     "h out of summer time": lambda n: pd.date_range(
         "2024-10-26 15:00", periods=n, freq="h", tz="Europe/Berlin"
+    ),
+    "D into summer time": lambda n: pd.date_range(
+        "2024-03-20", periods=n, freq="D", tz="Europe/Berlin"
     ),
     "B into summer time": lambda n: pd.date_range(
         "2024-03-20", periods=n, freq="B", tz="Europe/Berlin"
@@ -97,7 +104,7 @@ def test_same_instants_in_another_time_zone_have_the_same_positions():
     assert timeline.positions(berlin[3:6].tz_convert("UTC")).tolist() == [3, 4, 5]
 
 
-def test_series_of_one_observation_keeps_the_frequency_of_its_index():
+def test_series_of_one_row_has_the_frequency_of_its_index():
     timeline = panel_of(HOURS[:1]).timeline
     assert timeline.stamps(np.array([5]))[0] == HOURS[5]
 
@@ -108,7 +115,7 @@ def test_timeline_of_a_panel_starts_at_its_earliest_stamp():
     assert panel.origin.tolist() == [2, 0]
 
 
-def test_longest_series_tells_the_frequency():
+def test_frequency_is_that_of_the_longest_series():
     panel = panel_of(several(short=HOURS[[0]], long=HOURS[1:9]))
     assert panel.timeline.freq == pd.offsets.Hour()
     assert panel.origin.tolist() == [0, 1]
@@ -117,6 +124,12 @@ def test_longest_series_tells_the_frequency():
 def test_is_calendar_only_with_dates():
     calendar = {name for name, make in GRIDS.items() if panel_of(make(9)).timeline.is_calendar}
     assert calendar == {name for name in GRIDS if "range" not in name and "integers" not in name}
+
+
+def test_steps_are_fixed_only_with_a_frequency_of_hours_or_less():
+    fixed = {name for name, make in GRIDS.items() if panel_of(make(9)).timeline.is_fixed}
+    hours = {"h", "2h", "15min", "h into summer time", "h out of summer time"}
+    assert fixed == hours | {"period h", "period 6h"}
 
 
 def test_frequency_of_a_single_stamp_without_freq_is_refused():
@@ -147,16 +160,17 @@ def test_stamp_off_the_grid_is_named(name, stamp, freq):
 
 
 @pytest.mark.parametrize(
-    ("seen", "came", "message"),
+    ("fitted", "later", "message"),
     [
-        ("h", "range", "a DatetimeIndex without time zone, but an integer index came"),
-        ("range", "h", "an integer index, but a DatetimeIndex without time zone came"),
-        ("period M", "MS", "PeriodIndex, but a DatetimeIndex without time zone came"),
+        ("h", "range", "a DatetimeIndex without time zone, but got an integer index"),
+        ("range", "h", "an integer index, but got a DatetimeIndex without time zone"),
+        ("period M", "MS", "PeriodIndex, but got a DatetimeIndex without time zone"),
+        ("h into summer time", "h", "a DatetimeIndex with time zone, but got a DatetimeIndex wit"),
     ],
 )
-def test_stamps_of_another_kind_are_refused(seen, came, message):
+def test_stamps_of_another_kind_are_refused(fitted, later, message):
     with pytest.raises(TypeError, match=message):
-        panel_of(GRIDS[seen](9)).timeline.positions(GRIDS[came](9))
+        panel_of(GRIDS[fitted](9)).timeline.positions(GRIDS[later](9))
 
 
 def test_range_and_integer_index_are_one_kind():
@@ -164,13 +178,86 @@ def test_range_and_integer_index_are_one_kind():
     assert timeline.positions(pd.Index([7, 30])).tolist() == [2, 25]
 
 
-@pytest.mark.parametrize("came", ["period Q", "period 2M", "period h"])
-def test_periods_of_another_frequency_are_refused(came):
+@pytest.mark.parametrize("later", ["period Q", "period 2M", "period h"])
+def test_periods_of_another_frequency_are_refused(later):
     timeline = panel_of(GRIDS["period M"](9)).timeline
-    with pytest.raises(ValueError, match=r"frequency seen in fit, 'ME?', but .* came"):
-        timeline.positions(GRIDS[came](9))
+    with pytest.raises(ValueError, match=r"frequency seen in fit, 'ME?', but got '.*'\. Convert"):
+        timeline.positions(GRIDS[later](9))
 
 
-def test_timeline_says_its_frequency_as_pandas_writes_it():
+def test_timeline_is_printed_as_its_frequency():
     assert str(Timeline(HOURS[:1], pd.offsets.Hour())) == "'h'"
     assert str(panel_of(pd.RangeIndex(0, 9, 3)).timeline) == "3"
+
+
+# --------------------------------------------------------------------- steps
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("h", pd.Timedelta(hours=1)),
+        ("2h", pd.Timedelta(hours=2)),
+        ("15min", pd.Timedelta(minutes=15)),
+        ("h out of summer time", pd.Timedelta(hours=1)),
+        ("D", pd.Timedelta(days=1)),
+        ("3D", pd.Timedelta(days=3)),
+        ("D into summer time", pd.Timedelta(days=1)),
+        ("W-WED", pd.Timedelta(days=7)),
+        ("2W", pd.Timedelta(days=14)),
+        ("period h", pd.Timedelta(hours=1)),
+        ("period 6h", pd.Timedelta(hours=6)),
+    ],
+)
+@pytest.mark.parametrize("unit", ["s", "ms", "ns"])
+def test_durations_are_whole_numbers_of_steps(name, step, unit):
+    timeline = panel_of(GRIDS[name](9)).timeline
+    durations = pd.TimedeltaIndex([step * n for n in (3, 0, -2, 1000)]).as_unit(unit)
+    steps = timeline.steps(durations)
+    assert steps.tolist() == [3, 0, -2, 1000]
+    assert steps.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("name", "durations", "refused"),
+    [
+        ("h", ["30min"], "0 days 00:30:00"),
+        ("h", ["1h", "90min"], "0 days 01:30:00"),
+        ("h", ["-30min"], "-1 days +23:30:00"),
+        ("h", ["1h", "1ns"], "0 days 00:00:00.000000001"),
+        ("h", [None], "NaT"),
+        ("h out of summer time", ["30min"], "0 days 00:30:00"),
+        ("2h", ["3h"], "0 days 03:00:00"),
+        ("D", ["36h"], "1 days 12:00:00"),
+        ("3D", ["4D"], "4 days 00:00:00"),
+        ("W", ["10D"], "10 days 00:00:00"),
+        ("2W", ["7D"], "7 days 00:00:00"),
+        ("period h", ["30min"], "0 days 00:30:00"),
+        ("period 6h", ["7h"], "0 days 07:00:00"),
+    ],
+)
+def test_duration_off_the_grid_is_named_with_the_frequency(name, durations, refused):
+    timeline = panel_of(GRIDS[name](9)).timeline
+    with pytest.raises(ValueError, match="must be a whole number of steps") as caught:
+        timeline.steps(pd.to_timedelta(durations))
+    assert f"of frequency {timeline!s}, but got {refused}. Pass" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["MS", "ME", "2MS", "QS", "YS", "B", "B into summer time", "period M", "period Q"]
+)
+def test_durations_are_refused_where_steps_differ_in_length(name):
+    timeline = panel_of(GRIDS[name](9)).timeline
+    with pytest.raises(ValueError, match=r"steps of .* differ\. Pass integers, .*, or") as caught:
+        timeline.steps(pd.to_timedelta(["28D"]))
+    assert f"frequency {timeline!s} differ" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["range", "even integers"])
+def test_durations_are_refused_where_steps_are_integers(name):
+    with pytest.raises(ValueError, match=r"frequency [12] are integers\. Pass integers"):
+        panel_of(GRIDS[name](9)).timeline.steps(pd.to_timedelta(["1h"]))
+
+
+def test_no_durations_are_no_steps():
+    assert panel_of(HOURS).timeline.steps(pd.to_timedelta([])).tolist() == []

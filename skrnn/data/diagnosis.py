@@ -1,0 +1,48 @@
+"""Diagnosis: the package's own words for data that another library refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from pandas.api.types import is_hashable
+
+from skrnn.data.covariates import Covariates
+from skrnn.data.panel import Panel
+
+
+def explain_refusal(y: Any, X: Any, past_covariates: Sequence[Any], error: Exception) -> None:
+    """Raise what the package's own checks find wrong with y and X; return if they find nothing.
+
+    They name the series or column, the row and the way out, which ``error`` may not.
+
+    Parameters
+    ----------
+    y, X : Any
+        The data that were refused. Only pandas objects are checked.
+    past_covariates : sequence
+        Names of the columns of X that are known only up to now; these may hold NaN. Names that
+        are not columns of X are ignored, because `predict` does not need these columns.
+    error : Exception
+        The refusal, which becomes the cause of the clearer error.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the checks find something wrong.
+    """
+    y, X = (data.to_frame() if isinstance(data, pd.Series) else data for data in (y, X))
+    X = X if isinstance(X, pd.DataFrame) else None
+    y = y if isinstance(y, pd.DataFrame) and len(y) else None
+    columns = [] if X is None else list(X.columns)
+    past = [name for name in past_covariates if is_hashable(name) and name in columns]
+    try:
+        covariates = Covariates.of(X, past, None if y is None else y.index)
+        if y is not None:
+            Panel.from_pandas(y, X, covariates)
+        elif X is not None:
+            covariates.read_known(X, X.index)
+            covariates.read_past(X, X.index)
+    except (TypeError, ValueError) as clearer:
+        raise clearer from error
