@@ -86,42 +86,55 @@ def backtest(
     """
     _check_kinds(forecaster, y)
     forecaster.check_is_fitted()
-    steps = _steps(fh)
-    if not isinstance(step_length, Integral) or step_length < 1:
+    fitted = forecaster.fitted_
+    steps = _steps(fh, fitted.panel)
+    if not isinstance(step_length, Integral) or isinstance(step_length, bool) or step_length < 1:
         msg = f"The 'step_length' parameter must be an int of at least 1. Got {step_length!r}."
         raise ValueError(msg)
     levels = _levels(forecaster, alpha)
-    context = forecaster._panel
     y = y.to_frame() if isinstance(y, pd.Series) else y
-    context.covariates.check(X)
-    new = Panel.from_pandas(y, X, context.covariates, context.timeline)
-
-    # Rows of the forecaster's own data before y are history: the same as in an update.
-    panel = context.updated(new).filled(forecaster._features.seasons)
-    match = context.match(new)
+    fitted.panel.covariates.check(X)
+    new = Panel.from_pandas(y, X, fitted.panel.covariates, fitted.panel.timeline)
     if cutoffs is None:
         series, cutoff = _cutoffs(new, start, int(steps.max()), int(step_length))
     else:
         series, cutoff = _listed(new, y.index, cutoffs, int(steps.max()))
-    row = cutoff + new.origin[series] - panel.origin[match[series]] + 1  # first row forecast
-    data = forecaster._on_device(panel, forecaster._forecast_device())
-    distribution, made = forecaster._made(panel, data, match[series], row, steps)
-    made = {"y_pred": distribution.point(made)}  # (n, J, C)
-    if len(levels):
-        distribution, said = forecaster._predictive_made(panel, data, match[series], row, steps)
-        quantiles = np.moveaxis(distribution.quantiles(said, levels), -1, 0)
-        made |= {f"y_pred_{level:g}": q for level, q in zip(levels, quantiles, strict=True)}
 
-    rows = new.offsets[series][:, None] + cutoff[:, None] + steps  # (n, J)
+    # Rows of the forecaster's own data before y are history, as in an update.
+    panel = fitted.panel.updated(new).filled(fitted.model.features.seasons)
+    match = fitted.panel.match(new)[series]
+    row = cutoff + new.origin[series] - panel.origin[match] + 1  # the first that is forecast
+    data = fitted.model.on_device(panel)
+    distribution, parameters = fitted.forecast_from(panel, match, row, steps, data=data)
+    forecasts = {"y_pred": distribution.point(parameters)}  # (n, J, C)
+    if len(levels):
+        distribution, parameters = fitted.predictive_from(
+            panel, match, row, steps, forecaster.n_samples, data
+        )
+        quantiles = np.moveaxis(distribution.quantiles(parameters, levels), -1, 0)
+        names = [f"y_pred_{float(level)!r}" for level in levels]
+        forecasts |= dict(zip(names, quantiles, strict=True))
+    return _table(new, series, cutoff, steps, forecasts, fitted.model.columns)
+
+
+def _table(
+    panel: Panel,
+    series: np.ndarray,
+    cutoff: np.ndarray,
+    steps: np.ndarray,
+    forecasts: dict[str, np.ndarray],
+    columns: pd.Index,
+) -> pd.DataFrame:
+    """The observations and the forecasts (n, J, C), with a row for each cutoff and step."""
+    rows = panel.offsets[series][:, None] + cutoff[:, None] + steps  # (n, J)
     n = len(steps)
-    position = np.repeat(new.origin[series] + cutoff, n)
-    index = new.index(np.repeat(series, n), position, position + np.tile(steps, len(cutoff)))
+    position = np.repeat(panel.origin[series] + cutoff, n)
+    index = panel.index(np.repeat(series, n), position, position + np.tile(steps, len(cutoff)))
     index = index.set_names(["cutoff", "time"], level=[-2, -1])
-    columns = context.columns
-    true = pd.DataFrame(new.values[rows.ravel(), : len(columns)], index=index, columns=columns)
+    true = pd.DataFrame(panel.values[rows.ravel(), : len(columns)], index=index, columns=columns)
     parts = {"y_true": true} | {
         name: pd.DataFrame(values.reshape(len(index), -1), index=index, columns=columns)
-        for name, values in made.items()
+        for name, values in forecasts.items()
     }
     if len(columns) == 1:
         return pd.DataFrame({name: part.iloc[:, 0] for name, part in parts.items()})
@@ -143,21 +156,29 @@ def _check_kinds(forecaster: Any, y: Any) -> None:
             raise TypeError(msg)
 
 
-def _steps(fh: Any) -> np.ndarray:
+def _steps(fh: Any, panel: Panel) -> np.ndarray:
     """Steps ahead, ascending, each at least 1."""
+    given = fh
     if isinstance(fh, ForecastingHorizon):
         if not fh.is_relative:
             msg = (
-                "The 'fh' parameter of a backtest must be relative, for every cutoff has times "
-                "of its own, but an absolute horizon came. Pass steps ahead, such as [1, 24]."
+                "The 'fh' parameter of backtest must be relative, for every cutoff has times of "
+                "its own, but got an absolute horizon. Pass steps ahead, such as [1, 24]."
             )
             raise ValueError(msg)
-        fh = fh.to_numpy()
-    elif isinstance(fh, (int, np.integer)) and fh > 0:
+        fh = fh.to_pandas()
+    elif isinstance(fh, (int, np.integer)) and not isinstance(fh, bool) and fh > 0:
         fh = range(1, int(fh) + 1)  # as in sktime, 3 is the next three steps
-    steps = np.unique(np.atleast_1d(fh))
+    if isinstance(fh, (pd.Timedelta, np.timedelta64)):
+        fh = [fh]
+    if isinstance(fh, pd.TimedeltaIndex) or pd.api.types.is_timedelta64_dtype(np.asarray(fh).dtype):
+        fh = panel.timeline.steps(pd.TimedeltaIndex(fh))
+    steps = np.unique(np.atleast_1d(np.asarray(fh)))
     if not np.issubdtype(steps.dtype, np.integer) or not len(steps) or steps[0] < 1:
-        msg = f"The 'fh' parameter must be steps ahead of at least 1. Got {fh!r} instead."
+        msg = (
+            f"The 'fh' parameter of backtest must be steps ahead of at least 1, as ints or "
+            f"durations. Got {given!r} instead."
+        )
         raise ValueError(msg)
     return steps
 

@@ -2,7 +2,43 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
+
+import pandas as pd
+from torch import nn
+
+__all__ = ["Callback", "ProgressBar", "StopAfter", "Training"]
+
+
+class Training:
+    """What callbacks may read of a training under way.
+
+    Attributes
+    ----------
+    name : str
+        Name of the forecaster's class.
+    network : torch.nn.Module
+        The network in training.
+    num_epochs : int
+        Epochs that are planned.
+    epoch : int
+        Whole epochs so far in this training.
+    step : int
+        Optimiser steps so far in this training.
+    """
+
+    def __init__(self, name: str, network: nn.Module):
+        self.name, self.network = name, network
+        self.num_epochs = self.epoch = self.step = 0
+        self.rows: list[dict[str, float]] = []
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """A row for each whole epoch, those before an `update` included; see ``history_``."""
+        return pd.DataFrame(self.rows)
 
 
 class Callback:
@@ -10,14 +46,12 @@ class Callback:
 
     The order is ``on_train_begin``, then for each epoch ``on_epoch_begin``, ``on_batch_end`` after
     every optimiser step, ``on_epoch_end``, and last ``on_train_end``, which runs also when training
-    ends early or fails. Each event is told to all callbacks in the order of their list.
-    ``forecaster`` is the forecaster being fitted, its network at ``forecaster.network_`` and the
-    whole epochs so far in ``forecaster.history_``, those before an `update` included.
+    ends early or fails. All callbacks get each event, in the order of their list.
 
     Training stops when ``on_batch_end`` or ``on_epoch_end`` returns True. The remaining callbacks
-    are told all the same, and after ``on_batch_end`` so is the end of the epoch, whose row is of
-    the steps it made. A KeyboardInterrupt, be it of Ctrl-C or of a callback, ends training at
-    once: next is ``on_train_end``. Any other exception does so too, and is raised from `fit`.
+    still get the event. After ``on_batch_end`` they also get ``on_epoch_end``, whose row covers the
+    steps of the unfinished epoch. A KeyboardInterrupt, from Ctrl-C or from a callback, ends
+    training at once: ``on_train_end`` is next. So does any other exception, which `fit` raises.
 
     Examples
     --------
@@ -27,7 +61,7 @@ class Callback:
     >>> class StopBelow(Callback):
     ...     def __init__(self, loss):
     ...         self.loss = loss
-    ...     def on_epoch_end(self, forecaster, epoch):
+    ...     def on_epoch_end(self, training, epoch):
     ...         return epoch["loss"] < self.loss
     >>> y = make_hourly_load(n_series=2, n_hours=500, random_state=0)
     >>> forecaster = GRUForecaster(hidden_size=8, num_epochs=50, callbacks=[StopBelow(10.0)])
@@ -35,35 +69,35 @@ class Callback:
     1
     """
 
-    def on_train_begin(self, forecaster: Any, num_epochs: int) -> None:
+    def on_train_begin(self, training: Training, num_epochs: int) -> None:
         """Run before the first epoch.
 
         Parameters
         ----------
-        forecaster : object
-            The forecaster being fitted.
+        training : Training
+            The training under way.
         num_epochs : int
             Epochs that are planned.
         """
 
-    def on_epoch_begin(self, forecaster: Any) -> None:
+    def on_epoch_begin(self, training: Training) -> None:
         """Run before each epoch.
 
         Parameters
         ----------
-        forecaster : object
-            The forecaster being fitted.
+        training : Training
+            The training under way.
         """
 
-    def on_batch_end(self, forecaster: Any, n_batches: int) -> bool | None:
+    def on_batch_end(self, training: Training, n_batches: int) -> bool | None:
         """Run after each optimiser step.
 
         Parameters
         ----------
-        forecaster : object
-            The forecaster being fitted.
+        training : Training
+            The training under way.
         n_batches : int
-            Optimiser steps of a whole epoch, at most: pieces are cut anew in each.
+            Optimiser steps of a whole epoch, at most: chunks are cut anew in each.
 
         Returns
         -------
@@ -71,13 +105,13 @@ class Callback:
             True stops training.
         """
 
-    def on_epoch_end(self, forecaster: Any, epoch: dict[str, float]) -> bool | None:
+    def on_epoch_end(self, training: Training, epoch: dict[str, float]) -> bool | None:
         """Run after each epoch, and after its validation.
 
         Parameters
         ----------
-        forecaster : object
-            The forecaster being fitted.
+        training : Training
+            The training under way.
         epoch : dict
             The epoch's row of ``history_``.
 
@@ -87,19 +121,20 @@ class Callback:
             True stops training.
         """
 
-    def on_train_end(self, forecaster: Any) -> None:
+    def on_train_end(self, training: Training) -> None:
         """Run after the last epoch, and when training fails; the best weights are back in place.
 
         Parameters
         ----------
-        forecaster : object
-            The forecaster being fitted.
+        training : Training
+            The training under way.
         """
 
 
 class ProgressBar(Callback):
-    """A bar that counts optimiser steps and shows the loss; on a terminal or in a notebook.
+    """A bar that counts optimiser steps and shows the loss, on a terminal or in a notebook.
 
+    In a log file or a pipe, where each redrawing would be a line, it prints one line an epoch.
     ``verbose=True`` of a forecaster adds it.
 
     Raises
@@ -111,7 +146,7 @@ class ProgressBar(Callback):
     def __init__(self) -> None:
         self.bar: Any = None
 
-    def on_train_begin(self, forecaster: Any, num_epochs: int) -> None:
+    def on_train_begin(self, training: Training, num_epochs: int) -> None:
         """Open the bar."""
         try:
             from tqdm.auto import tqdm
@@ -122,22 +157,30 @@ class ProgressBar(Callback):
             )
             raise ImportError(msg) from error
         self.num_epochs, self.epoch = num_epochs, 0
-        self.bar = tqdm(desc=type(forecaster).__name__, unit="step")
+        in_notebook = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
+        # None: no bar where standard error is no terminal, as it is not in a notebook either.
+        disable = False if in_notebook else None
+        self.bar = tqdm(desc=training.name, unit="step", disable=disable)
 
-    def on_batch_end(self, forecaster: Any, n_batches: int) -> None:
+    def on_batch_end(self, training: Training, n_batches: int) -> None:
         """Move the bar by one step."""
         self.bar.total = n_batches * self.num_epochs
         self.bar.update()
 
-    def on_epoch_end(self, forecaster: Any, epoch: dict[str, float]) -> None:
+    def on_epoch_end(self, training: Training, epoch: Mapping[str, float]) -> None:
         """Show the losses of the epoch; the bar is full should this be the last."""
-        self.epoch += 1  # the row counts on from earlier trainings
+        self.epoch += 1  # the row goes on counting from earlier trainings
+        losses = {name: epoch[name] for name in ("loss", "validation_loss") if name in epoch}
+        count = f"{self.epoch}/{self.num_epochs}"
+        if self.bar.disable:
+            parts = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in losses.items()]
+            print(f"{training.name}: epoch {count}, {', '.join(parts)}", file=sys.stderr)
+            return
         self.bar.total = self.bar.n
-        shown = {name: epoch[name] for name in ("loss", "validation_loss") if name in epoch}
         # Drawn with the next step or the close, which know the total.
-        self.bar.set_postfix(refresh=False, epoch=f"{self.epoch}/{self.num_epochs}", **shown)
+        self.bar.set_postfix(refresh=False, epoch=count, **losses)
 
-    def on_train_end(self, forecaster: Any) -> None:
+    def on_train_end(self, training: Training) -> None:
         """Close the bar, if it could be opened."""
         if self.bar is not None:
             self.bar.close()
@@ -151,19 +194,27 @@ class StopAfter(Callback):
     ----------
     max_steps : int
         Optimiser steps of one training, at least 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``max_steps`` is not an int of at least 1.
     """
 
     def __init__(self, max_steps: int):
+        if not isinstance(max_steps, Integral) or isinstance(max_steps, bool):
+            msg = f"max_steps must be an int of at least 1. Got {max_steps!r} instead."
+            raise TypeError(msg)
         if max_steps < 1:
             msg = f"max_steps must be at least 1. Got {max_steps!r}; num_epochs=0 trains nothing."
             raise ValueError(msg)
-        self.max_steps = max_steps
+        self.max_steps: int = max_steps
 
-    def on_train_begin(self, forecaster: Any, num_epochs: int) -> None:
+    def on_train_begin(self, training: Training, num_epochs: int) -> None:
         """Start counting."""
         self.steps = 0
 
-    def on_batch_end(self, forecaster: Any, n_batches: int) -> bool:
+    def on_batch_end(self, training: Training, n_batches: int) -> bool:
         """Count a step."""
         self.steps += 1
         return self.steps >= self.max_steps

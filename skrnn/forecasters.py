@@ -1,4 +1,4 @@
-"""Forecasters: a GRU, an LSTM, or either by name, as sktime forecasters."""
+"""Forecasters: a GRU, an LSTM, or any recurrent cell, as sktime forecasters."""
 
 from __future__ import annotations
 
@@ -11,21 +11,49 @@ from torch import nn
 
 from skrnn.callbacks import Callback
 from skrnn.contract.forecaster import BaseRecurrentForecaster
+from skrnn.contract.parameters import DEFAULT_QUANTILES
+
+__all__ = ["GRUForecaster", "LSTMForecaster", "RNNForecaster"]
 
 Forecaster = TypeVar("Forecaster", bound=type[BaseRecurrentForecaster])
 
-PARAMETERS = """\
+
+def documented_like(model: type) -> Callable[[Forecaster], Forecaster]:
+    """Complete a class docstring by the sections of another class.
+
+    The class keeps its own summary, the parameters that it adds, and its first reference.
+    """
+
+    def complete(cls: Forecaster) -> Forecaster:
+        summary, _, sections = (cls.__doc__ or "").partition("\n\n")
+        added, _, reference = sections.partition("    References\n    ----------\n")
+        _, _, rest = (model.__doc__ or "").partition("    Parameters\n    ----------\n")
+        before, _, after = rest.partition("    .. [1] ")
+        _, _, after = after.partition("    .. [2] ")
+        added = added.strip("\n") or "    Parameters\n    ----------"
+        rest = f"{before}{reference.rstrip()}\n    .. [2] {after}"
+        cls.__doc__ = f"{summary}\n\n{added}\n{rest.replace(model.__name__, cls.__name__)}"
+        return cls
+
+    return complete
+
+
+class GRUForecaster(BaseRecurrentForecaster):
+    r"""Forecast with a gated recurrent unit that corrects a learned mix of naive forecasts.
+
+    Parameters
+    ----------
     strategy : {"recursive", "multioutput"}, default="recursive"
         How several steps are forecast. "recursive": one after the other, each an input of the
         next; any ``fh`` can be predicted. "multioutput": all at once from the state at the cutoff,
-        by a network trained to forecast each step of ``fh``, which `fit` then needs, from every
-        step of a chunk.
+        by a network that is trained to forecast each step of ``fh`` from every step of a chunk;
+        `fit` then needs ``fh``.
     window_length : int, default=192
         Time steps of a training chunk, and the least number of steps over which the network runs
         up to a cutoff. A shorter series is one chunk.
     patch_length : int, default=1
         Time steps that one step of the recurrent layer takes in, a divisor of ``window_length``;
-        above 1 with "multioutput" only. A day of hours, 24, for horizons of weeks.
+        above 1 with "multioutput" only. For horizons of weeks of hours, a day: 24.
     hidden_size : int, default=128
         Units of each recurrent layer.
     num_layers : int, default=1
@@ -34,47 +62,53 @@ PARAMETERS = """\
         Probability of dropping an output between recurrent layers, as in torch; with a single
         layer, of dropping its output. In [0, 1).
     sp : int, list of int, "auto" or None, default="auto"
-        Seasonal periods in time steps. "auto" takes the day and the week, the week or the year
-        from the index's frequency, those shorter than the data; for an index without dates, and
-        for years, the highest significant peak of the autocorrelation. None for no season.
+        Seasonal periods in time steps, shorter than the longest series. "auto" takes the day and
+        the week, the week, or the year from the frequency of the index, as far as they are shorter
+        than the data. An index without dates, or of years, has the highest significant peak of the
+        autocorrelation. None for no season.
     lags : int, list of int, "auto" or None, default="auto"
-        Past values shown to each step beside the last one, in time steps. "auto" takes the
+        Past values that each step reads beside the last one, in time steps. "auto" takes the
         seasonal periods.
     calendar : list of str, "auto" or None, default="auto"
-        What each step is told of the date it forecasts, as sines and cosines: "hour" (time of
-        day), "dayofweek", "dayofyear". "auto" takes those which the frequency can show and the
-        data holds twice.
+        Calendar fields of the date that a step forecasts, as sines and cosines: "hour" (time of
+        day), "dayofweek", "dayofyear". "auto" takes those that the frequency resolves and of which
+        the data cover two full cycles.
     holidays : str, list of dates or None, default=None
-        Days off, shown to each step with the day before and after: of a country as the `holidays`
-        package codes it, "US" or "DE-BY" (``pip install skrnn[holidays]``), or the dates
-        themselves, past and future.
+        Days off, which each step reads together with the day before and after: those of a country
+        as the `holidays` package codes it, "US" or "DE-BY" (``pip install skrnn[holidays]``), or
+        the dates themselves, past and future.
     past_covariates : list of column names or None, default=None
-        Numeric columns of X that are known up to the present alone: `predict` does not ask for
-        them. They may hold NaN. A recursive forecast forecasts them along. The other columns of X
-        are known in advance; a column of strings, categories or objects is embedded.
+        Numeric columns of X that are known only up to the cutoff: `predict` does not ask for them.
+        They may hold NaN. A recursive forecast forecasts them too. The other columns of X are
+        known in advance and may be numeric or categorical; strings, categories and objects are
+        embedded.
     scaler : {"standard", "minmax", "robust", None}, default="standard"
         Scaling of each series by its own statistics over the training data. X is standardised
         over all series together, and left as it is with None; past covariates are scaled as y is.
-    naive : list of str, "auto" or None, default="auto"
-        Naive forecasts that the network mixes and corrects: "last" value, "mean" (of the longest
-        period), "seasonal" (the value one period ago), "shifted" (the same, moved to the present
-        level), "leveled" (moved to the mean of the last period), "averaged" (the mean of three
-        periods ago, of more far ahead), "drift" (the last value and the trend of the mean). "auto"
-        takes all but the last; without a season "last", "mean" and "drift". None leaves the bare
-        network: relu and a linear layer on the recurrent output.
-    criterion : {"mae", "mse", "huber", "normal", "studentt", "quantile"} or torch.nn.Module, \
-            default="mae"
+    naive : list of str or of NaiveForecast subclasses, "auto" or None, default="auto"
+        Naive forecasts that the network mixes and corrects: "last" value, "mean" (over the longest
+        period), "seasonal" (the value one period ago), "shifted" (the same, shifted to the present
+        level), "leveled" (shifted by the change of the mean over a period), "averaged" (the mean
+        of the values three periods back, of more for horizons far ahead), "drift" (the last value
+        plus the trend of the mean). "auto" uses all except "drift" for a series with a season, and
+        "last", "mean" and "drift" for one without. None leaves the network without naive
+        forecasts: relu and a linear layer on the recurrent output. See `skrnn.naive` for your own.
+    criterion : {"mae", "mse", "huber", "normal", "studentt", "quantile"}, torch.nn.Module or \
+            Distribution, default="mae"
         Loss of the scaled forecasts. A module is called with forecasts and targets, both flat,
-        and returns their mean loss. "normal" and "studentt" forecast a distribution, the loss
-        being its negative log-likelihood, and "quantile" the ``quantiles``, by the pinball loss:
-        `predict_interval`, `predict_quantiles`, `predict_var` and `predict_proba` then tell
-        how sure a forecast is. With the others they do so from the residuals of
-        ``validation_split``, if that is given (split conformal prediction).
+        and returns their mean loss; its parameters are trained. "normal" and "studentt" forecast a
+        distribution by its negative log-likelihood, and "quantile" the ``quantiles`` by the pinball
+        loss. These give `predict_interval`, `predict_quantiles`, `predict_var` and
+        `predict_proba`. For point forecasts, ``validation_split`` holds out the end of each series;
+        the errors there give conformal intervals per horizon. See `skrnn.distributions` for your
+        own distribution.
     quantiles : list of float, default=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
-        Levels, in (0, 1), that ``criterion="quantile"`` forecasts. They never cross. Between them
-        and beyond them, quantiles are interpolated linearly in those of a normal distribution.
+        Levels, in (0, 1), that ``criterion="quantile"`` forecasts, at least two. They never cross.
+        Between and beyond them, quantiles are interpolated linearly in those of a normal
+        distribution.
     n_samples : int, default=200
-        Paths that a recursive forecast of a distribution samples; as many in one batch as fit.
+        Number of simulated paths for recursive probabilistic forecasts, run in batches that fit in
+        memory.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or callable, default="adamw"
         A callable takes the parameters, ``lr`` and ``optimizer_kwargs``.
     optimizer_kwargs : dict, default=None
@@ -97,8 +131,8 @@ PARAMETERS = """\
         "dense" counts the loss at every step of a chunk; "last" only at the end of each window of
         ``window_length`` steps, which processes an observation as many times.
     validation_split : float or None, default=None
-        Fraction of each series, at its end, that is not trained on but gives the validation loss
-        of each epoch. The weights of the best epoch are kept.
+        Fraction of each series, at its end, that is held out: it is not trained on but gives the
+        validation loss of each epoch. The weights of the best epoch are kept.
     patience : int or None, default=None
         Epochs without a new lowest validation loss after which training ends.
     device : str or torch.device, default="auto"
@@ -106,83 +140,100 @@ PARAMETERS = """\
     precision : {"float32", "tf32", "bf16"}, default="float32"
         How products are computed in training. "tf32" lets an NVIDIA GPU round the factors to 10
         bits. "bf16" computes forward and backward in bfloat16 under autocast, with weights, loss
-        and naive forecasts in float32; on a CPU it is slower, for skrnn's own kernels do not apply.
-        Forecasts are made in float32, with "tf32" as with that.
+        and naive forecasts in float32. On a CPU it is slower, for skrnn's own kernels do not apply.
+        Forecasts are computed in float32, with "tf32" under the same rounding as training.
     random_state : int, numpy.random.RandomState or None, default=None
-        Seed of weights, batches and dropout. On the CPU an int repeats results to the bit. The
-        global generators of numpy and torch are neither read nor changed.
+        Seed of weights, batches, dropout and simulated paths. On the CPU an int repeats results to
+        the bit. The global generators of numpy and torch are neither read nor changed.
     verbose : bool, default=False
-        Whether to show a progress bar (needs tqdm). Nothing is ever printed otherwise.
+        Whether to show a progress bar (needs tqdm), or in a log file a line for each epoch. Nothing
+        is printed otherwise.
     callbacks : list of skrnn.callbacks.Callback or None, default=None
         Called during training.
-"""
 
-REST = """
     Attributes
     ----------
     network_ : torch.nn.Module
-        The trained network; its recurrent layer, a torch.nn.GRU, LSTM or RNN, is
-        ``network_.recurrent``.
+        The trained network; ``network_.recurrent.layers`` are its recurrent layers, each one a
+        torch.nn.GRU, LSTM or RNN, or what ``cell`` made.
     scaler_ : object
         Statistics of each series, ``center_`` and ``scale_`` of shape (series, columns), in the
-        unit of the data; past covariates stand after the columns of y.
+        unit of the data; past covariates come after the columns of y.
+    sp_, lags_, calendar_ : tuple
+        What was chosen or given.
+    naive_ : pandas.DataFrame
+        Initial weights of the naive forecasts, a row for each name and period, a column for each
+        column of y; the mean over the horizons.
+    device_ : torch.device
+        Device of the network.
+    num_epochs_ : int
+        Epochs that were planned.
     history_ : pandas.DataFrame
-        A row for each epoch: epoch, loss, lr (at its begin), seconds, targets_per_second, and
+        A row for each epoch: epoch, loss, lr (at its beginning), seconds, targets_per_second, and
         validation_loss with ``validation_split``.
+    fitted_ : object
+        The fitted model and its context, as the package uses them.
 
     Raises
     ------
     ValueError, TypeError
-        In `fit`, if a parameter is out of range, a device is not there, or the data holds
-        infinite values, time stamps left out, text in y, NaN in the known columns of X, or a
-        series of less than two observations.
+        In `fit`, if a parameter is out of range, if this machine does not have the device, or if
+        the data hold infinite values, gaps in the time stamps, text in y, NaN in the known columns
+        of X, or a series with fewer than two observations.
+    FloatingPointError
+        In `fit` and `update`, if training diverges.
 
     Notes
     -----
-    With s the scaled series, step t is told the last value s[t-1], each lag relative to it, and
-    the calendar and X at t. The recurrent layer runs over the steps, h[t] being its output, and
-    from every step the next value is forecast as a mix of J naive forecasts n plus a correction:
+    Let s be the scaled series. The inputs x[t] of step t are the change s[t-1] - s[t-2] of the last
+    value, each lag relative to the last value, s[t-l] - s[t-1], and the calendar and X at t. The
+    recurrent layer runs over the steps; h[t] is its output. From every step the next value is
+    forecast as a mix of J naive forecasts n[t,j] plus a correction:
 
     .. math::
-        f_t = \\sum_{{j=1}}^{{J}} w_{{tj}}\\, n_{{tj}} + A\\,\\mathrm{{relu}}(h_t) + b, \\qquad
-        w_t = \\mathrm{{softmax}}(M h_t + m).
+        f_t = \sum_{j=1}^{J} w_{tj}\, n_{tj} + u\,(A\,\mathrm{relu}(h_t) + b), \qquad
+        w_t = \mathrm{softmax}(M h_t + m).
 
-    With ``strategy="multioutput"``, every step forecasts all steps h of ``fh``. The seasonal
-    forecasts go back k = ceil(h / p) seasons of p steps, to s[t-1+h-kp], and c and the scores m of
-    the mix are decoded from the state, from what is known of the target, u[th] (its calendar, its
-    X, its naive forecasts relative to the last value), and from a vector for its place, p[h]:
+    A, b, M and m are trained. The unit of the correction is u = min(10 e, 1), where e is the mean
+    absolute error of the best naive forecast on the training data, in the unit of s.
+
+    With ``strategy="multioutput"``, every step t forecasts all steps h of ``fh``. A seasonal naive
+    forecast of period p goes back k = ceil(h / p) seasons, to s[t-1+h-kp]. The correction and the
+    scores of the mix are decoded from the state, from the known inputs v[t,h] of the target (its
+    calendar, its X, its naive forecasts relative to the last value), and from a trained vector
+    p[h]:
 
     .. math::
-        e_{{th}} = \\mathrm{{relu}}(U h_t + V u_{{th}} + p_h), \\qquad
-        f_{{th}} = \\sum_j \\mathrm{{softmax}}_j(M e_{{th}} + m_h)\\, n_{{thj}}
-                   + A e_{{th}} + B_h h_t.
+        e_{th} = \mathrm{relu}(U h_t + d + V v_{th} + p_h), \qquad
+        f_{th} = \sum_j \mathrm{softmax}_j(M e_{th} + m_h)\, n_{thj}
+                 + u_h\,(A e_{th} + B_h h_t + b_h).
 
-    A, b and M start at zero and m favours the naive forecasts with the least error, of the step or,
-    recursively and in short series, over a season ahead, so training starts from a good naive
-    forecaster; a ridge on A, b and M keeps short series near it, and what they are multiplied with
-    is in units of ten times its error e, at most of the scaled series, which the equations leave
-    out. A median is the last value where that is also the value of every season before, unless the
-    network is told of what naive forecasts do not go back to (X, other columns, longer lags or
-    calendar cycles). In the loss, errors of each step ahead and column are divided by its e.
-    Recursively, horizons beyond one are forecast with each forecast an input of the next step, the
-    recurrent state carried along.
+    Here U, d, V, A, B, b, M and m are trained; u[h] is the unit of the correction for horizon h.
 
-    A missing value of y, NaN, is no target; where it would be an input, seasonal naive forecasts
-    from earlier values stand in for it, and the network is told so. Several columns of y are
+    A, b, B and M start at zero, and m starts at -4 log(error) of each naive forecast, so that
+    training starts from a good naive forecaster. The error is that of the horizon; recursively, on
+    short series, mostly that over a season. An L2 penalty on A, b, B and M keeps short series near
+    the naive mix, the more so the fewer seasons were observed. Each horizon's and column's loss is
+    divided by its e, so that all weigh the same. Recursively, each forecast beyond the first is
+    an input of the next step, and the recurrent state is carried along.
+
+    A missing value of y, NaN, is no target. Where it would be an input, the mean of the seasonal
+    naive forecasts from earlier values fills it in, and a flag marks it. Several columns of y are
     inputs and outputs of one network.
 
     An interrupt (Ctrl-C) during the epochs of `fit`, `update` or `pretrain` ends training with a
-    warning. The weights of the best epoch stand, or without a validation loss those of the moment;
-    ``history_`` has the whole epochs. Within a search or an evaluation of scikit-learn or sktime
-    the interrupt is raised and ends that.
+    warning. The weights of the best epoch are kept, or without a validation loss the present ones;
+    ``history_`` has the whole epochs. On a clone the interrupt is raised: searches, evaluations and
+    pipelines of scikit-learn and sktime fit clones, and end.
 
-    A panel trains one network; each series is scaled on its own and forecast from its own end.
-    Forecasts up to the cutoff are one-step-ahead; a series' first observation has no past, and
-    its forecast is NaN.
+    A panel trains one network. Each series is scaled on its own and forecast from its own end.
+    Forecasts up to the cutoff are one-step-ahead. A series' first observation has no past, so its
+    forecast is NaN.
 
     References
     ----------
-    {reference}
+    .. [1] K. Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for
+       Statistical Machine Translation", EMNLP 2014.
     .. [2] R. Wen et al., "A Multi-Horizon Quantile Recurrent Forecaster", 2017 (several steps at
        once, from every step of a sequence).
     .. [3] L. N. Smith, N. Topin, "Super-Convergence: Very Fast Training of Neural Networks Using
@@ -191,78 +242,59 @@ REST = """
     Examples
     --------
     >>> from sktime.datasets import load_airline
-    >>> from skrnn import {name}
+    >>> from skrnn import GRUForecaster
     >>> y = load_airline()
-    >>> forecaster = {name}(random_state=0)
+    >>> forecaster = GRUForecaster(random_state=0)
     >>> forecaster.fit(y)
-    {name}(random_state=0)
+    GRUForecaster(random_state=0)
     >>> forecaster.predict(fh=[1, 2, 3]).index.astype(str).tolist()
     ['1961-01', '1961-02', '1961-03']
 
     Several steps at once, with intervals:
 
-    >>> forecaster = {name}(strategy="multioutput", criterion="quantile", random_state=0)
+    >>> forecaster = GRUForecaster(strategy="multioutput", criterion="quantile", random_state=0)
     >>> interval = forecaster.fit(y, fh=[1, 6, 12]).predict_interval(coverage=0.9)
     >>> interval.shape
     (3, 2)
-"""
-
-GRU = """.. [1] K. Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for
-       Statistical Machine Translation", EMNLP 2014."""
-LSTM = """.. [1] S. Hochreiter, J. Schmidhuber, "Long Short-Term Memory", Neural Computation 9,
-       1997."""
-ELMAN = """.. [1] J. L. Elman, "Finding Structure in Time", Cognitive Science 14, 1990."""
-
-
-def _documented(reference: str) -> Callable[[Forecaster], Forecaster]:
-    """Complete a class docstring by the parameters and notes that all forecasters share."""
-
-    def complete(cls: Forecaster) -> Forecaster:
-        rest = REST.format(name=cls.__name__, reference=reference)
-        head = (cls.__doc__ or "").rstrip(" ")  # a formatter indents the closing quotes
-        cls.__doc__ = f"{head}{PARAMETERS}{rest}    "
-        return cls
-
-    return complete
-
-
-@_documented(GRU)
-class GRUForecaster(BaseRecurrentForecaster):
-    """Forecast with a gated recurrent unit that corrects a learned mix of naive forecasts.
-
-    Parameters
-    ----------
     """
 
     def _cell(self) -> str:
         return "gru"
 
 
-@_documented(LSTM)
+@documented_like(GRUForecaster)
 class LSTMForecaster(BaseRecurrentForecaster):
     """Forecast with a long short-term memory that corrects a learned mix of naive forecasts.
 
-    Parameters
+    References
     ----------
+    .. [1] S. Hochreiter, J. Schmidhuber, "Long Short-Term Memory", Neural Computation 9, 1997.
     """
 
     def _cell(self) -> str:
         return "lstm"
 
 
-@_documented(ELMAN)
+@documented_like(GRUForecaster)
 class RNNForecaster(BaseRecurrentForecaster):
     """Forecast with a recurrent network whose cell is a parameter and can be searched over.
 
     Parameters
     ----------
-    cell : {"gru", "lstm", "rnn"}, default="gru"
-        Gated recurrent unit, long short-term memory, or Elman's plain cell with tanh.
+    cell : {"gru", "lstm", "rnn"} or callable, default="gru"
+        Gated recurrent unit, long short-term memory, or Elman's plain cell with tanh. A callable,
+        such as a class of your own or `torch.nn.GRU`, makes one recurrent layer: it is called as
+        ``cell(input_size, hidden_size, batch_first=True)`` and returns a module that is called as
+        `torch.nn.GRU` is, with inputs (B, L, C) and a state whose tensors are (1, B, H).
+
+    References
+    ----------
+    .. [1] J. L. Elman, "Finding Structure in Time", Cognitive Science 14, 1990.
     """
 
     def __init__(
         self,
-        cell: str = "gru",
+        cell: str | Callable[..., nn.Module] = "gru",
         strategy: str = "recursive",
         window_length: int = 192,
         patch_length: int = 1,
@@ -275,9 +307,9 @@ class RNNForecaster(BaseRecurrentForecaster):
         holidays: str | Sequence[Any] | None = None,
         past_covariates: Sequence[Any] | None = None,
         scaler: str | None = "standard",
-        naive: Sequence[str] | str | None = "auto",
+        naive: Sequence[Any] | str | None = "auto",
         criterion: str | nn.Module = "mae",
-        quantiles: Sequence[float] = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),
+        quantiles: Sequence[float] = DEFAULT_QUANTILES,
         n_samples: int = 200,
         optimizer: str | Callable = "adamw",
         optimizer_kwargs: dict[str, Any] | None = None,
@@ -330,5 +362,5 @@ class RNNForecaster(BaseRecurrentForecaster):
             callbacks=callbacks,
         )
 
-    def _cell(self) -> str:
+    def _cell(self) -> str | Callable[..., nn.Module]:
         return self.cell

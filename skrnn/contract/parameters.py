@@ -1,15 +1,16 @@
-"""Parameters: what each may be, and one sentence for all that is not."""
+"""Parameters: what each may be, and one sentence for everything else."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.utils._param_validation import (
     Interval,
-    Options,
     StrOptions,
     validate_parameter_constraints,
 )
@@ -18,14 +19,16 @@ from torch import nn
 from skrnn.callbacks import Callback
 from skrnn.data.scaling import SCALERS
 from skrnn.distributions import CRITERIA, DISTRIBUTIONS
-from skrnn.features.features import CALENDAR, NAIVE
-from skrnn.network.network import CELLS
-from skrnn.training.trainer import OPTIMIZERS, SCHEDULERS
+from skrnn.features.calendar import CALENDAR
+from skrnn.forecasting.strategies import STRATEGIES
+from skrnn.naive import NAIVE_FORECASTS, NaiveForecast
+from skrnn.network.cells import CELLS
+from skrnn.training.schedules import OPTIMIZERS, SCHEDULERS
 
 POSITIVE = Interval(Integral, 1, None, closed="left")
 CONSTRAINTS: dict[str, list] = {
-    "cell": [StrOptions(set(CELLS))],
-    "strategy": [StrOptions({"recursive", "multioutput"})],
+    "cell": [StrOptions(set(CELLS)), callable],
+    "strategy": [StrOptions(set(STRATEGIES))],
     "window_length": [POSITIVE],
     "patch_length": [POSITIVE],
     "hidden_size": [POSITIVE],
@@ -37,7 +40,7 @@ CONSTRAINTS: dict[str, list] = {
     "holidays": [str, "array-like", None],
     "past_covariates": [str, "array-like", None],
     "scaler": [StrOptions({kind for kind in SCALERS if kind}), None],
-    "naive": [StrOptions({"auto", *NAIVE}), "array-like", None],
+    "naive": [StrOptions({"auto", *NAIVE_FORECASTS}), "array-like", None],
     "criterion": [StrOptions({*CRITERIA, *DISTRIBUTIONS}), nn.Module],
     "quantiles": ["array-like"],
     "n_samples": [POSITIVE],
@@ -57,12 +60,31 @@ CONSTRAINTS: dict[str, list] = {
     "verbose": ["boolean"],
     "callbacks": ["array-like", None],
 }
+# What a network is built with.
+ARCHITECTURE = (
+    "cell",
+    "strategy",
+    "patch_length",
+    "hidden_size",
+    "num_layers",
+    "sp",
+    "lags",
+    "calendar",
+    "holidays",
+    "past_covariates",
+    "naive",
+    "criterion",
+    "quantiles",
+)
+DEFAULT_QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+# The distance between two levels is the least that says how wide a distribution is.
+FEWEST_QUANTILES = 2
 # What each entry of a list may be.
 ENTRIES: dict[str, list] = {
     "sp": [POSITIVE],
     "lags": [POSITIVE],
-    "calendar": [Options(str, set(CALENDAR))],
-    "naive": [Options(str, set(NAIVE))],
+    "calendar": [StrOptions(set(CALENDAR))],
+    "naive": [StrOptions(set(NAIVE_FORECASTS)), type],
     "quantiles": [Interval(Real, 0, 1, closed="neither")],
     "callbacks": [Callback],
 }
@@ -74,23 +96,13 @@ def check_parameters(caller: str, params: Mapping[str, Any]) -> None:
     for name, constraint in ENTRIES.items():
         for entry in tuple_of(params[name], auto=()):
             validate_parameter_constraints({name: constraint}, {name: entry}, caller)
-    if params["strategy"] == "recursive" and params["patch_length"] > 1:
-        msg = (
-            f"patch_length={params['patch_length']} needs strategy='multioutput', for a recursive "
-            f"forecast goes step by step, but strategy is 'recursive'. Set strategy='multioutput' "
-            f"and pass fh in fit."
-        )
-        raise ValueError(msg)
-    if params["window_length"] % params["patch_length"]:
-        msg = (
-            f"The 'window_length' parameter must be a multiple of patch_length, but they are "
-            f"{params['window_length']} and {params['patch_length']}. Set window_length="
-            f"{params['patch_length'] * max(1, params['window_length'] // params['patch_length'])}."
-        )
-        raise ValueError(msg)
-    if len(params["quantiles"]) == 0:
-        msg = "The 'quantiles' parameter must hold at least one level in (0, 1), but it is empty."
-        raise ValueError(msg)
+    for entry in tuple_of(params["naive"], auto=()):
+        if isinstance(entry, type) and not issubclass(entry, NaiveForecast):
+            msg = (
+                f"The 'naive' parameter of {caller} must hold names or subclasses of "
+                f"skrnn.naive.NaiveForecast. Got {entry!r} instead."
+            )
+            raise TypeError(msg)
     if "lr" in (params["optimizer_kwargs"] or {}):
         msg = "The 'optimizer_kwargs' parameter must not hold 'lr'. Pass it as the lr parameter."
         raise ValueError(msg)
@@ -100,6 +112,43 @@ def check_parameters(caller: str, params: Mapping[str, Any]) -> None:
             "is None. Set it, for example to 0.1."
         )
         raise ValueError(msg)
+    _check_patches(params)
+    _check_quantiles(params)
+
+
+def _check_patches(params: Mapping[str, Any]) -> None:
+    patch_length, window_length = params["patch_length"], params["window_length"]
+    if params["strategy"] == "recursive" and patch_length > 1:
+        msg = (
+            f"patch_length={patch_length} needs strategy='multioutput', for a recursive forecast "
+            f"goes step by step, but strategy is 'recursive'. Set strategy='multioutput' and pass "
+            f"fh in fit."
+        )
+        raise ValueError(msg)
+    if window_length % patch_length:
+        msg = (
+            f"The 'window_length' parameter must be a multiple of patch_length, but they are "
+            f"{window_length} and {patch_length}. Set window_length="
+            f"{patch_length * max(1, window_length // patch_length)}."
+        )
+        raise ValueError(msg)
+
+
+def _check_quantiles(params: Mapping[str, Any]) -> None:
+    levels = tuple(params["quantiles"])
+    if params["criterion"] == "quantile" and len(set(levels)) < FEWEST_QUANTILES:
+        msg = (
+            f"The 'quantiles' parameter must hold at least {FEWEST_QUANTILES} different levels in "
+            f"(0, 1), for a single one does not say how wide an interval is. Got {levels!r} "
+            f"instead. Add levels, such as 0.1 and 0.9."
+        )
+        raise ValueError(msg)
+    if params["criterion"] != "quantile" and levels != DEFAULT_QUANTILES:
+        warnings.warn(
+            f"The 'quantiles' parameter is read with criterion='quantile' alone, but criterion is "
+            f"{params['criterion']!r}: {levels!r} has no effect. Set criterion='quantile'.",
+            stacklevel=5,
+        )
 
 
 def tuple_of(value: Any, auto: tuple) -> tuple:
@@ -113,7 +162,17 @@ def tuple_of(value: Any, auto: tuple) -> tuple:
 
 def plain(value: Any) -> Any:
     """A parameter's value to compare and keep: a list, an array and a tuple are the same."""
-    return value if value is None or isinstance(value, (str, Real)) else tuple(value)
+    if isinstance(value, nn.Module):
+        return f"{type(value).__module__}.{value!r}"  # clones of a module differ in identity
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return tuple(value)
+    return value
+
+
+def architecture_of(forecaster: Any) -> dict[str, Any]:
+    """The parameters that a network is built with; other values need other weights."""
+    params = forecaster.get_params(deep=False)
+    return {name: plain(params[name]) for name in ARCHITECTURE if name in params}
 
 
 def named(value: Any, table: Mapping[str, Any]) -> Any:

@@ -1,43 +1,47 @@
-"""Decoding: forecasts from many cutoffs of a panel, the recurrent state carried along."""
+"""Decoding: from many cutoffs of a panel, the recurrent state at each and the forecasts from it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from skrnn.features.naive import Ahead
-from skrnn.network.network import RecurrentNetwork, State, Steps
-from skrnn.training.chunks import DevicePanel
+from skrnn.features.batch import Steps, Targets
+from skrnn.features.device_panel import DevicePanel
+from skrnn.features.means import PathMeans
+from skrnn.network.cells import State, concatenated, each_part, select
+from skrnn.network.network import RecurrentNetwork
 
-# Steps of all runs in one forward pass: large enough to fill the device, small enough (about
-# 100 MB at hidden size 128) for a laptop.
+# Steps of all runs in one forward pass: large enough to fill the device, about 100 MB at hidden
+# size 128.
 STEPS_AT_ONCE = 50_000
 # Past values and forecasts held at once while many cutoffs are decoded step by step.
 VALUES_AT_ONCE = 20_000_000
-# Forecasts made at once from states: each costs a few hundred bytes on the way.
+# Forecasts computed at once from states: each takes a few hundred bytes on the way.
 FORECASTS_AT_ONCE = 500_000
 
 
 class Runs:
     """Stretches of series over which the network runs to reach every cutoff asked for.
 
-    The state at a cutoff is that of a run from a zero state over the ``window_length`` steps
-    before it or more: runs start on a grid of the timeline, every ``stride`` steps, so that the
-    cutoffs of one cell of the grid share a run and any two callers agree on it. With a stride
-    of 1 the run is exactly the ``window_length`` steps that end at the cutoff. Where one step of
-    the network takes in a patch of time steps, the last of the run ends at the cutoff as well.
+    The state at a cutoff is that of a run from a zero state over at least the ``window_length``
+    steps before it. Runs start on a grid of the timeline, every ``stride`` steps, so that the
+    cutoffs of one cell of the grid share a run and any two callers agree on it. With a stride of 1
+    the run is exactly the ``window_length`` steps that end at the cutoff. Where one step of the
+    network takes in a patch of time steps, the last patch of the run ends at the cutoff as well.
 
     Parameters
     ----------
     series, cutoff : np.ndarray of shape (n,)
-        The forecast begins at row ``cutoff`` of the series, knowing the rows before it; at
-        least one.
+        The forecast begins at row ``cutoff`` of the series and reads the rows before it, at least
+        one.
     origin : np.ndarray of shape (S,)
         Timeline position of the first row of each series.
+    window_length, stride, patch_length : int
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Runs:
         stride: int,
         patch_length: int,
     ):
+        self.steps_per_run, self.cutoffs_per_run = window_length + stride, stride  # at most
         position = cutoff + origin[series]
         start = (position + 1) // stride * stride - window_length - origin[series]
         start = np.maximum(start, 1)
@@ -59,117 +64,139 @@ class Runs:
         self.length = np.zeros(len(pairs), dtype=np.int64)
         np.maximum.at(self.length, self.run, self.step + 1)
 
+    def batches(self, n_runs: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Batches of so many runs, with the cutoffs that they reach.
 
-@torch.no_grad()
-def forecast(
-    network: RecurrentNetwork,
-    data: DevicePanel,
-    series: np.ndarray,
-    cutoff: np.ndarray,
-    origin: np.ndarray,
-    window_length: int,
-    stride: int,
-    horizon: int = 1,
-    n_samples: int = 0,
-    generator: torch.Generator | None = None,
-) -> np.ndarray:
-    """Forecast the rows from ``cutoff`` on of each series, scaled.
+        Yields
+        ------
+        runs : np.ndarray
+            Numbers of the runs. Runs of like length are together, so that little is padded.
+        cutoffs : np.ndarray of shape (m,)
+            Numbers of the cutoffs.
+        place : np.ndarray of shape (m,)
+            Where in ``runs`` the run of each cutoff is.
+        """
+        order = np.argsort(self.length, kind="stable")
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order))
+        by_run = np.argsort(place[self.run], kind="stable")  # cutoffs in the order of their runs
+        bounds = np.arange(0, len(order) + n_runs, n_runs)
+        edges = np.searchsorted(place[self.run][by_run], bounds)
+        for i, (low, high) in enumerate(pairwise(edges)):
+            cutoffs = by_run[low:high]
+            yield (
+                order[i * n_runs : (i + 1) * n_runs],
+                cutoffs,
+                place[self.run[cutoffs]] - i * n_runs,
+            )
 
-    ``data`` must hold these rows: their calendar and covariates are read, their values are not.
-    For the parameters not explained here see `Runs`.
+
+@dataclass(frozen=True)
+class Decoder:
+    """Forecasts, scaled, from the rows on that follow the cutoffs of series.
 
     Parameters
     ----------
-    horizon : int, default=1
-        Steps ahead H, made one after the other; a network of several horizons makes those at once.
-    n_samples : int, default=0
-        Paths sampled from each cutoff, where forecasts are made one after the other; 0 for the
-        point forecasts.
-    generator : torch.Generator, optional
-        Of the samples.
-
-    Returns
-    -------
-    np.ndarray of shape (n, H, C, K)
-        Parameters of the distributions of one step, or of several horizons at once; point
-        forecasts of several steps, K = 1; sampled paths, K = ``n_samples``.
+    network : RecurrentNetwork
+    data : DevicePanel
+        It must hold the rows to forecast: their calendar and covariates are read, their values are
+        not.
+    series, cutoff : np.ndarray of shape (n,)
+        See `Runs`.
+    runs : Runs
     """
-    network.eval()
-    features = network.features
-    at_once_ahead = bool(features.horizons) or horizon == 1
-    runs = Runs(series, cutoff, origin, window_length, stride, features.patch_length)
-    n_kept = network.distribution.n_parameters if at_once_ahead else max(1, n_samples)
-    n_ahead = len(features.horizons) if features.horizons else horizon
-    result = np.empty((len(cutoff), n_ahead, features.n_outputs, n_kept), dtype=np.float32)
-    # Runs of like length together, so that no pass is padded much.
-    order = np.argsort(runs.length, kind="stable")
-    at_once = STEPS_AT_ONCE * features.patch_length // (window_length + stride)
-    if not at_once_ahead:
-        held = stride * (features.history + horizon) * max(1, n_samples)
-        at_once = min(at_once, VALUES_AT_ONCE // held)
-    at_once = max(1, at_once)
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order))
-    by_run = np.argsort(place[runs.run], kind="stable")  # cutoffs in the order of their runs
-    edges = np.searchsorted(place[runs.run][by_run], np.arange(0, len(order) + at_once, at_once))
 
-    def put(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(data.device)
+    network: RecurrentNetwork
+    data: DevicePanel
+    series: np.ndarray
+    cutoff: np.ndarray
+    runs: Runs
 
-    for i, (low, high) in enumerate(pairwise(edges)):
-        batch, cutoffs = order[i * at_once : (i + 1) * at_once], by_run[low:high]
-        run, step = put(place[runs.run[cutoffs]] - i * at_once), put(runs.step[cutoffs])
-        steps = data.steps(
-            put(runs.series[batch]), put(runs.start[batch]), int(runs.length[batch].max())
-        )
-        here, t = put(series[cutoffs]), put(cutoff[cutoffs])
-        if at_once_ahead:
-            hidden = network.encode(steps)[0][run, step]  # (n, H)
-            size = max(1, FORECASTS_AT_ONCE // n_ahead)
-            for part in torch.arange(len(t), device=t.device).split(size):
-                made = network.decode(hidden[part, None], data.ahead(here[part], t[part, None]))
-                result[cutoffs[part.cpu().numpy()]] = made[:, 0].cpu().numpy()
-            continue
-        hidden, state = states(network, steps, run, step)
-        if n_samples:
-            here, t, hidden = (part.repeat_interleave(n_samples, 0) for part in (here, t, hidden))
-            state = each(lambda part: part.repeat_interleave(n_samples, 1), state)
-        made = recursive(network, data, here, t, hidden, state, horizon, generator)
-        made = made.unflatten(0, (-1, max(1, n_samples))).movedim(1, -1)  # (n, H, C, V)
-        result[cutoffs] = made.cpu().numpy()
-    return result
+    @torch.no_grad()
+    def parameters(self) -> np.ndarray:
+        """Parameters of the network's own horizons from each cutoff, (n, J, C, K)."""
+        network, features = self.network, self.network.features
+        shape = (len(features.horizons), features.n_outputs, network.distribution.n_outputs)
+        result = np.empty((len(self.cutoff), *shape), dtype=np.float32)
+        n_at_once = max(1, FORECASTS_AT_ONCE // len(features.horizons))
+        for runs, cutoffs, place in self.runs.batches(self._runs_at_once()):
+            steps = self._steps(runs)
+            run, step, series, t = self._put(place, *self._at(cutoffs))
+            hidden = network.encode(steps)[0][run, step]  # (m, H)
+            for first in range(0, len(cutoffs), n_at_once):
+                part = slice(first, first + n_at_once)
+                targets = self.data.targets(series[part], t[part, None])
+                parameters = network.decode(hidden[part, None], targets)
+                result[cutoffs[part]] = parameters[:, 0].cpu().numpy()
+        return result
+
+    @torch.no_grad()
+    def paths(
+        self, horizon: int, n_samples: int = 0, generator: torch.Generator | None = None
+    ) -> np.ndarray:
+        """Values one after the other up to ``horizon``, each an input of the next, (n, H, C, V).
+
+        V is 1, the point forecasts, or ``n_samples`` paths, whose values are drawn.
+        """
+        features, n_paths = self.network.features, max(1, n_samples)
+        shape = (len(self.cutoff), horizon, features.n_outputs, n_paths)
+        result = np.empty(shape, dtype=np.float32)
+        n_values = self.runs.cutoffs_per_run * (features.history + horizon) * n_paths
+        n_runs = max(1, min(self._runs_at_once(), VALUES_AT_ONCE // n_values))
+        for runs, cutoffs, place in self.runs.batches(n_runs):
+            step, series, t = self._at(cutoffs)
+            hidden, state = states(self.network, self._steps(runs), place, step)
+            starts = [*self._put(series, t), hidden]
+            if n_samples:
+                starts = [part.repeat_interleave(n_samples, 0) for part in starts]
+                state = each_part(lambda part: part.repeat_interleave(n_samples, 1), state)
+            of_series, first, hidden = starts
+            values = recursive(
+                self.network, self.data, of_series, first, hidden, state, horizon, generator
+            )
+            values = values.unflatten(0, (-1, n_paths)).movedim(1, -1)  # (m, H, C, V)
+            result[cutoffs] = values.cpu().numpy()
+        return result
+
+    def _runs_at_once(self) -> int:
+        patch_length = self.network.features.patch_length
+        return max(1, STEPS_AT_ONCE * patch_length // self.runs.steps_per_run)
+
+    def _steps(self, runs: np.ndarray) -> Steps:
+        series, start = self._put(self.runs.series[runs], self.runs.start[runs])
+        return self.data.steps(series, start, int(self.runs.length[runs].max()))
+
+    def _at(self, cutoffs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Step within its run, series and row of the given cutoffs."""
+        return self.runs.step[cutoffs], self.series[cutoffs], self.cutoff[cutoffs]
+
+    def _put(self, *arrays: np.ndarray) -> list[Tensor]:
+        return [torch.from_numpy(array).to(self.data.device) for array in arrays]
 
 
 def states(
-    network: RecurrentNetwork, steps: Steps, run: Tensor, step: Tensor
+    network: RecurrentNetwork, steps: Steps, run: np.ndarray, step: np.ndarray
 ) -> tuple[Tensor, State]:
     """Recurrent output (n, H) and state after each given step of the given run.
 
-    Only the state after the last step of a pass is known, so the runs advance together from one
+    Only the state after the last step of a pass is known, so all runs advance together from one
     cutoff to the next.
     """
-    order: list[Tensor] = []
+    device = steps.past.device
+    order: list[np.ndarray] = []
     outputs: list[Tensor] = []
     collected: list[State] = []
     state, done = None, 0
-    for stop in torch.unique(step).tolist():  # sorted
-        segment = steps.between(done, stop + 1)
-        hidden, state = network.encode(segment, state)
-        here = torch.nonzero(step == stop)[:, 0]
-        order.append(here)
-        outputs.append(hidden[run[here], -1])
-        collected.append(each(lambda part, rows=run[here]: part[:, rows], state))
+    for stop in np.unique(step).tolist():
+        hidden, state = network.encode(steps.between(done, stop + 1), state)
+        reached = np.flatnonzero(step == stop)
+        runs = torch.from_numpy(run[reached]).to(device)
+        order.append(reached)
+        outputs.append(hidden[runs, -1])
+        collected.append(select(state, runs))
         done = stop + 1
-    back = torch.argsort(torch.cat(order))
-    state = each(lambda *parts: torch.cat(parts, dim=1)[:, back], *collected)
-    return torch.cat(outputs)[back], state
-
-
-def each(function: Callable[..., Tensor], *states: State) -> State:
-    """Apply a function to the parts of states: an LSTM has two, other cells one."""
-    if isinstance(states[0], tuple):
-        return tuple(function(*parts) for parts in zip(*states, strict=True))
-    return function(*states)
+    back = torch.from_numpy(np.argsort(np.concatenate(order))).to(device)
+    return torch.cat(outputs)[back], select(concatenated(collected), back)
 
 
 def recursive(
@@ -183,81 +210,46 @@ def recursive(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Forecast step by step, each forecast, or draw, an input of the next step, (n, H, C)."""
-    distribution, history = network.distribution, network.features.history
+    features, distribution = network.features, network.distribution
+    history = features.history
     back = cutoff[:, None] - torch.arange(history, 0, -1, device=cutoff.device)
     rows = data.rows(series, back)
-    past = data.values[rows]  # (n, history, C)
+    past = data.values[rows]  # (n, T, C)
     values = torch.cat([past, past.new_empty(len(past), horizon, past.shape[-1])], dim=1)
-    levels = Levels(past, data.level_offsets, network.features.level_periods, horizon)
+    past_means = past.new_empty(*past.shape[:2], 0, past.shape[-1])
+    means = PathMeans(
+        values=values,
+        means=past_means if data.means is None else data.means[rows],
+        n_rows=cutoff,
+        periods=features.mean_periods,
+        offsets=data.mean_offsets,
+    )
     observed = None
-    if network.features.missing:
-        # A forecast is all that is known of its step: no stand-in for a missing value.
+    if features.missing:
+        # A forecast is all that is known of its step: no value that fills a gap.
         observed = torch.ones_like(values)
         if data.observed is not None:
             observed[:, :history] = data.observed[rows].to(values.dtype)
     for h in range(horizon):
-        count = (cutoff + h)[:, None]
-        here = history + h
+        t, row = (cutoff + h)[:, None], history + h
         if h:
-            offsets = here - data.offsets
+            offsets = row - data.offsets
+            known, codes = data.known(series, t)
             steps = Steps(
                 past=values[:, offsets][:, None],  # (n, 1, K, C)
                 observed=None if observed is None else observed[:, offsets][:, None],
-                n_past=count,
-                known=(known := data.known(series, count))[0],
-                codes=known[1],
+                n_past=t,
+                known=known,
+                codes=codes,
             )
             output, state = network.encode(steps, state)
             hidden = output[:, 0]
-        past = values[:, here - data.naive_offsets][:, None]  # (n, 1, K, C)
-        ahead = Ahead(past, levels.at(here, count), count, None, None)
-        made = network.decode(hidden[:, None], ahead)[:, 0, 0]  # (n, C, K)
+        past = values[:, row - data.naive_offsets][:, None]  # (n, 1, K, C)
+        targets = Targets(past, means.before(row), t, None, None)
+        parameters = network.decode(hidden[:, None], targets)[:, 0, 0]  # (n, C, K)
         if generator is None:
-            values[:, here] = distribution.point(made)
+            values[:, row] = distribution.point(parameters)
         else:
-            values[:, here] = distribution.sample(made, generator)
-        levels.append(here, values[:, here])
+            values[:, row] = distribution.sample(parameters, generator)
+        means.append(row)
     return values[:, history:]
-
-
-class Levels:
-    """Means over the last values before a step, of paths to which forecasts are appended.
-
-    Parameters
-    ----------
-    past : Tensor of shape (n, history, C)
-        Values so far; those before a series' first are not read.
-    offsets : Tensor of shape (P, O)
-        How far before a step each mean ends, for each of P periods.
-    periods : tuple of int
-    horizon : int
-        Values that will be appended.
-    """
-
-    def __init__(self, past: Tensor, offsets: Tensor, periods: tuple[int, ...], horizon: int):
-        self.offsets, self.periods = offsets, torch.tensor(periods, device=past.device)[:, None]
-        n, history, n_columns = past.shape
-        # In float64: a mean is the difference of two sums.
-        self.total = past.new_zeros(n, history + horizon + 1, n_columns, dtype=torch.float64)
-        if periods:
-            self.total[:, 1 : history + 1] = past.double().cumsum(1)
-
-    def at(self, here: int, count: Tensor) -> Tensor | None:
-        """Means before the value at ``here``, (n, 1, P, O, C).
-
-        A mean that would reach before the first of the ``count`` (n, 1) values so far is that of
-        the values there are.
-        """
-        if not self.offsets.numel():
-            return None
-        back = torch.minimum(self.offsets, count[..., None])  # (n, P, O), not before the first
-        stop = here - back + 1
-        held = torch.minimum(count[..., None] - back + 1, self.periods)
-        path = torch.arange(len(count), device=stop.device)[:, None, None]
-        sums = self.total[path, stop] - self.total[path, stop - held]
-        return (sums / held[..., None]).float()[:, None]
-
-    def append(self, here: int, values: Tensor) -> None:
-        """Take in the values (n, C) at ``here``."""
-        if self.offsets.numel():
-            self.total[:, here + 1] = self.total[:, here] + values

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
-from sklearn.utils import check_random_state
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -55,27 +53,3 @@ def tf32(allowed: bool) -> Iterator[None]:
         yield
     finally:
         cudnn.allow_tf32, matmul.allow_tf32 = before
-
-
-@contextmanager
-def seeded(
-    random_state: int | np.random.RandomState | None, device: torch.device
-) -> Iterator[np.random.Generator]:
-    """Seed torch inside the block and give a generator for the rest.
-
-    Global generators are left as they were; None draws fresh entropy instead of numpy's global
-    generator, so that fitting changes nobody else's random numbers.
-    """
-    if random_state is None:
-        seed = int(np.random.SeedSequence().generate_state(1)[0])
-    else:
-        seed = int(check_random_state(random_state).randint(2**31 - 1))
-    devices = []
-    if device.type == "cuda":
-        devices = [torch.cuda.current_device() if device.index is None else device.index]
-    with torch.random.fork_rng(devices=devices):
-        # Not torch.manual_seed, which seeds every CUDA device, also those that are not restored.
-        torch.default_generator.manual_seed(seed)
-        for index in devices:
-            torch.cuda.default_generators[index].manual_seed(seed)
-        yield np.random.default_rng(seed)

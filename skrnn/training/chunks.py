@@ -1,211 +1,35 @@
-"""Chunks: pieces of the panel drawn on the device by index; no copies, no DataLoader."""
+"""Chunks: training batches, drawn from the panel on the device by index."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from itertools import pairwise, repeat, starmap
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from skrnn.data.panel import Panel
 from skrnn.data.ragged import numbered
-from skrnn.data.scaling import Scaler, blocks
-from skrnn.features.features import Features, seasons_back
-from skrnn.features.naive import Ahead
-from skrnn.network.network import Steps
+from skrnn.features.batch import Chunk
+from skrnn.features.device_panel import DevicePanel
+
+# Numbers read from the panel at once, 8 MB of them. At the defaults that is 16 batches. Reading
+# each alone took a twentieth of a training step (2-core AMD EPYC, torch 2.13).
+NUMBERS_PER_READ = 2**21
+# Training forecasts several horizons from so many steps that it visits each target about this
+# often. Forecasts of one target from neighbouring steps teach almost the same, at the same cost.
+VISITS_PER_TARGET = 4
 
 
-class DevicePanel:
-    """The scaled panel, its calendar and its covariates, on the device once.
-
-    Parameters
-    ----------
-    panel : Panel
-        Its missing values filled.
-    features : Features
-    scaler, known_scaler : Scaler
-        Fitted; ``scaler`` by series, ``known_scaler`` over all rows, of the known numbers.
-    device : torch.device
-    """
-
-    def __init__(
-        self,
-        panel: Panel,
-        features: Features,
-        scaler: Scaler,
-        known_scaler: Scaler,
-        device: torch.device,
-    ):
-        def put(array: np.ndarray) -> Tensor:
-            return torch.from_numpy(array).to(device)
-
-        group = panel.series_of_rows()
-        values = scaler.transform(panel.values, group)
-        if panel.observed is not None:
-            # Before its first observation a column is at its mean.
-            values = np.nan_to_num(values, copy=False)
-        is_number = panel.covariates.numbers
-        numbers = known_scaler.transform(panel.known[:, is_number], np.zeros_like(group))
-        self.device = device
-        self.lengths = panel.lengths
-        self.values = put(values)  # (N, C)
-        self.observed = None if panel.observed is None else put(panel.observed)  # (N, C)
-        self.levels = put(_levels(values, panel, features))  # (N, P, C)
-        self.numbers = put(numbers)  # (N, Q)
-        codes = panel.known[:, ~is_number].astype(np.int64)
-        self.codes = put(codes) if features.sizes else None  # (N, E)
-        # Series that share their dates share rows of the calendar; the ends of series that stop
-        # years apart do not.
-        base, stop = int(panel.origin.min()), int(panel.end.max())
-        shared = stop - base < len(group)
-        positions = np.arange(base, stop) if shared else panel.positions()
-        self.calendar = put(features.encode_calendar(panel.timeline, positions))  # (T, Q)
-        self.first = put(panel.offsets[:-1])  # (S,)
-        # From a row of the panel to the row of the calendar.
-        lead = panel.origin - base - panel.offsets[:-1]
-        self.lead = put(lead if shared else np.zeros_like(lead))  # (S,)
-        self.last = put(panel.lengths - 1)  # (S,)
-        self._look(features)
-
-    def _look(self, features: Features) -> None:
-        """Note how far back and ahead a step looks."""
-        device = self.device
-        self.features = features
-        self.offsets = torch.tensor(features.offsets, device=device)
-        self.naive_offsets = torch.tensor(features.naive_offsets, device=device)
-        self.ahead_by = torch.tensor(features.ahead, device=device) - 1  # (J,)
-        self.level_offsets = torch.tensor(
-            [
-                [1, *(1 + p * seasons_back(h, p) for h in features.ahead)]
-                for p in features.level_periods
-            ],
-            device=device,
-        )  # (P, 1 + J)
-
-    def looking(self, features: Features) -> DevicePanel:
-        """The same panel for steps that look further ahead; their seasons must be the same."""
-        made = copy.copy(self)
-        made._look(features)
-        return made
-
-    def rows(self, series: Tensor, row: Tensor) -> Tensor:
-        """Rows of the panel, for rows of series (B,) of shape (B, ...); beyond an end, the last."""
-        row = torch.minimum(row, _like(row, self.last[series])).clamp_(min=0)
-        return row.add_(_like(row, self.first[series]))
-
-    def known(self, series: Tensor, row: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Calendar and numbers, (B, ..., Q), and codes, (B, ..., E), of rows of series (B,)."""
-        here = self.rows(series, row)
-        # A third of the time of indexing.
-        made = F.embedding(here + _like(row, self.lead[series]), self.calendar)
-        if self.numbers.shape[1]:
-            made = torch.cat([made, self.numbers[here]], dim=-1)
-        return made, None if self.codes is None else self.codes[here]
-
-    def steps(self, series: Tensor, start: Tensor, length: int) -> Steps:
-        """The recurrent layer's steps from row ``start`` of the given series on, a patch apart.
-
-        Parameters
-        ----------
-        series, start : Tensor of shape (B,)
-            Step t has target s[t] and knows s up to t - 1. Steps after a series' end repeat its
-            last row: their weight must be zero.
-        length : int
-            Number of steps.
-        """
-        t = torch.minimum(self.times(start, length), self.last[series][:, None])  # (B, L)
-        rows = self.rows(series, t[..., None] - self.offsets)  # (B, L, K)
-        past, observed = self.values[rows], None
-        if self.features.missing:
-            seen = self.observed
-            observed = torch.ones_like(past) if seen is None else seen[rows].to(past.dtype)
-        return Steps(past, observed, t, *self.known(series, t))
-
-    def times(self, start: Tensor, length: int) -> Tensor:
-        """Rows (B, L) of the steps from ``start`` on, a patch apart."""
-        after = torch.arange(length, device=self.device) * self.features.patch_length
-        return start[:, None] + after
-
-    def ahead(self, series: Tensor, t: Tensor, steps: Steps | None = None) -> Ahead:
-        """What is known of the targets of each step t, rows (B, L) of the given series.
-
-        One step ahead, the past is that of ``steps``, if these are the same steps.
-        """
-        t = torch.minimum(t, self.last[series][:, None])
-        if steps is not None and not self.features.horizons:
-            past = steps.past
-        else:
-            past = self.values[self.rows(series, t[..., None] - self.naive_offsets)]  # (B, L, K, C)
-        levels = None
-        if self.level_offsets.numel():
-            rows = self.rows(series, t[..., None, None] - self.level_offsets)  # (B, L, P, 1 + J)
-            period = torch.arange(len(self.level_offsets), device=self.device)[:, None]
-            levels = self.levels[rows, period]  # (B, L, P, 1 + J, C)
-        if not self.features.horizons:
-            return Ahead(past, levels, t, None, None)
-        return Ahead(past, levels, t, *self.known(series, t[..., None] + self.ahead_by))
-
-    def targets(self, series: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Values (B, L, J, C) that the steps t (B, L) forecast, and whether they were observed."""
-        rows = self.rows(series, t[..., None] + self.ahead_by)
-        n = self.features.n_outputs
-        observed = None if self.observed is None else self.observed[rows][..., :n]
-        return self.values[rows][..., :n], observed
-
-
-def _like(row: Tensor, of_series: Tensor) -> Tensor:
-    """What is true of each series (B,), shaped to go with its rows (B, ...)."""
-    return of_series.view((-1,) + (1,) * (row.ndim - 1))
-
-
-def _levels(values: np.ndarray, panel: Panel, features: Features) -> np.ndarray:
-    """Mean over the last p rows at each row, for each period p, (N, P, C)."""
-    made = np.empty((len(values), len(features.level_periods), values.shape[1]), dtype=np.float32)
-    if not features.level_periods:
-        return made
-    total = np.zeros((len(values) + 1, values.shape[1]))
-    np.cumsum(values, 0, out=total[1:])
-    for rows in blocks(len(values)):
-        stop = np.arange(rows.start, min(rows.stop, len(values))) + 1
-        first = panel.offsets[np.searchsorted(panel.offsets, stop, side="left") - 1]
-        for k, p in enumerate(features.level_periods):
-            start = np.maximum(stop - p, first)
-            made[rows, k] = (total[stop] - total[start]) / (stop - start)[:, None]
-    return made
-
-
-# Numbers read from the panel at once, 8 MB of them: at the defaults 16 batches, of which each alone
-# costs 0.2 ms, a twentieth of a training step.
-READ = 2**21
-# Training forecasts several horizons from so many steps that it meets a target about this often.
-# Forecasts of one target from neighbouring steps teach almost the same, and cost as much again.
-VIEWS = 4
-
-
-class Chunk(NamedTuple):
-    """B pieces of L steps: targets of M of them, and 1 where a target counts in the loss."""
-
-    steps: Steps
-    ahead: Ahead
-    target: Tensor  # (B, M, J, C)
-    weight: Tensor  # (B, M, J, C)
-    at: Tensor | None = None  # (B, M), the steps that are forecast from; None for all
-    n_targets: int = 0
-
-
-def _split(made: Any, size: int) -> Iterator[Any]:
+def _split(batch: Any, size: int) -> Iterator[Any]:
     """Cut the tensors of a named tuple, of tuples in it too, into such tuples of ``size`` rows."""
-    if isinstance(made, Tensor):
-        return iter(made.split(size))
-    if isinstance(made, tuple):
-        return starmap(type(made), zip(*(_split(part, size) for part in made), strict=False))
-    return repeat(made)
+    if isinstance(batch, Tensor):
+        return iter(batch.split(size))
+    if isinstance(batch, tuple):
+        return starmap(type(batch), zip(*(_split(part, size) for part in batch), strict=False))
+    return repeat(batch)
 
 
 def _runs(lengths: np.ndarray, at_most: np.ndarray) -> list[tuple[int, int]]:
@@ -219,31 +43,32 @@ def _runs(lengths: np.ndarray, at_most: np.ndarray) -> list[tuple[int, int]]:
 
 
 class Chunks:
-    """Training batches: every target of the panel once an epoch, but for a batch's remainder.
+    """Training batches: every target of the panel once an epoch, except a batch's remainder.
 
-    Dense supervision cuts each series into chunks of ``window_length`` steps, at a random phase
+    Dense supervision cuts each series into chunks of ``window_length`` steps, at a random phase in
     each epoch, and counts the loss at every step: an observation is processed once. The last chunk
     of a series is moved inside it, the first one is moved or shortened, and a step that two chunks
-    hold counts in one.
-    "last" takes the ``window_length`` steps before and with every target, and counts that alone.
+    hold counts in one of them.
+    "last" takes the ``window_length`` steps up to every target, and counts that target alone.
 
-    Targets begin once all lags of a step exist, or at half of a series too short for that. Several
-    steps ahead, each step's targets count as far as they are observed and lie before ``stop``.
-    Where a step of the network takes in several time steps, the phase decides which are its ends.
-    Of several horizons the targets overlap, so that not every step is forecast from, see `VIEWS`.
+    Targets begin where all lags of a step exist, at half of a series that is too short for that,
+    and early enough that a series long enough has a target of every horizon. A step's targets count
+    as far as they are observed and lie before ``stop``. Where a step of the network takes in a
+    patch of several time steps, the phase decides where patches end. Targets of several horizons
+    overlap, so that not every step is forecast from, see `VISITS_PER_TARGET`.
 
     Parameters
     ----------
     data : DevicePanel
     stop : np.ndarray of shape (S,)
-        Targets of series s end before this row; what follows is validation.
+        Targets of series s end before this row; what follows is held out.
     window_length, batch_size : int
     supervision : {"dense", "last"}
     rng : np.random.Generator
     since : np.ndarray of shape (S,) or int, default=0
         Targets of series s begin at this row at the earliest.
-    views : int, default=VIEWS
-        How often a target is met, if there are as many horizons.
+    visits_per_target : int, default=VISITS_PER_TARGET
+        How often a target is visited in an epoch, if there are as many horizons.
     """
 
     def __init__(
@@ -255,7 +80,7 @@ class Chunks:
         supervision: str,
         rng: np.random.Generator,
         since: np.ndarray | int = 0,
-        views: int = VIEWS,
+        visits_per_target: int = VISITS_PER_TARGET,
     ):
         self.data, self.rng = data, rng
         self.window_length, self.batch_size = window_length, batch_size
@@ -263,12 +88,16 @@ class Chunks:
         self.patch_length = data.features.patch_length
         needed = data.features.needed
         needed = needed if self.dense else max(needed, window_length)
-        self.begin = np.maximum(since, np.maximum(1, np.minimum(needed, stop // 2)))
+        horizons = data.features.horizons
+        earliest = np.minimum(needed, stop // 2)
+        whole = np.where(stop > horizons[-1], stop - horizons[-1], earliest)
+        earliest = np.maximum(1, np.minimum(earliest, whole))
+        self.begin = np.minimum(np.maximum(since, earliest), stop)
         self.stop = stop
-        horizons = data.features.horizons or ()
         # Steps from one that is forecast from to the next.
-        self.every = max(1, len(horizons) // (views * self.patch_length)) if self.dense else 1
-        # Of a patch's steps one counts.
+        visits = visits_per_target * self.patch_length
+        self.every = max(1, len(horizons) // visits) if self.dense else 1
+        # Steps of a patch among which one counts.
         self.stride = self.patch_length if self.dense else 1
         self.n_observations = max(1, int((stop - self.begin).sum()))
         self.n_targets = max(1, self.n_observations // self.stride)
@@ -308,7 +137,8 @@ class Chunks:
         chunks = np.stack([series, start, low, high, phase])[:, order]
         table = torch.from_numpy(chunks).to(self.data.device)
         # Neighbours of one length are drawn together, as random an order as one by one.
-        together = np.maximum(1, READ // (self.batch_size * lengths * self._numbers))
+        numbers = self.batch_size * lengths * self._numbers_per_step
+        together = np.maximum(1, NUMBERS_PER_READ // numbers)
         runs = _runs(lengths, together)
         for i in self.rng.permutation(len(runs)):
             first, stop = runs[i]
@@ -318,14 +148,14 @@ class Chunks:
                 yield chunk._replace(n_targets=n)
 
     @property
-    def _numbers(self) -> int:
-        """How many numbers are read for a step, about."""
+    def _numbers_per_step(self) -> int:
+        """About how many numbers are read for a step."""
         features = self.data.features
         width = features.n_known + len(features.sizes)
-        n_ahead = len(features.ahead) / (self.every if self.dense else self.window_length)
+        n_horizons = len(features.horizons) / (self.every if self.dense else self.window_length)
         past = features.n_values * (len(features.offsets) + len(features.naive_offsets))
-        ahead = n_ahead * (width + 2 * features.n_outputs)
-        return math.ceil(past + width + ahead)
+        targets = n_horizons * (width + 2 * features.n_outputs)
+        return math.ceil(past + width + targets)
 
     def _gather(self, rows: Tensor, length: int) -> Chunk:
         series, start, low, high, phase = rows
@@ -339,15 +169,13 @@ class Chunks:
             at = (high - 1 - start)[:, None] // self.patch_length
         if at is not None:
             t, at = start[:, None] + self.patch_length * at, at.clamp(max=length - 1)
-        target, observed = self.data.targets(series, t)
+        values, observed = self.data.target_values(series, t)
         counts = ((t >= low[:, None]) & (t < high[:, None]))[..., None]  # (B, L, 1)
-        if self.data.features.horizons:
-            reached = t[..., None] + self.data.ahead_by < self._stop[series][:, None, None]
-            counts = counts & reached  # (B, L, J)
-        counts = counts[..., None].expand_as(target)
-        weight = (counts if observed is None else counts & observed).to(target.dtype)
-        ahead = self.data.ahead(series, t, steps if at is None else None)
-        return Chunk(steps, ahead, target, weight, at)
+        reached = t[..., None] + self.data.steps_after < self._stop[series][:, None, None]
+        counts = (counts & reached)[..., None].expand_as(values)  # (B, L, J, C)
+        weight = (counts if observed is None else counts & observed).to(values.dtype)
+        targets = self.data.targets(series, t, steps if at is None else None)
+        return Chunk(steps, targets, values, weight, at)
 
     def _cut(self) -> tuple[np.ndarray, ...]:
         """Series, first step, and the range of steps that count, of each chunk."""

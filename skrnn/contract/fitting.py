@@ -1,0 +1,394 @@
+"""Fitting: from data and a forecaster's parameters to a trained model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from skrnn.callbacks import Callback, ProgressBar, StopAfter, Training
+from skrnn.contract.parameters import architecture_of, named, tuple_of
+from skrnn.data.covariates import Covariates
+from skrnn.data.held_out import FEWEST_TRAINING_ROWS, HeldOut
+from skrnn.data.holidays import Holidays
+from skrnn.data.panel import Panel
+from skrnn.data.ragged import evenly_spaced, numbered
+from skrnn.data.scaling import Scaler
+from skrnn.distributions import distribution_of
+from skrnn.features.calendar import calendar_cycle, calendar_fields
+from skrnn.features.device_panel import DevicePanel
+from skrnn.features.features import Features, Strategy
+from skrnn.features.naive_forecasts import NaiveForecasts
+from skrnn.features.seasonality import check_within, level_period, seasonal_periods
+from skrnn.forecasting.fitted import Fitted
+from skrnn.forecasting.model import Model
+from skrnn.forecasting.strategies import MultiOutput
+from skrnn.naive import AUTO_LEVEL, AUTO_SEASONAL, naive_kinds
+from skrnn.network.cells import CELLS
+from skrnn.network.devices import resolve_device
+from skrnn.network.network import RecurrentNetwork
+from skrnn.network.randomness import RandomStreams, drawing_from
+from skrnn.training.chunks import Chunks
+from skrnn.training.prior import NaivePrior
+from skrnn.training.schedules import OPTIMIZERS, SCHEDULERS, planned_epochs
+from skrnn.training.trainer import Trainer
+
+# Forecasts whose mean loss is the validation loss: enough to know it, in less time than an epoch.
+MOST_VALIDATED_FORECASTS = 1_000_000
+# An update trains at this share of the learning rate (decision 4).
+UPDATE_LR_SHARE = 0.1
+# Chunks on which naive forecasts are compared over a season: short ones, so that a few batches
+# hold many seasons of many series.
+COMPARED_CHUNK_STEPS, COMPARED_CHUNKS_PER_BATCH = 32, 16
+
+
+@dataclass(frozen=True)
+class Record:
+    """What happened in training.
+
+    Parameters
+    ----------
+    history : pd.DataFrame
+        A row for each epoch; see ``history_``.
+    num_epochs : int
+        Epochs that were planned.
+    """
+
+    history: pd.DataFrame
+    num_epochs: int
+
+
+# ------------------------------------------------------------------------------------- data
+
+
+def read(
+    forecaster: Any, y: pd.DataFrame, X: pd.DataFrame | None, pretrained: Model | None
+) -> Panel:
+    """The data as a panel that begins with the first observation of each series."""
+    if pretrained is None:
+        past = tuple_of(forecaster.past_covariates, auto=())
+        covariates = Covariates.of(X, past, y.index)
+    else:
+        covariates = _pretrained_covariates(pretrained, X)
+    return Panel.from_pandas(y, X, covariates).trim_leading_missing()
+
+
+def _pretrained_covariates(pretrained: Model, X: pd.DataFrame | None) -> Covariates:
+    expected = pretrained.covariates.columns
+    columns = expected[:0] if X is None else X.columns
+    if not columns.equals(expected):
+        msg = (
+            f"The network was pretrained with X of columns {list(expected)}, but fit got "
+            f"{list(columns)}. Fit on the same columns in the same order, or `reset()` the "
+            f"forecaster first."
+        )
+        raise ValueError(msg)
+    return pretrained.covariates
+
+
+def training_panel(panel: Panel, held_out: HeldOut) -> Panel:
+    """The rows to train on.
+
+    Raises
+    ------
+    ValueError
+        If a column of a series has less than two observations in them.
+    """
+    stop, _ = held_out.rows(panel)
+    trained = panel.cut(stop)
+    counts = trained.lengths[:, None]
+    if trained.observed is not None:
+        observed = trained.observed[:, : len(trained.columns)].astype(np.int64)
+        counts = np.add.reduceat(observed, trained.offsets[:-1])  # (S, C)
+    short = np.argwhere(counts < FEWEST_TRAINING_ROWS)
+    if len(short):
+        s, c = short[0]
+        column = f" in column {panel.columns[c]!r}" if len(panel.columns) > 1 else ""
+        msg = (
+            f"Series {panel.label(s)} must have at least {FEWEST_TRAINING_ROWS} observations to "
+            f"train on{column}, but it has {counts[s, c]}. Drop it or lengthen it."
+        )
+        raise ValueError(msg)
+    return trained
+
+
+# ------------------------------------------------------------------------------------ model
+
+
+def new_model(
+    forecaster: Any,
+    panel: Panel,
+    strategy: Strategy,
+    device: torch.device,
+    streams: RandomStreams,
+) -> Model:
+    """An untrained model, its features chosen from the rows to train on."""
+    numbers = panel.known[:, panel.covariates.numbers]
+    # X is scaled over all series alike: a column that is constant in each tells them apart.
+    known_scaler = Scaler("standard" if forecaster.scaler else None).fit(
+        numbers, np.zeros(len(panel.values), dtype=np.int64)
+    )
+    with drawing_from(streams.weights):
+        network = RecurrentNetwork(
+            chosen_features(forecaster, panel, strategy),
+            distribution_of(forecaster.criterion, forecaster.quantiles),
+            named(forecaster._cell(), CELLS),
+            forecaster.hidden_size,
+            forecaster.num_layers,
+            forecaster.dropout,
+        )
+    return Model(
+        network=network.float().to(device),
+        scaler=Scaler(forecaster.scaler).fit(panel.values, panel.series_of_rows()),
+        known_scaler=known_scaler,
+        covariates=panel.covariates,
+        columns=panel.columns,
+        timeline=panel.timeline,
+        architecture=architecture_of(forecaster),
+        window_length=forecaster.window_length,
+        stride=forecaster.window_length if forecaster.supervision == "dense" else 1,
+        allows_tf32=forecaster.precision == "tf32",
+    )
+
+
+def chosen_features(forecaster: Any, panel: Panel, strategy: Strategy) -> Features:
+    """The features that parameters ask for; "auto" looks at the rows to train on."""
+    sp = seasonal_periods(forecaster.sp, panel)
+    lags = tuple_of(forecaster.lags, auto=sp)
+    check_within("lags", lags, int(panel.lengths.max()))
+    calendar = calendar_fields(forecaster.calendar, panel)
+    auto = AUTO_SEASONAL if max(sp, default=1) > 1 else AUTO_LEVEL
+    covariates = panel.covariates
+    return Features(
+        sp=sp,
+        lags=lags,
+        naive=naive_kinds(tuple_of(forecaster.naive, auto=auto)),
+        calendar=calendar,
+        holidays=None if forecaster.holidays is None else Holidays(forecaster.holidays),
+        n_columns=len(panel.columns),
+        n_past=len(covariates.past),
+        n_numbers=int(covariates.numbers.sum()),
+        sizes=covariates.sizes,
+        missing=panel.observed is not None and not panel.observed.all(),
+        strategy=strategy,
+        patch_length=forecaster.patch_length,
+        level_period=level_period(panel),
+        cycle=calendar_cycle(calendar, panel),
+    )
+
+
+def warm_model(forecaster: Any, pretrained: Model, panel: Panel, device: torch.device) -> Model:
+    """A copy of a pretrained model for the series of this panel."""
+    network = copy.deepcopy(pretrained.network).to(device)
+    network.set_dropout(forecaster.dropout)
+    return replace(
+        pretrained,
+        network=network,
+        scaler=Scaler(forecaster.scaler).fit(panel.values, panel.series_of_rows()),
+        columns=panel.columns,
+        timeline=panel.timeline,
+        window_length=forecaster.window_length,
+        stride=forecaster.window_length if forecaster.supervision == "dense" else 1,
+        allows_tf32=forecaster.precision == "tf32",
+    )
+
+
+# --------------------------------------------------------------------------------- training
+
+
+def train(
+    forecaster: Any,
+    model: Model,
+    panel: Panel,
+    held_out: HeldOut,
+    streams: RandomStreams,
+    is_new: bool,
+) -> tuple[Model, Record]:
+    """Train the model's network in place on the rows that are not held out."""
+    data = model.on_device(panel)
+    stop, _ = held_out.rows(panel)
+    chunks = _chunks(forecaster, data, stop, streams)
+    num_epochs = planned_epochs(forecaster.num_epochs, chunks.n_targets, len(chunks))
+    if num_epochs or is_new:
+        _check_targets(model, chunks, panel)
+    if is_new:
+        model = _started(model, data, chunks, streams)
+    validate = None if held_out.is_empty else _validation(model, panel, data, held_out)
+    training = Training(type(forecaster).__name__, model.network)
+    if num_epochs:
+        model.network.n_observations += chunks.n_observations
+        trainer = _trainer(forecaster, model, chunks, streams, training, forecaster.lr)
+        trainer.validate = validate
+        schedule = named(forecaster.lr_scheduler, SCHEDULERS)
+        if schedule is not None:
+            trainer.scheduler = schedule(trainer.optimizer, num_epochs * len(chunks))
+        trainer.fit(num_epochs)
+    return model, Record(training.history, num_epochs)
+
+
+def train_on(
+    forecaster: Any, fitted: Fitted, previous_end: np.ndarray, history: pd.DataFrame
+) -> tuple[Fitted, pd.DataFrame]:
+    """The fitted state with a copy of its model, trained on with the rows that an update added.
+
+    The steps are those that `fit` would plan for all the data, times the share of it that is new,
+    at a tenth of the learning rate. They train on the new rows of each series and a window before
+    them, except rows that are held out. Without new rows, old ones may have been revised: the last
+    rows that are not held out are trained on.
+    """
+    device, panel = resolve_device(forecaster.device), fitted.panel
+    model = replace(fitted.model, network=copy.deepcopy(fitted.model.network).to(device))
+    streams = RandomStreams(fitted.seed)
+    n_new = np.maximum(panel.end - previous_end, 0)
+    first_held_out, stop_held_out = fitted.held_out.rows(panel)
+    if n_new.any():
+        stop, earliest = panel.lengths, 0 if fitted.held_out.is_empty else stop_held_out
+    else:
+        n_new, stop, earliest = np.ones_like(n_new), first_held_out, 0
+    since = stop - np.where(n_new > 0, n_new + forecaster.window_length, 0)
+    since = np.maximum(since, earliest)
+    data = model.on_device(panel)
+    whole = _chunks(forecaster, data, panel.lengths, streams)
+    planned = planned_epochs(forecaster.num_epochs, whole.n_targets, len(whole)) * len(whole)
+    steps = int(np.ceil(planned * n_new.sum() / len(panel.values)))
+    if not steps:
+        return fitted, history
+    model.network.n_observations += int(n_new.sum())
+    chunks = _chunks(forecaster, data, stop, streams, since)
+    training = Training(type(forecaster).__name__, model.network)
+    training.rows = history.to_dict("records")
+    trainer = _trainer(
+        forecaster, model, chunks, streams, training, forecaster.lr * UPDATE_LR_SHARE
+    )
+    trainer.callbacks.append(StopAfter(steps))
+    trainer.fit(-(-steps // len(chunks)))
+    return replace(fitted, model=model), training.history
+
+
+def _chunks(
+    forecaster: Any,
+    data: DevicePanel,
+    stop: np.ndarray,
+    streams: RandomStreams,
+    since: np.ndarray | int = 0,
+) -> Chunks:
+    return Chunks(
+        data,
+        stop,
+        forecaster.window_length,
+        forecaster.batch_size,
+        forecaster.supervision,
+        streams.numpy,
+        since,
+    )
+
+
+def _check_targets(model: Model, chunks: Chunks, panel: Panel) -> None:
+    """Raise ValueError unless each horizon has a training target."""
+    observed = panel.observed
+    for h in model.features.horizons:
+        first, stop = chunks.begin + h - 1, chunks.stop
+        has_target = first < stop
+        if observed is not None and has_target.any():
+            rows = zip(first, stop, panel.offsets[:-1], strict=True)
+            n = len(panel.columns)
+            has_target = np.array([observed[o + a : o + b, :n].any() for a, b, o in rows])
+        if not has_target.any():
+            msg = (
+                f"Some series must have an observation {h} steps after the first that training "
+                f"can forecast from, but none has. Shorten fh, pass longer series, or hold out "
+                f"less by validation_split."
+            )
+            raise ValueError(msg)
+
+
+def _started(model: Model, data: DevicePanel, chunks: Chunks, streams: RandomStreams) -> Model:
+    """Let training start from the naive forecasts that do best on the rows to train on."""
+    network, features = model.network, model.features
+    errors = network.naive_forecasts.errors(chunks.epoch())
+    season_errors = None
+    if features.naive and model.strategy.name == "recursive":
+        features = features.over_a_season(MultiOutput)
+        compared = Chunks(
+            data.with_features(features),
+            chunks.stop,
+            COMPARED_CHUNK_STEPS,
+            COMPARED_CHUNKS_PER_BATCH,
+            "dense",
+            streams.numpy.spawn(1)[0],
+            visits_per_target=len(features.horizons),
+        )
+        naive_forecasts = NaiveForecasts(features).to(data.device)
+        season_errors = naive_forecasts.errors(compared.epoch(), pooled=True)
+    prior = NaivePrior(network, chunks.n_observations)
+    network.start_from(errors, season_errors, prior.weight)
+    if not features.naive:
+        return model
+    return replace(model, initial_weights=network.initial_weights().cpu().numpy())
+
+
+def _trainer(
+    forecaster: Any,
+    model: Model,
+    chunks: Chunks,
+    streams: RandomStreams,
+    training: Training,
+    lr: float,
+) -> Trainer:
+    make = named(forecaster.optimizer, OPTIMIZERS)
+    options = forecaster.optimizer_kwargs or {}
+    callbacks: list[Callback] = list(forecaster.callbacks or [])
+    return Trainer(
+        network=model.network,
+        chunks=chunks,
+        optimizer=make(model.network.parameters(), lr=lr, **options),
+        streams=streams,
+        penalty=NaivePrior(model.network, chunks.n_observations).penalty,
+        max_grad_norm=forecaster.max_grad_norm,
+        callbacks=[*callbacks, *([ProgressBar()] if forecaster.verbose else [])],
+        training=training,
+        patience=forecaster.patience,
+        precision=forecaster.precision,
+        keep_at_interrupt=not forecaster._is_clone,
+    )
+
+
+def _validation(
+    model: Model, panel: Panel, data: DevicePanel, held_out: HeldOut
+) -> Callable[[], float]:
+    """Mean loss over the held-out rows, as forecasts are made later."""
+    first, stop = held_out.rows(panel)
+    series, k = numbered(stop - first)
+    n_horizons = len(model.features.horizons)
+    kept = evenly_spaced(len(series), MOST_VALIDATED_FORECASTS // n_horizons)
+    series, cutoff = series[kept], (first[series] + k)[kept]
+    on_device, t = (torch.from_numpy(part).to(data.device) for part in (series, cutoff))
+    values, observed = data.target_values(on_device, t[:, None])  # (n, 1, J, C)
+    inside = t[:, None] + data.steps_after <= data.last[on_device][:, None]  # (n, J)
+    inside = inside[:, None, :, None].expand_as(values)
+    weight = (inside if observed is None else inside & observed).to(values.dtype)
+    if not inside.any():
+        msg = (
+            f"validation_split must hold out targets of the horizons "
+            f"{list(model.features.horizons)}, but the longest held-out end has "
+            f"{(stop - first).max()} rows. Raise it, shorten fh, or pass None."
+        )
+        raise ValueError(msg)
+    if not weight.any():
+        msg = (
+            "validation_split must hold out an observation, but all values that it holds out are "
+            "missing. Raise it, or pass None."
+        )
+        raise ValueError(msg)
+
+    def validate() -> float:
+        parameters = torch.from_numpy(model.decoder(panel, data, series, cutoff).parameters())
+        parameters = parameters.to(values.device)
+        return model.network.loss(parameters[:, None], values, weight).item()
+
+    return validate

@@ -1,0 +1,51 @@
+"""Persistence: what a pickled forecaster holds, and where its network is after loading."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from skrnn.forecasting.fitted import Fitted
+from skrnn.forecasting.model import Model
+from skrnn.network.devices import resolve_device
+
+
+def on_cpu(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a forecaster with copies on the CPU of networks that are elsewhere."""
+    return _with_models(attributes, lambda model: _moved(model, torch.device("cpu")))
+
+
+def put_back(forecaster: Any) -> None:
+    """Move the networks of a loaded forecaster to its device; without that, stay on the CPU."""
+    if not any(name in vars(forecaster) for name in ("fitted_", "pretrained_model_")):
+        return
+    try:
+        device = resolve_device(forecaster.device)
+    except ValueError:
+        warnings.warn(
+            f"This {type(forecaster).__name__} was fitted on {forecaster.device!r}, which this "
+            f"machine does not have; it forecasts on the CPU.",
+            stacklevel=3,
+        )
+        return
+    vars(forecaster).update(_with_models(vars(forecaster), lambda model: _moved(model, device)))
+
+
+def _with_models(attributes: Mapping[str, Any], change: Any) -> dict[str, Any]:
+    result = dict(attributes)
+    if isinstance(fitted := result.get("fitted_"), Fitted):
+        result["fitted_"] = replace(fitted, model=change(fitted.model))
+    if isinstance(pretrained := result.get("pretrained_model_"), Model):
+        result["pretrained_model_"] = change(pretrained)
+    return result
+
+
+def _moved(model: Model, device: torch.device) -> Model:
+    if model.device == device:
+        return model
+    return replace(model, network=copy.deepcopy(model.network).to(device))

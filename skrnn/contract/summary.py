@@ -1,0 +1,65 @@
+"""The summary: what was chosen, by whom, and how training went, as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+
+def naive_table(forecaster: Any) -> pd.DataFrame:
+    """Initial weights of the naive forecasts: a row for each, a column for each target column.
+
+    Of several horizons, the mean.
+    """
+    model = forecaster.fitted_.model
+    pairs = [(f.name, f.period) for f in model.features.naive_forecasts]
+    index = pd.MultiIndex.from_tuples(pairs, names=["naive", "period"])
+    if model.initial_weights is None:
+        index = pd.MultiIndex.from_arrays([[], []], names=index.names)
+        return pd.DataFrame(index=index, columns=model.columns, dtype=float)
+    weights = model.initial_weights.mean(0)[: len(model.columns)]  # (C, N)
+    return pd.DataFrame(weights.T, index=index, columns=model.columns)
+
+
+def summary_table(forecaster: Any) -> pd.DataFrame:
+    """What a fitted forecaster consists of: a row for each entry, with its value and its origin."""
+    fitted, history = forecaster.fitted_, forecaster.history_
+    model, panel = fitted.model, fitted.panel
+    features, parameters = model.features, forecaster.get_params(deep=False)
+
+    weights = forecaster.naive_.mean(axis=1).nlargest(3)
+    mix = ", ".join(f"{name}({period}) {w:.2f}" for (name, period), w in weights.items())
+    cell = forecaster._cell()
+    rows: list[tuple[str, Any, str]] = [
+        ("class", type(forecaster).__name__, ""),
+        ("cell", cell if isinstance(cell, str) else getattr(cell, "__name__", cell), "given"),
+        ("strategy", features.strategy.name, "given"),
+        ("sp", _listed(features.sp), _kind(parameters["sp"])),
+        ("lags", _listed(features.lags), _kind(parameters["lags"])),
+        ("calendar", _listed(features.calendar), _kind(parameters["calendar"])),
+        ("largest naive weights", mix or "none", _kind(parameters["naive"])),
+        ("trainable weights", sum(p.numel() for p in model.network.parameters()), ""),
+        ("device", str(model.device), _kind(parameters["device"])),
+        ("series", panel.n_series, ""),
+        ("observations", len(panel.values), ""),
+        ("held-out rows", int((fitted.held_out.stop - fitted.held_out.first).sum()), ""),
+        ("planned epochs", forecaster.num_epochs_, _kind(parameters["num_epochs"])),
+        ("epochs", len(history), ""),
+    ]
+    if len(history):
+        rows.append(("training seconds", round(float(history["seconds"].sum()), 2), ""))
+        rows.append(("training loss", float(f"{history['loss'].iloc[-1]:.4g}"), ""))
+    if "validation_loss" in history:
+        best = history["validation_loss"].idxmin()
+        rows.append(("validation loss", float(f"{history['validation_loss'][best]:.4g}"), ""))
+        rows.append(("best epoch", int(history["epoch"][best]), ""))
+    return pd.DataFrame(rows, columns=["entry", "value", "chosen"]).set_index("entry")
+
+
+def _kind(value: Any) -> str:
+    return "auto" if isinstance(value, str) and value == "auto" else "given"
+
+
+def _listed(values: tuple) -> str:
+    return ", ".join(map(str, values)) or "none"

@@ -1,0 +1,59 @@
+"""The held-out rows: the end of each series, which is not trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skrnn.data.panel import Panel
+
+# Rows that a series needs to be trained on: a value and one to forecast from it.
+FEWEST_TRAINING_ROWS = 2
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The rows of each series that give validation losses and residuals, as timeline positions.
+
+    Parameters
+    ----------
+    first, stop : np.ndarray of shape (S,)
+        Positions ``first`` to ``stop`` (excluded) are held out; none if both are equal.
+    """
+
+    first: np.ndarray
+    stop: np.ndarray
+
+    @classmethod
+    def of(cls, panel: Panel, share: float | None) -> HeldOut:
+        """Hold out a share of each series, rounded up, if two rows are left to train on.
+
+        Raises
+        ------
+        ValueError
+            If no series is long enough.
+        """
+        if share is None:
+            return cls(panel.end, panel.end)
+        n_held_out = np.ceil(share * panel.lengths).astype(np.int64)
+        n_trained = np.maximum(panel.lengths - n_held_out, FEWEST_TRAINING_ROWS)
+        n_trained = np.minimum(n_trained, panel.lengths)
+        if (n_trained == panel.lengths).all():
+            msg = (
+                f"validation_split={share} must leave {FEWEST_TRAINING_ROWS} observations to train "
+                f"on and hold out at least one, but the longest series has "
+                f"{panel.lengths.max()}. Pass longer series, or validation_split=None."
+            )
+            raise ValueError(msg)
+        return cls(panel.origin + n_trained, panel.end)
+
+    def rows(self, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
+        """First row and stop of each series in a panel that holds them."""
+        stop = np.minimum(self.stop - panel.origin, panel.lengths)
+        return np.minimum(self.first - panel.origin, stop), stop
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is held out."""
+        return bool((self.first == self.stop).all())

@@ -1,0 +1,110 @@
+"""The naive forecasts of the targets as one module of the network, and their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+
+from skrnn.features.batch import Chunk, Targets
+from skrnn.features.features import Features
+from skrnn.naive import KnownValues, offset_table, seasons_back
+
+# Batches on which the naive forecasts are compared.
+N_COMPARED_BATCHES = 8
+# A naive forecast seen on few targets counts as if it had been as good as the last value on this
+# many further ones.
+PSEUDO_TARGETS = 2.0
+# Added to an error in units of the scaled series, so that a perfect one has a logarithm.
+LEAST_ERROR = 1e-6
+
+
+class NaiveForecasts(nn.Module):
+    """All naive forecasts of the targets; nothing in this module is trained.
+
+    Parameters
+    ----------
+    features : Features
+    """
+
+    depth: Tensor
+
+    def __init__(self, features: Features):
+        super().__init__()
+        self.features = features
+        horizons, forecasts = features.horizons, features.naive_forecasts
+        position = {offset: k for k, offset in enumerate(features.naive_offsets)}
+        constants = {"depth": torch.ones(len(horizons), 0).long()}
+        if forecasts:
+            depth = [[f.depth(h) for f in forecasts] for h in horizons]
+            constants["depth"] = torch.tensor(depth)  # (J, N)
+        for i, f in enumerate(forecasts):
+            offsets = offset_table([f.offsets(h) for h in horizons])  # (J, R)
+            places = [[position.get(o, 0) for o in row] for row in offsets.tolist()]
+            periods_ahead = [h / (seasons_back(h, f.period) * f.period) for h in horizons]
+            constants[f"offsets_{i}"] = offsets
+            constants[f"position_{i}"] = torch.tensor(places).long()
+            constants[f"periods_ahead_{i}"] = torch.tensor(periods_ahead)[:, None].float()
+        for name, constant in constants.items():
+            self.register_buffer(name, constant, persistent=False)
+
+    def forward(self, targets: Targets) -> tuple[Tensor, Tensor]:
+        """Naive forecasts, (B, L, J, C, N), and whether they exist, (B, L, J, 1, N)."""
+        past = targets.past[..., : self.features.n_outputs]
+        shape = past[:, :, None, 0].expand(-1, -1, len(self.features.horizons), -1)
+        forecasts = [
+            f.forecast(self._known(i, f.period, f.reads_means, past, targets)).expand_as(shape)
+            for i, f in enumerate(self.features.naive_forecasts)
+        ]
+        exists = (targets.n_past[..., None, None] >= self.depth)[:, :, :, None]
+        return torch.stack(forecasts, -1) if forecasts else shape[..., None][..., :0], exists
+
+    def _known(
+        self, i: int, period: int, reads_means: bool, past: Tensor, targets: Targets
+    ) -> KnownValues:
+        means = None
+        if reads_means:
+            k = self.features.mean_periods.index(period)
+            means = targets.means[:, :, k, :, : self.features.n_outputs]  # type: ignore[index]
+        return KnownValues(
+            last=past[:, :, None, 0],
+            past=past,
+            position=getattr(self, f"position_{i}"),
+            offsets=getattr(self, f"offsets_{i}"),
+            n_past=targets.n_past,
+            means=means,
+            periods_ahead=getattr(self, f"periods_ahead_{i}"),
+        )
+
+    @torch.no_grad()
+    def errors(self, chunks: Iterable[Chunk], pooled: bool = False) -> Tensor:
+        """Mean absolute errors on a few batches, (J, C, N); pooled over horizons, (1, C, N).
+
+        A forecast that exists only late in a series is compared with the last value on the targets
+        that it has: its error is that of the last value on all targets, times the ratio of the two.
+        """
+        n_outputs = self.features.n_outputs
+        shape = (len(self.features.horizons), n_outputs, len(self.features.naive_forecasts))
+        sums = self.depth.new_zeros(2, *shape, dtype=torch.float32)  # (2, J, C, N)
+        if not self.features.naive_forecasts:
+            return sums[0]  # no batch is drawn for nothing
+        total = sums.new_zeros(2, *shape[:2], 1)  # (2, J, C, 1)
+        for chunk in islice(chunks, N_COMPARED_BATCHES):
+            forecasts, exists = self(chunk.targets)
+            weight = chunk.weight[..., None]  # (B, L, J, C, 1)
+            counts = weight * exists  # (B, L, J, C, N)
+            last = chunk.targets.past[:, :, None, 0, :n_outputs]  # always exists
+            last_error = (last - chunk.values).abs()[..., None]
+            sums[0] += ((forecasts - chunk.values[..., None]).abs() * counts).sum((0, 1))
+            sums[1] += (last_error * counts).sum((0, 1))
+            total[0] += (last_error * weight).sum((0, 1))
+            total[1] += weight.sum((0, 1))
+        if pooled:
+            sums, total = sums.mean(1, keepdim=True), total.mean(1, keepdim=True)
+        error, last_error = sums
+        usual = total[0] / total[1].clamp(min=1)  # of the last value, on all targets
+        # A horizon without a sampled target gets the largest of these errors.
+        usual = torch.where(total[1] > 0, usual, usual.amax()) + LEAST_ERROR
+        return usual * (error + PSEUDO_TARGETS * usual) / (last_error + PSEUDO_TARGETS * usual)

@@ -1,0 +1,189 @@
+"""The fitted state: a model, and the data from whose end it forecasts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from skrnn.data.held_out import HeldOut
+from skrnn.data.panel import Panel
+from skrnn.distributions import Predictive
+from skrnn.features.device_panel import DevicePanel
+from skrnn.forecasting.conformal import with_residuals
+from skrnn.forecasting.model import Model
+from skrnn.forecasting.samples import Samples
+from skrnn.network.randomness import RandomStreams
+
+# Values that one call of predict forecasts at most; more would not fit into memory.
+MOST_VALUES_AHEAD = 50_000_000
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model with its context: all that `predict` reads. It is replaced, never changed.
+
+    Parameters
+    ----------
+    model : Model
+    panel : Panel
+        The context: all observations so far, missing ones filled.
+    held_out : HeldOut
+        Rows that the model was not trained on.
+    seed : int
+        Of simulated paths, so that all calls simulate the same.
+    """
+
+    model: Model
+    panel: Panel
+    held_out: HeldOut
+    seed: int
+
+    def appended(self, y: pd.DataFrame, X: pd.DataFrame | None) -> Fitted:
+        """The same model with a context that holds these observations as well."""
+        panel = self.panel
+        panel.covariates.check(X)
+        new = Panel.from_pandas(y, X, panel.covariates, panel.timeline)
+        return replace(self, panel=panel.updated(new).filled(self.model.features.seasons))
+
+    def last_stamps(self) -> pd.Index:
+        """Index of each series' last observation."""
+        return self.panel.index(np.arange(self.panel.n_series), self.panel.end - 1)
+
+    # -------------------------------------------------------------- from the end of the data
+
+    def forecast(
+        self, steps: np.ndarray, X: pd.DataFrame | None, n_samples: int = 0
+    ) -> tuple[Predictive, pd.Index, np.ndarray]:
+        """Distribution and index of the forecasts, and its parameters (n, C, K).
+
+        Forecasts up to the cutoff are one-step-ahead. The first observation of a series has no past
+        to be forecast from: NaN.
+
+        Parameters
+        ----------
+        steps : np.ndarray of shape (S, J)
+            Steps from each series' end; 0 is its last observation.
+        X : pd.DataFrame or None
+            Covariates known in advance, of all rows that are forecast.
+        n_samples : int, default=0
+            See `Model.forecast`.
+        """
+        panel, strategy = self.panel, self.model.strategy
+        panel.covariates.check(X, past=False, needed=bool((steps > 0).any()))
+        self._check_size(strategy.n_rows_ahead(steps), n_samples)
+        tail = panel.tail(self._rows_read(steps))
+        extended = tail.extended(strategy.n_rows_ahead(steps), self._known_ahead(X, steps))
+        data = self.model.on_device(extended)
+        row = tail.lengths[:, None] - 1 + steps
+        parts: list[tuple[np.ndarray, np.ndarray]] = []
+        distribution: Predictive = Samples()
+        inside, ahead = (row > 0) & (steps <= 0), steps > 0
+        if inside.any():
+            series, _ = np.nonzero(inside)
+            one = np.ones(1, dtype=np.int64)
+            distribution, parameters = self.forecast_from(
+                tail, series, row[inside], one, n_samples, data
+            )
+            parts.append((inside, parameters[:, 0]))
+        if ahead.any():
+            series, _ = np.nonzero(ahead)
+            horizons, every = np.unique(steps[ahead]), np.arange(panel.n_series)
+            distribution, parameters = self.forecast_from(
+                tail, every, tail.lengths, horizons, n_samples, data
+            )
+            parts.append((ahead, parameters[series, np.searchsorted(horizons, steps[ahead])]))
+        if not parts:  # nothing but first observations
+            parts = [(ahead, np.empty((0, len(panel.columns), 1)))]
+        result = np.full((*steps.shape, *parts[0][1].shape[1:]), np.nan)
+        for mask, parameters in parts:
+            result[mask] = parameters
+        series = np.repeat(np.arange(panel.n_series), steps.shape[1])
+        index = panel.index(series, (panel.end[:, None] - 1 + steps).ravel())
+        return distribution, index, result.reshape(len(index), *result.shape[2:])
+
+    def predictive(
+        self, steps: np.ndarray, X: pd.DataFrame | None, n_samples: int
+    ) -> tuple[Predictive, pd.Index, np.ndarray]:
+        """The same with a distribution that has quantiles: the network's, or a conformal one."""
+        if self.is_probabilistic:
+            return self.forecast(steps, X, n_samples)
+        _, index, parameters = self.forecast(steps, X)
+        points = parameters[..., 0].reshape(*steps.shape, -1)  # (S, J, C)
+        every, horizons = np.arange(len(points)), np.maximum(steps, 1)
+        distribution, parameters = with_residuals(
+            points, every, horizons, self.model, self.panel, self.held_out
+        )
+        return distribution, index, parameters.reshape(len(index), *parameters.shape[2:])
+
+    # ----------------------------------------------------------------- from many cutoffs
+
+    def forecast_from(
+        self,
+        panel: Panel,
+        series: np.ndarray,
+        rows: np.ndarray,
+        steps: np.ndarray,
+        n_samples: int = 0,
+        data: DevicePanel | None = None,
+    ) -> tuple[Predictive, np.ndarray]:
+        """`Model.forecast` with the random numbers of this fit."""
+        generator = None
+        if n_samples:
+            generator = RandomStreams(self.seed).sampling(self.model.device)
+        return self.model.forecast(panel, series, rows, steps, n_samples, generator, data)
+
+    def predictive_from(
+        self,
+        panel: Panel,
+        series: np.ndarray,
+        rows: np.ndarray,
+        steps: np.ndarray,
+        n_samples: int,
+        data: DevicePanel,
+    ) -> tuple[Predictive, np.ndarray]:
+        """The same with a distribution that has quantiles."""
+        if self.is_probabilistic:
+            return self.forecast_from(panel, series, rows, steps, n_samples, data)
+        distribution, parameters = self.forecast_from(panel, series, rows, steps, data=data)
+        points = distribution.point(parameters)
+        horizons = np.broadcast_to(steps, points.shape[:2])
+        return with_residuals(points, series, horizons, self.model, self.panel, self.held_out)
+
+    @property
+    def is_probabilistic(self) -> bool:
+        """Whether the network forecasts a distribution."""
+        return self.model.network.distribution.is_probabilistic
+
+    # ------------------------------------------------------------------------- what is read
+
+    def _rows_read(self, steps: np.ndarray) -> int:
+        """Rows at the end of each series that the runs to the earliest forecast read."""
+        model, earliest = self.model, max(0, int(1 - steps.min()))
+        features = model.features
+        return 2 * model.window_length + features.history + features.patch_length + earliest
+
+    def _known_ahead(self, X: pd.DataFrame | None, steps: np.ndarray) -> np.ndarray:
+        """Known covariates of the rows after each series' end, (S, H, P); zeros where not read."""
+        panel, strategy = self.panel, self.model.strategy
+        n_known = len(panel.covariates.known)
+        known = np.zeros((panel.n_series, strategy.n_rows_ahead(steps), n_known))
+        if not known.size or not (steps > 0).any():
+            return known
+        rows = strategy.rows_with_X(steps)
+        series = np.repeat(np.arange(panel.n_series), len(rows))
+        index = panel.index(series, (panel.end[:, None] - 1 + rows).ravel())
+        values = panel.covariates.read_known(X, index)
+        known[:, rows - 1] = values.reshape(panel.n_series, len(rows), -1)
+        return known
+
+    def _check_size(self, n_rows_ahead: int, n_samples: int) -> None:
+        n_values = self.panel.n_series * n_rows_ahead * max(1, n_samples)
+        if n_values > MOST_VALUES_AHEAD:
+            msg = (
+                f"fh must ask for at most {MOST_VALUES_AHEAD:,} forecasts, but {n_rows_ahead:,} "
+                f"steps ahead, {self.panel.n_series} series and {max(1, n_samples)} paths are "
+                f"{n_values:,}. Shorten fh, or lower n_samples."
+            )
+            raise ValueError(msg)

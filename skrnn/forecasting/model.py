@@ -1,0 +1,145 @@
+"""The model: what was fitted, and how it forecasts in the unit of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from skrnn.data.covariates import Covariates
+from skrnn.data.panel import Panel
+from skrnn.data.scaling import Scaler
+from skrnn.data.timeline import Timeline
+from skrnn.distributions import Predictive
+from skrnn.features.device_panel import DevicePanel
+from skrnn.features.features import Features
+from skrnn.forecasting.decoding import Decoder, Runs
+from skrnn.forecasting.strategies import ForecastingStrategy
+from skrnn.network.devices import tf32
+from skrnn.network.network import RecurrentNetwork
+
+
+@dataclass(frozen=True)
+class Model:
+    """What was fitted: everything that a forecast needs except the data that it starts from.
+
+    A model is never changed. An update that trains makes a new one.
+
+    Parameters
+    ----------
+    network : RecurrentNetwork
+        In evaluation mode, on the device on which it forecasts.
+    scaler : Scaler or None
+        Statistics of each series; None in a model pretrained for other series.
+    known_scaler : Scaler
+        Statistics of the numeric columns of X that are known in advance.
+    covariates : Covariates
+        What the columns of X are.
+    columns : pd.Index
+        Target columns.
+    timeline : Timeline
+        The grid of time stamps.
+    architecture : mapping
+        The parameters of the forecaster that the network was built with.
+    window_length : int
+        Time steps over which the network runs to a cutoff, at least.
+    stride : int
+        Time steps from the start of one run to the next, see `Runs`.
+    allows_tf32 : bool
+        Whether an NVIDIA GPU may round factors to TF32.
+    initial_weights : np.ndarray of shape (J, C, N), or None
+        Weights of the naive forecasts before training.
+    """
+
+    network: RecurrentNetwork
+    scaler: Scaler | None
+    known_scaler: Scaler
+    covariates: Covariates
+    columns: pd.Index
+    timeline: Timeline
+    architecture: Mapping[str, Any]
+    window_length: int
+    stride: int
+    allows_tf32: bool = False
+    initial_weights: np.ndarray | None = None
+
+    @property
+    def features(self) -> Features:
+        """Inputs of a step, and the naive forecasts."""
+        return self.network.features
+
+    @property
+    def strategy(self) -> ForecastingStrategy:
+        """How several steps are forecast."""
+        return self.features.strategy  # type: ignore[return-value]
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the network."""
+        return next(self.network.parameters()).device
+
+    def on_device(self, panel: Panel) -> DevicePanel:
+        """Scale a panel and put it beside the network."""
+        return DevicePanel(panel, self.features, self.scaler, self.known_scaler, self.device)  # type: ignore[arg-type]
+
+    def decoder(
+        self, panel: Panel, data: DevicePanel, series: np.ndarray, rows: np.ndarray
+    ) -> Decoder:
+        """Scaled forecasts from row on of the given series; ``data`` is the panel on the device."""
+        patch_length = self.features.patch_length
+        runs = Runs(series, rows, panel.origin, self.window_length, self.stride, patch_length)
+        return Decoder(self.network, data, series, rows, runs)
+
+    def forecast(
+        self,
+        panel: Panel,
+        series: np.ndarray,
+        rows: np.ndarray,
+        steps: np.ndarray,
+        n_samples: int = 0,
+        generator: torch.Generator | None = None,
+        data: DevicePanel | None = None,
+    ) -> tuple[Predictive, np.ndarray]:
+        """Forecast some steps ahead from many cutoffs; the one way in which anything is forecast.
+
+        Parameters
+        ----------
+        panel : Panel
+            Filled; it holds the rows to forecast, whose values are not read.
+        series, rows : np.ndarray of shape (n,)
+            Row ``rows[i]`` of series ``series[i]`` is the first that is forecast; all rows before
+            it are known.
+        steps : np.ndarray of shape (J,)
+            Steps ahead, ascending; 1 is the row itself.
+        n_samples : int, default=0
+            Simulated paths, where steps are forecast one after the other; 0 for the point forecast.
+        generator : torch.Generator, optional
+            Random numbers of the paths.
+        data : DevicePanel, optional
+            The panel on the device, if it is there already.
+
+        Returns
+        -------
+        distribution : Predictive
+        parameters : np.ndarray of shape (n, J, C, K)
+            Its parameters in the unit of the data.
+        """
+        data = self.on_device(panel) if data is None else data
+        with tf32(self.allows_tf32):
+            decoder = self.decoder(panel, data, series, rows)
+            distribution, parameters = self.strategy.forecast(decoder, steps, n_samples, generator)
+        n_columns = len(self.columns)
+        parameters = parameters[:, :, :n_columns].astype(np.float64)
+        center, scale = (
+            statistic[series][:, None, :n_columns, None]
+            for statistic in (self.scaler.center_, self.scaler.scale_)  # type: ignore[union-attr]
+        )
+        return distribution, distribution.unscaled(parameters, center, scale)
+
+    def without_series(self) -> Model:
+        """The model for other series: nothing of those that it was trained on stays."""
+        return replace(self, scaler=None)

@@ -1,0 +1,30 @@
+"""Samples: equally likely values of each forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from skrnn.distributions import Predictive, empirical
+
+
+class Samples(Predictive):
+    """Equally likely values of each forecast, the last axis: simulated paths, or a single point."""
+
+    def point(self, parameters: np.ndarray) -> np.ndarray:
+        """Mean, (...)."""
+        return parameters.mean(-1)
+
+    def quantiles(self, parameters: np.ndarray, levels: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Quantiles, (..., A), of values (..., V)."""
+        return np.moveaxis(np.quantile(parameters, levels, axis=-1, method="hazen"), 0, -1)
+
+    def variance(self, parameters: np.ndarray) -> np.ndarray:
+        """Variance, (...)."""
+        return parameters.var(-1)
+
+    def skpro(self, parameters: np.ndarray, **labels: Any) -> Any:
+        """Distribution of skpro, whose samples are whole paths."""
+        return empirical(parameters, time_indep=False, **labels)

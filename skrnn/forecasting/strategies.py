@@ -1,0 +1,180 @@
+"""Strategies: several steps ahead one after the other, or all at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skrnn.distributions import Distribution, Predictive
+from skrnn.features.batch import Steps, Targets
+from skrnn.features.device_panel import DevicePanel
+from skrnn.features.features import Strategy
+from skrnn.forecasting.decoding import Decoder
+from skrnn.forecasting.samples import Samples
+from skrnn.network.heads import HorizonHead, StepHead
+
+
+class ForecastingStrategy(Strategy, Protocol):
+    """A strategy as a model uses it: what is read ahead, and how cutoffs are decoded."""
+
+    @property
+    def name(self) -> str:
+        """Value of the ``strategy`` parameter."""
+
+    def n_rows_ahead(self, steps: np.ndarray) -> int:
+        """Rows after the end of a series that forecasts of these steps read."""
+
+    def rows_with_X(self, steps: np.ndarray) -> np.ndarray:
+        """Of these rows, counted from 1, those that need X."""
+
+    def forecast(
+        self,
+        decoder: Decoder,
+        steps: np.ndarray,
+        n_samples: int,
+        generator: torch.Generator | None,
+    ) -> tuple[Predictive, np.ndarray]:
+        """Distribution of the forecasts and its parameters, scaled, (n, J, C, K)."""
+
+
+@dataclass(frozen=True)
+class Recursive:
+    """One step ahead at a time, each forecast an input of the next; any horizon can be forecast.
+
+    Covariates of a target are inputs of its own step. Past covariates are forecast along with the
+    target columns, for they are inputs of later steps.
+    """
+
+    name: ClassVar[str] = "recursive"
+    horizons: ClassVar[tuple[int, ...]] = (1,)
+
+    # ------------------------------------------------------------- what a step reads
+
+    def step_offsets(self, inputs: set[int], naive: set[int]) -> tuple[int, ...]:
+        """Those of inputs and naive forecasts together: the values are read once."""
+        return tuple(sorted(inputs | naive))
+
+    def target_offsets(self, inputs: set[int], naive: set[int]) -> tuple[int, ...]:
+        """The same."""
+        return self.step_offsets(inputs, naive)
+
+    def n_outputs(self, n_columns: int, n_past: int) -> int:
+        """All columns of values."""
+        return n_columns + n_past
+
+    def targets(self, data: DevicePanel, series: Tensor, t: Tensor, steps: Steps | None) -> Targets:
+        """Past values and means; the calendar and X are inputs of the step itself."""
+        past = data.past(series, t, data.naive_offsets) if steps is None else steps.past
+        return Targets(past, data.means_before(series, t), t, None, None)
+
+    def head(self, hidden_size: int, n_known: int, shape: tuple[int, int, int]) -> nn.Module:
+        """Correction and scores from the recurrent output alone."""
+        return StepHead(hidden_size, shape)
+
+    # ------------------------------------------------------------------ forecasting
+
+    def n_rows_ahead(self, steps: np.ndarray) -> int:
+        """Rows after the end of a series that forecasts of these steps read."""
+        return max(0, int(steps.max()))
+
+    def rows_with_X(self, steps: np.ndarray) -> np.ndarray:
+        """Of these rows, counted from 1, those that need X: every one up to the last."""
+        return np.arange(1, self.n_rows_ahead(steps) + 1)
+
+    def forecast(
+        self,
+        decoder: Decoder,
+        steps: np.ndarray,
+        n_samples: int,
+        generator: torch.Generator | None,
+    ) -> tuple[Predictive, np.ndarray]:
+        """Distribution of the forecasts and its parameters, scaled, (n, J, C, K).
+
+        These are equally likely values: ``n_samples`` of them, or with 0 the point forecast.
+        """
+        distribution, horizon = decoder.network.distribution, int(steps.max())
+        if horizon > 1:
+            return Samples(), decoder.paths(horizon, n_samples, generator)[:, steps - 1]
+        # A single step needs no simulation: its quantiles are known.
+        parameters = decoder.parameters().astype(np.float64)
+        if not n_samples:
+            return Samples(), distribution.point(parameters)[..., None]
+        levels = (np.arange(n_samples) + 0.5) / n_samples
+        return Samples(), distribution.quantiles(parameters, levels)
+
+
+@dataclass(frozen=True)
+class MultiOutput:
+    """All horizons at once, from the state at the cutoff.
+
+    Parameters
+    ----------
+    horizons : tuple of int
+        Steps ahead, ascending.
+    """
+
+    horizons: tuple[int, ...]
+    name: ClassVar[str] = "multioutput"
+
+    # ------------------------------------------------------------- what a step reads
+
+    def step_offsets(self, inputs: set[int], naive: set[int]) -> tuple[int, ...]:
+        """Those of the inputs alone."""
+        return tuple(sorted(inputs))
+
+    def target_offsets(self, inputs: set[int], naive: set[int]) -> tuple[int, ...]:
+        """Those of the naive forecasts alone."""
+        return tuple(sorted(naive))
+
+    def n_outputs(self, n_columns: int, n_past: int) -> int:
+        """The target columns."""
+        return n_columns
+
+    def targets(self, data: DevicePanel, series: Tensor, t: Tensor, steps: Steps | None) -> Targets:
+        """Past values, means, and the calendar and X at each target."""
+        past = data.past(series, t, data.naive_offsets)
+        known = data.known(series, t[..., None] + data.steps_after)
+        return Targets(past, data.means_before(series, t), t, *known)
+
+    def head(self, hidden_size: int, n_known: int, shape: tuple[int, int, int]) -> nn.Module:
+        """Correction and scores of each horizon, decoded from its known inputs."""
+        return HorizonHead(hidden_size, n_known, len(self.horizons), shape)
+
+    # ------------------------------------------------------------------ forecasting
+
+    def n_rows_ahead(self, steps: np.ndarray) -> int:
+        """Rows after the end of a series that forecasts of these steps read."""
+        return self.horizons[-1]
+
+    def rows_with_X(self, steps: np.ndarray) -> np.ndarray:
+        """Of these rows, counted from 1, those that need X.
+
+        The first, which the recurrent layer reads, and the steps asked for.
+        """
+        return np.union1d([1], steps[steps > 0])
+
+    def forecast(
+        self,
+        decoder: Decoder,
+        steps: np.ndarray,
+        n_samples: int,
+        generator: torch.Generator | None,
+    ) -> tuple[Distribution, np.ndarray]:
+        """The network's distribution of the forecasts and its parameters, scaled, (n, J, C, K)."""
+        missing = np.setdiff1d(steps, self.horizons)
+        if len(missing):
+            msg = (
+                f"strategy='multioutput' forecasts the steps that fit was given, "
+                f"{list(self.horizons)}, but got step {missing[0]}. Fit with it, or set "
+                f"strategy='recursive'."
+            )
+            raise ValueError(msg)
+        place = np.searchsorted(self.horizons, steps)
+        return decoder.network.distribution, decoder.parameters()[:, place]
+
+
+STRATEGIES = ("recursive", "multioutput")
