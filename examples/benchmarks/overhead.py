@@ -53,7 +53,7 @@ def shares(Forecaster, y, device="auto"):
     with (
         patch.object(RecurrentNetwork, "__call__", timed("forward", RecurrentNetwork.__call__)),
         patch.object(Point, "mean_loss", timed("forward", Point.mean_loss)),
-        patch.object(RecurrentNetwork, "departure", timed("forward", RecurrentNetwork.departure)),
+        patch.object(RecurrentNetwork, "penalty", timed("forward", RecurrentNetwork.penalty)),
         patch.object(torch.Tensor, "backward", timed("backward", torch.Tensor.backward)),
         patch.object(Trainer, "_clip", timed("clip", Trainer._clip)),
         patch.object(torch.optim.AdamW, "step", timed("step", torch.optim.AdamW.step)),
