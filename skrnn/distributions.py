@@ -54,6 +54,8 @@ CRITERIA: dict[str, Callable] = {
 }
 # Smallest scale, in units of the scaled series: a perfect forecast has no infinite likelihood.
 LEAST_SCALE = 1e-4
+# A batch without any target that counts has loss 0: its weights are divided by this, not by 0.
+LEAST_WEIGHT = 1e-6
 # Standard deviation of a normal error, in units of its mean absolute value: sqrt(pi / 2).
 NORMAL_SCALE_OF_ERROR = 1.25
 # Degrees of freedom above which Student's t has a variance, with a margin; initial value of the
@@ -115,7 +117,7 @@ class Distribution(nn.Module, Predictive):
 
     def mean_loss(self, parameters: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Mean loss over the targets that count; parameters (..., K), target and weight (...)."""
-        return (self.loss(parameters, target) * weight).sum() / weight.sum().clamp(min=1e-6)
+        return (self.loss(parameters, target) * weight).sum() / weight.sum().clamp(min=LEAST_WEIGHT)
 
     def sample(self, parameters: Tensor, generator: torch.Generator) -> Tensor:
         """One value of each distribution, (...)."""
