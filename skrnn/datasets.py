@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from numbers import Integral
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -380,7 +381,7 @@ def make_hourly_load(
     return pd.DataFrame({"load_mw": load.ravel()}, index=index)
 
 
-def _generator(random_state: object) -> np.random.RandomState | np.random.Generator:
+def _generator(random_state: Any) -> np.random.RandomState | np.random.Generator:
     # Both kinds of generator have the methods that are called.
     if isinstance(random_state, np.random.RandomState | np.random.Generator):
         return random_state

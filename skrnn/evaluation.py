@@ -246,7 +246,7 @@ class _FittedOnce:
 
     def __init__(self, forecaster: BaseRecurrentForecaster):
         self.forecaster = forecaster
-        self.outcome: BaseRecurrentForecaster | Exception | None = None
+        self.outcome: Any = None  # the fitted forecaster, or the error of its fit
 
     def clone(self) -> _FittedOnce:
         return self
@@ -288,15 +288,17 @@ def _fitted_once(forecaster: BaseRecurrentForecaster) -> _FittedOnce:
 
 
 def _check_options(backend: Any, error_score: Any) -> None:
-    if backend is not None and backend not in backend_dict:
+    if backend is not None and backend not in list(backend_dict):
         msg = (
             f"The 'backend' parameter of evaluate must be None or one of "
             f"{', '.join(map(repr, backend_dict))}. Got {backend!r} instead."
         )
         raise ValueError(msg)
-    if error_score != "raise" and (
-        not isinstance(error_score, Real) or isinstance(error_score, bool)
-    ):
+    if isinstance(error_score, str):
+        known = error_score == "raise"
+    else:
+        known = isinstance(error_score, Real) and not isinstance(error_score, bool)
+    if not known:
         msg = (
             f"The 'error_score' parameter of evaluate must be 'raise' or a number, such as "
             f"np.nan. Got {error_score!r} instead."

@@ -228,7 +228,7 @@ def _percentage_errors(truth: np.ndarray, forecast: np.ndarray) -> np.ndarray:
 def _as_table(name: str, values: ArrayLike) -> np.ndarray:
     """The values as floats of shape (n, d); TypeError if they are no real numbers."""
     if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(float).filled(np.nan)  # masked is missing
+        values = np.ma.filled(values.astype(float), np.nan)  # masked is missing
     try:
         table = np.asarray(values)
         if table.dtype.kind == "O":

@@ -20,7 +20,6 @@ from sktime.performance_metrics.forecasting import (
     MedianAbsoluteScaledError,
     MedianSquaredScaledError,
     RelativeLoss,
-    TheilU2,
     make_forecasting_scorer,
 )
 from sktime.performance_metrics.forecasting.probabilistic import PinballLoss
@@ -292,7 +291,18 @@ def test_common_metrics_are_computed_at_once(cv, metric, monkeypatch):
 
 @pytest.mark.usefixtures("in_one_pass")
 def test_metrics_that_need_the_training_window_itself_equal_sktimes():
-    check_equals_sktime(gru(), EXPANDING, hourly(), scoring=[TheilU2(), MeanAbsoluteScaledError()])
+    class InRanges(MeanAbsoluteError):
+        """In units of the range of the training window, of which the package knows nothing."""
+
+        _tags = {"requires-y-train": True}
+
+        def _evaluate(self, y_true, y_pred, **kwargs):
+            y_train = kwargs["y_train"]
+            errors = (y_true - y_pred).abs().mean() / (y_train.max() - y_train.min())
+            return self._handle_multioutput(errors, self.multioutput)
+
+    cv = SlidingWindowSplitter([1, 2], 20, 9)  # so that the ranges differ
+    check_equals_sktime(gru(), cv, hourly(), scoring=[InRanges(), MeanAbsoluteScaledError()])
 
 
 @pytest.mark.usefixtures("in_one_pass")
@@ -353,6 +363,26 @@ def test_missing_values_outside_of_the_training_windows_play_no_part(y):
     y = y.where(pd.Series(row, y.index).between(5, 170), axis=0)
     cv = CutoffSplitter(np.array([150, 160, 169]), fh=[1, 2], window_length=100)
     check_equals_sktime(gru(), cv, y)
+
+
+@pytest.mark.usefixtures("in_one_pass")
+@pytest.mark.parametrize(
+    ("starts", "lengths", "n_stamps"),
+    [
+        (("2024-01-01", "2024-01-02", "2024-01-06"), (200, 80, 60), 197),
+        (("2024-01-01", "2024-01-02", "2024-01-09 02:00"), (200, 80, 60), 251),
+        (("2024-01-03", "2024-01-01", "2024-01-06"), (200, 80, 60), 77 + 168),
+    ],
+    ids=["two within the first", "one within, one apart", "overlap"],
+)
+def test_stamps_of_windows_that_nest_within_one_another_count_once(starts, lengths, n_stamps):
+    y, cv = panel(starts, lengths), SingleWindowSplitter(fh=[1, 2, 3])
+    table = evaluate(gru(), cv, y, return_data=True, error_score="raise")
+    expected = sktime_evaluate(
+        gru(), cv, y, strategy="no-update_params", return_data=True, error_score="raise"
+    )
+    check(table, expected)
+    assert table["len_train_window"].tolist() == [n_stamps]
 
 
 def test_forecaster_does_not_change():
@@ -464,12 +494,19 @@ def test_a_window_that_starts_before_the_first_one_goes_to_sktime(handed_over):
     assert [call["cv"] for call in handed_over] == [cv]
 
 
+@pytest.mark.filterwarnings("ignore:y_pred and y_true do not have the same row index")
+def test_a_tested_row_beyond_the_end_of_a_series_goes_to_sktime(handed_over):
+    cv = Windows([(0, 139), (0, 199)], [1])
+    evaluate(gru(), cv, panel())
+    assert [call["cv"] for call in handed_over] == [cv]
+
+
 @pytest.mark.parametrize("strategy", ["no-update_params", "refit"])
 def test_options_that_sktime_does_not_know_are_refused(strategy):
     y = hourly()
     with pytest.raises(ValueError, match=r"'backend' parameter of evaluate .*'loky'.* Got 'foo'"):
         evaluate(gru(), EXPANDING, y, backend="foo", strategy=strategy)
-    for score in ("foo", None, True, [1.0]):
+    for score in ("foo", None, True, [1.0], np.zeros(2)):
         with pytest.raises(ValueError, match="'error_score' parameter of evaluate must be 'raise'"):
             evaluate(gru(), EXPANDING, y, error_score=score, strategy=strategy)
 

@@ -184,14 +184,14 @@ def rows_between(first: np.ndarray, last: np.ndarray) -> np.ndarray:
 def _windows(cv: BaseSplitter, stamps: pd.Index, fh: Any) -> tuple[np.ndarray, np.ndarray] | None:
     """First and last training row of each split (n, 2) of one series, and the steps tested."""
     windows, steps = [], None
-    durations = None if fh is None else ForecastingHorizon(fh).to_pandas()
+    durations: Any = None if fh is None else ForecastingHorizon(fh).to_pandas()
     in_time_units = isinstance(durations, pd.TimedeltaIndex)
     try:
         for train, test in cv.split(stamps):
             if not len(train) or not len(test) or (np.diff(train) != 1).any():
                 return None
             if in_time_units and not (stamps[test] == stamps[train[-1]] + durations).all():
-                raise KeyError(stamps[train[-1]] + durations[0])
+                raise KeyError((stamps[train[-1]] + durations)[0])
             test_steps = test - train[-1]
             steps = test_steps if steps is None else steps
             if not np.array_equal(test_steps, steps):
