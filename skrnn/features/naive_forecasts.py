@@ -59,7 +59,11 @@ class NaiveForecasts(nn.Module):
             for i, f in enumerate(self.features.naive_forecasts)
         ]
         exists = (targets.n_past[..., None, None] >= self.depth)[:, :, :, None]
-        return torch.stack(forecasts, -1) if forecasts else shape[..., None][..., :0], exists
+        if not forecasts:
+            return shape[..., None][..., :0], exists
+        stacked = torch.stack(forecasts, -1)
+        # Weights of zero do not mask NaN, which a user's forecast may be where it does not exist.
+        return stacked.where(exists | stacked.isfinite(), shape[..., None]), exists
 
     def _known(
         self, i: int, period: int, reads_means: bool, past: Tensor, targets: Targets
