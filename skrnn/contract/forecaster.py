@@ -285,9 +285,23 @@ class BaseRecurrentForecaster(BaseForecaster):
             raise
 
     def _update_y_X(self, y: Any, X: Any = None, **options: Any) -> None:
-        # In `update` the cutoff moves with the data, once these are accepted.
-        if y is not None and not self.is_fitted:
+        super()._update_y_X(y, X, **options)
+        if y is not None:
+            # sktime 1.0 moves the cutoff only where it remembers the data itself.
             self._set_cutoff_from_y(y)
+
+    def update(self, y: Any, X: Any = None, update_params: bool = True) -> Any:
+        """Append new observations, and train on with them; see sktime's `BaseForecaster.update`.
+
+        An update is all or nothing: if it is refused or fails, nothing has changed.
+        """
+        # sktime has moved the cutoff, and has stored the data if it is told to, before `_update`.
+        before = {name: vars(self).get(name) for name in ("_cutoff", "_y", "_X")}
+        try:
+            return super().update(y, X=X, update_params=update_params)
+        except BaseException:
+            vars(self).update(before)
+            raise
 
     def _set_cutoff_from_y(self, y: Any) -> None:
         """Set the cutoff from the last rows: sktime copies the whole index of a panel for it."""

@@ -9,14 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import (
-    Interval,
-    StrOptions,
-    validate_parameter_constraints,
-)
 from torch import nn
 
 from skrnn.callbacks import Callback
+from skrnn.contract.private_names import Interval, StrOptions, validate_parameter_constraints
 from skrnn.data.scaling import SCALERS
 from skrnn.distributions import CRITERIA, DISTRIBUTIONS
 from skrnn.features.calendar import CALENDAR

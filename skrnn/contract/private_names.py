@@ -7,7 +7,7 @@ version changes it.
 Imported here, and from here by the rest of the package:
 
 - ``BaseForecastingErrorMetric``: base class of the metric `SMAPE`.
-- ``Interval``, ``Options``, ``StrOptions``, ``validate_parameter_constraints``: the table of what
+- ``Interval``, ``StrOptions``, ``validate_parameter_constraints``: the table of what
   each parameter may be, and the one sentence of every error about it.
 
 Attributes, which a class must spell out where it sets, calls or overrides them:
@@ -29,7 +29,6 @@ from __future__ import annotations
 # messages are the ones that users of its estimators know.
 from sklearn.utils._param_validation import (
     Interval,
-    Options,
     StrOptions,
     validate_parameter_constraints,
 )
@@ -45,7 +44,6 @@ __all__ = [
     "PARENT_CALLBACK",
     "BaseForecastingErrorMetric",
     "Interval",
-    "Options",
     "StrOptions",
     "validate_parameter_constraints",
 ]
@@ -58,8 +56,10 @@ FORECASTER_METHODS = {
 }
 
 FORECASTER_ATTRIBUTES = {
-    "_y": "None in the class: the forecaster keeps its own context, so sktime need not keep a copy",
-    "_X": "None in the class, as _y",
+    "_y": "None in the class: the forecaster keeps its own context, so sktime need not keep a copy; "
+    "put back after an update that fails",
+    "_X": "None in the class, and put back, as _y",
+    "_cutoff": "put back after an update that fails",
 }
 
 METRIC_METHODS = {
