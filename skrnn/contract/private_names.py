@@ -56,8 +56,8 @@ FORECASTER_METHODS = {
 }
 
 FORECASTER_ATTRIBUTES = {
-    "_y": "None in the class: the forecaster keeps its own context, so sktime need not keep a copy; "
-    "put back after an update that fails",
+    "_y": "None in the class: the forecaster keeps its own context, so that sktime need not keep a "
+    "copy; put back after an update that fails",
     "_X": "None in the class, and put back, as _y",
     "_cutoff": "put back after an update that fails",
 }

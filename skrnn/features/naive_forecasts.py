@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from skrnn.features.batch import Chunk, Targets
 from skrnn.features.features import Features
-from skrnn.naive import KnownValues, offset_table, seasons_back
+from skrnn.naive import NAIVE_FORECASTS, KnownValues, offset_table, seasons_back
 
 # Batches on which the naive forecasts are compared.
 N_COMPARED_BATCHES = 8
@@ -35,6 +35,8 @@ class NaiveForecasts(nn.Module):
         super().__init__()
         self.features = features
         horizons, forecasts = features.horizons, features.naive_forecasts
+        built_in = NAIVE_FORECASTS.values()
+        self.has_users_own = any(type(f) not in built_in for f in forecasts)
         position = {offset: k for k, offset in enumerate(features.naive_offsets)}
         constants = {"depth": torch.ones(len(horizons), 0).long()}
         if forecasts:
@@ -62,8 +64,10 @@ class NaiveForecasts(nn.Module):
         if not forecasts:
             return shape[..., None][..., :0], exists
         stacked = torch.stack(forecasts, -1)
-        # Weights of zero do not mask NaN, which a user's forecast may be where it does not exist.
-        return stacked.where(exists | stacked.isfinite(), shape[..., None]), exists
+        if self.has_users_own:
+            # A weight of zero does not mask NaN, which such a forecast may be where none exists.
+            stacked = stacked.where(exists | stacked.isfinite(), shape[..., None])
+        return stacked, exists
 
     def _known(
         self, i: int, period: int, reads_means: bool, past: Tensor, targets: Targets

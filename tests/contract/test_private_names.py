@@ -34,8 +34,6 @@ from skrnn.contract.private_names import (
 
 SOURCE = Path(skrnn.__file__).parent
 LIBRARIES = ("sktime", "sklearn")
-# Modules whose imports of private names have yet to move into `private_names`.
-TO_MOVE = {"contract/parameters.py"}
 # What the overriding and calling code relies on: the names of the arguments.
 ARGUMENTS = {
     "_check_X_y": {"X", "y"},
@@ -70,7 +68,7 @@ def test_private_names_are_imported_in_one_module_only():
         if any(private_imports(path))
     }
     assert "contract/private_names.py" in found
-    assert found - TO_MOVE == {"contract/private_names.py"}, "import them from private_names"
+    assert found == {"contract/private_names.py"}, "import them from private_names"
 
 
 def test_every_private_name_is_in_the_docstring():
