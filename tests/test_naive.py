@@ -281,6 +281,42 @@ def test_forecasts_of_a_user_are_mixed_with_others_and_trained(strategy):
     assert not np.allclose(plain, forecast)
 
 
+class NoName(NaiveForecast):
+    def forecast(self, known):
+        return known.last
+
+
+def test_forecast_of_a_user_has_the_name_of_its_class_unless_it_has_its_own():
+    assert (NoName.name, Middle.name) == ("NoName", "middle")
+
+    class Better(Middle):
+        pass
+
+    assert Better.name == "middle"
+
+
+class Leak(NaiveForecast):
+    """One season before the target, which more than a season ahead is not known."""
+
+    def offsets(self, h):
+        return [self.period - h + 1]
+
+    def forecast(self, known):
+        return known.value(0)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "sp", "h", "offset"),
+    [("multioutput", 12, 13, 0), ("multioutput", 12, 24, -11), ("recursive", [4, 24], 5, 0)],
+)
+def test_forecast_of_a_user_that_would_read_its_target_is_refused(strategy, sp, h, offset):
+    # Recursively, errors are compared over the longest season.
+    y = make_hourly_load(n_series=1, n_hours=200, random_state=0)
+    forecaster = GRUForecaster(strategy=strategy, naive=[Leak], sp=sp, num_epochs=0)
+    with pytest.raises(ValueError, match=rf"Leak .* offsets \[{offset}\] at horizon {h}\b"):
+        forecaster.fit(y, fh=[1, h])
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_a_user_computes_where_a_forecast_does_not_exist_is_never_read(value):
     class Early(Trimmed):

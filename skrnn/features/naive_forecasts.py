@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import torch
@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from skrnn.features.batch import Chunk, Targets
 from skrnn.features.features import Features
-from skrnn.naive import NAIVE_FORECASTS, KnownValues, offset_table, seasons_back
+from skrnn.naive import (
+    NAIVE_FORECASTS,
+    KnownValues,
+    NaiveForecast,
+    offset_table,
+    seasons_back,
+)
 
 # Batches on which the naive forecasts are compared.
 N_COMPARED_BATCHES = 8
@@ -39,6 +45,8 @@ class NaiveForecasts(nn.Module):
         self.has_users_own = any(type(f) not in built_in for f in forecasts)
         position = {offset: k for k, offset in enumerate(features.naive_offsets)}
         constants = {"depth": torch.ones(len(horizons), 0).long()}
+        for f in forecasts:
+            _check_offsets(f, horizons)
         if forecasts:
             depth = [[f.depth(h) for f in forecasts] for h in horizons]
             constants["depth"] = torch.tensor(depth)  # (J, N)
@@ -116,3 +124,16 @@ class NaiveForecasts(nn.Module):
         # A horizon without a sampled target gets the largest of these errors.
         usual = torch.where(total[1] > 0, usual, usual.amax()) + LEAST_ERROR
         return usual * (error + PSEUDO_TARGETS * usual) / (last_error + PSEUDO_TARGETS * usual)
+
+
+def _check_offsets(forecast: NaiveForecast, horizons: Sequence[int]) -> None:
+    """Raise ValueError if a naive forecast reads its target, or a value after the last one."""
+    for h in horizons:
+        offsets = forecast.offsets(h)
+        if min(offsets, default=1) < 1:
+            msg = (
+                f"The offsets of a naive forecast must be at least 1, which is the last known "
+                f"value, but {type(forecast).__name__} with period {forecast.period} has offsets "
+                f"{offsets} at horizon {h}. Go back `self.back(h)` rows from the target."
+            )
+            raise ValueError(msg)

@@ -123,6 +123,9 @@ def test_holidays_follow_the_calendar():
         (dates("h", 400), ("hour", "dayofweek")),
         (dates("h", 24 * 800), ("hour", "dayofweek", "dayofyear")),
         (dates("h", 100), ("hour",)),
+        # Two cycles, or one step less.
+        (dates("h", 47), ("hour",)),
+        (dates("h", 45), ()),
         (dates("h", 20), ()),
         (dates("D", 60), ("dayofweek",)),
         (dates("D", 800), ("dayofweek", "dayofyear")),

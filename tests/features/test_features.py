@@ -194,7 +194,9 @@ def test_over_a_season_nothing_but_the_naive_forecasts_is_read():
 
 def test_over_a_season_past_covariates_are_forecast_along():
     features = features_of(sp=(4,), naive=NAIVE, n_columns=2, n_past=1)
-    assert (features.over_a_season(MultiOutput).n_outputs, features.n_outputs) == (3, 3)
+    over_a_season = features.over_a_season(MultiOutput)
+    assert (over_a_season.n_outputs, features.n_outputs) == (3, 3)
+    assert (over_a_season.n_values, features.n_values) == (3, 3)
 
 
 @pytest.mark.parametrize(
