@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -147,7 +147,7 @@ class Trainer:
                 progress.last_weights = copy.deepcopy(self.network.state_dict())
                 self.network.load_state_dict(progress.best_weights)
             self.network.eval()
-            self._notify("on_train_end")
+            self._notify_end()
         self._check_diverged()
         if interrupted:  # after the progress bar is closed
             self._warn_of_interrupt(f"{epoch} of {num_epochs}")
@@ -338,6 +338,11 @@ class Trainer:
         for callback in self.callbacks:
             if getattr(callback, event)(self.training, *args):
                 self.stopped = True
+
+    def _notify_end(self) -> None:
+        with ExitStack() as ends:  # all of them run, even if one fails
+            for callback in reversed(self.callbacks):
+                ends.callback(callback.on_train_end, self.training)
 
 
 def check_finite(name: str, value: float) -> None:
