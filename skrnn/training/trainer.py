@@ -50,6 +50,8 @@ class Progress:
         Those of the last step, while the network has the best ones; training goes on from them.
     losses, weights : list of Tensor
         Loss and weight of each batch of the epoch under way.
+    lr : float
+        Learning rate of its first step.
     epoch_randomness : dict or None
         State of the random numbers at the beginning of the epoch under way, which redraws its
         batches.
@@ -63,6 +65,7 @@ class Progress:
     last_weights: dict[str, Tensor] | None = None
     losses: list[Tensor] = field(default_factory=list)
     weights: list[Tensor] = field(default_factory=list)
+    lr: float = math.nan
     epoch_randomness: dict[str, Any] | None = None
 
 
@@ -177,8 +180,7 @@ class Trainer:
         progress = self.progress
         self._notify("on_epoch_begin")
         self.network.train()
-        started, lr = time.perf_counter(), self.optimizer.param_groups[0]["lr"]
-        n_targets, n_batches = 0, len(self.chunks)
+        started, n_targets, n_batches = time.perf_counter(), 0, len(self.chunks)
         for chunk in self._batches():
             progress.losses.append(self.step(chunk))
             progress.weights.append(chunk.weight.sum())  # missing targets do not count
@@ -197,7 +199,7 @@ class Trainer:
         return {
             "epoch": len(self.training.rows) + 1,
             "loss": loss,
-            "lr": lr,
+            "lr": progress.lr,
             "seconds": seconds,
             "targets_per_second": n_targets / seconds,
         }
@@ -213,6 +215,7 @@ class Trainer:
                 next(batches)
             self.streams.load_state_dict(now | {"numpy": self.streams.state_dict()["numpy"]})
         else:
+            self.progress.lr = self.optimizer.param_groups[0]["lr"]
             self.progress.epoch_randomness = self.streams.state_dict()
             batches = self.chunks.epoch()
         yield from batches
