@@ -61,6 +61,8 @@ NORMAL_SCALE_OF_ERROR = 1.25
 # Degrees of freedom above which Student's t has a variance, with a margin; initial value of the
 # output whose softplus is added to it: 6 degrees of freedom.
 LEAST_DF, INITIAL_DF_OUTPUT = 2.01, 4.0
+# The distance between two quantiles is the least that says how wide a distribution is.
+FEWEST_LEVELS = 2
 # Levels at which a distribution without a formula is handed to skpro and its variance computed.
 GRID = (np.arange(200) + 0.5) / 200
 
@@ -302,6 +304,13 @@ class Quantiles(Distribution):
     def __init__(self, levels: Sequence[float]):
         super().__init__()
         self.levels = np.unique(np.asarray(levels, dtype=np.float64))
+        inside = (self.levels > 0) & (self.levels < 1)
+        if len(self.levels) < FEWEST_LEVELS or not inside.all():
+            msg = (
+                f"Quantiles must have at least two different levels in (0, 1). Got {levels!r} "
+                f"instead. A single one does not say how wide an interval is."
+            )
+            raise ValueError(msg)
         self.n_outputs = len(self.levels)
         self.middle = int(np.abs(self.levels - 0.5).argmin())
         normal = stats.norm.ppf(self.levels)

@@ -14,7 +14,7 @@ from torch import nn
 from skrnn.callbacks import Callback
 from skrnn.contract.private_names import Interval, StrOptions, validate_parameter_constraints
 from skrnn.data.scaling import SCALERS
-from skrnn.distributions import CRITERIA, DISTRIBUTIONS
+from skrnn.distributions import CRITERIA, DISTRIBUTIONS, FEWEST_LEVELS
 from skrnn.features.calendar import CALENDAR
 from skrnn.forecasting.strategies import STRATEGIES
 from skrnn.naive import NAIVE_FORECASTS, NaiveForecast
@@ -73,8 +73,6 @@ ARCHITECTURE = (
     "quantiles",
 )
 DEFAULT_QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
-# The distance between two levels is the least that says how wide a distribution is.
-FEWEST_QUANTILES = 2
 # What each entry of a list may be.
 ENTRIES: dict[str, list] = {
     "sp": [POSITIVE],
@@ -132,9 +130,9 @@ def _check_patches(params: Mapping[str, Any]) -> None:
 
 def _check_quantiles(params: Mapping[str, Any]) -> None:
     levels = tuple(params["quantiles"])
-    if params["criterion"] == "quantile" and len(set(levels)) < FEWEST_QUANTILES:
+    if params["criterion"] == "quantile" and len(set(levels)) < FEWEST_LEVELS:
         msg = (
-            f"The 'quantiles' parameter must hold at least {FEWEST_QUANTILES} different levels in "
+            f"The 'quantiles' parameter must hold at least {FEWEST_LEVELS} different levels in "
             f"(0, 1), for a single one does not say how wide an interval is. Got {levels!r} "
             f"instead. Add levels, such as 0.1 and 0.9."
         )
