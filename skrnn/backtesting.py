@@ -20,7 +20,7 @@ def backtest(
     y: pd.Series | pd.DataFrame,
     X: pd.DataFrame | None = None,
     *,
-    fh: int | Sequence[int] | ForecastingHorizon = 1,
+    fh: int | Sequence[Any] | ForecastingHorizon = 1,
     start: float | int | Any = 0.9,
     step_length: int = 1,
     cutoffs: pd.Index | None = None,
@@ -30,7 +30,8 @@ def backtest(
 
     The values are those of the loop that, for each cutoff, calls
     ``forecaster.update(y up to the cutoff, update_params=False)`` and ``forecaster.predict(fh)``.
-    The forecaster itself does not change.
+    A cutoff within the forecaster's own data is forecast as if these ended there. The forecaster
+    itself does not change.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def backtest(
         where the forecaster's data ends, or overlap it.
     X : pd.DataFrame, optional
         Covariates at every row of ``y``, if the forecaster was fitted with X.
-    fh : int, list of int or relative ForecastingHorizon, default=1
+    fh : int, list of int or of durations, or relative ForecastingHorizon, default=1
         Steps ahead, at least 1; as in sktime, an int is that many steps, 3 as [1, 2, 3].
     start : float, int or time stamp, default=0.9
         The first cutoff, which is the last observation that the first forecast knows: a fraction
@@ -87,7 +88,7 @@ def backtest(
     _check_kinds(forecaster, y)
     forecaster.check_is_fitted()
     fitted = forecaster.fitted_
-    steps = _steps(fh, fitted.panel)
+    steps = _steps(fh, fitted.panel, len(y))
     if not isinstance(step_length, Integral) or isinstance(step_length, bool) or step_length < 1:
         msg = f"The 'step_length' parameter must be an int of at least 1. Got {step_length!r}."
         raise ValueError(msg)
@@ -149,14 +150,14 @@ def _check_kinds(forecaster: Any, y: Any) -> None:
         if not isinstance(value, kind):
             msg = (
                 f"The {name!r} parameter of backtest must be "
-                f"{'pandas' if name == 'y' else 'a forecaster of skrnn'}, but "
-                f"{type(value).__name__} came. "
+                f"{'pandas' if name == 'y' else 'a forecaster of skrnn'}, but got "
+                f"{type(value).__name__}. "
                 f"{'Convert it' if name == 'y' else 'For others, use evaluate of sktime'}."
             )
             raise TypeError(msg)
 
 
-def _steps(fh: Any, panel: Panel) -> np.ndarray:
+def _steps(fh: Any, panel: Panel, n_rows: int) -> np.ndarray:
     """Steps ahead, ascending, each at least 1."""
     given = fh
     if isinstance(fh, ForecastingHorizon):
@@ -167,26 +168,34 @@ def _steps(fh: Any, panel: Panel) -> np.ndarray:
             )
             raise ValueError(msg)
         fh = fh.to_pandas()
-    elif isinstance(fh, (int, np.integer)) and not isinstance(fh, bool) and fh > 0:
-        fh = range(1, int(fh) + 1)  # as in sktime, 3 is the next three steps
-    if isinstance(fh, (pd.Timedelta, np.timedelta64)):
-        fh = [fh]
-    if isinstance(fh, pd.TimedeltaIndex) or pd.api.types.is_timedelta64_dtype(np.asarray(fh).dtype):
-        fh = panel.timeline.steps(pd.TimedeltaIndex(fh))
-    steps = np.unique(np.atleast_1d(np.asarray(fh)))
-    if not np.issubdtype(steps.dtype, np.integer) or not len(steps) or steps[0] < 1:
+    elif isinstance(fh, Integral) and not isinstance(fh, bool):
+        # As in sktime, 3 is the next three steps. More steps than rows of y are refused later; a
+        # list of them all could fill the memory.
+        fh = range(1, int(fh) + 1) if fh <= n_rows else [int(fh)]
+    try:
+        steps = np.atleast_1d(np.asarray(fh))
+    except ValueError:  # a list of lists of different lengths
+        steps = np.array([])
+    if pd.api.types.infer_dtype(steps).startswith("timedelta"):
+        steps = panel.timeline.steps(pd.TimedeltaIndex(steps))
+    if not np.issubdtype(steps.dtype, np.integer) or not len(steps) or steps.min() < 1:
         msg = (
             f"The 'fh' parameter of backtest must be steps ahead of at least 1, as ints or "
             f"durations. Got {given!r} instead."
         )
         raise ValueError(msg)
-    return steps
+    return np.unique(steps)
 
 
 def _levels(forecaster: BaseRecurrentForecaster, alpha: Any) -> np.ndarray:
     """Levels of quantiles, each in (0, 1)."""
-    levels = np.atleast_1d([] if alpha is None else np.asarray(alpha, dtype=np.float64))
-    if ((levels <= 0) | (levels >= 1)).any():
+    if alpha is None:
+        return np.array([])
+    try:
+        levels = np.atleast_1d(np.asarray(alpha, dtype=np.float64))
+    except (TypeError, ValueError):
+        levels = np.array([np.nan])
+    if levels.ndim > 1 or not ((levels > 0) & (levels < 1)).all():
         msg = f"The 'alpha' parameter must hold levels in (0, 1). Got {alpha!r} instead."
         raise ValueError(msg)
     if len(levels) and not forecaster.get_tag("capability:pred_int"):
@@ -237,14 +246,20 @@ def _listed(
     panel: Panel, index: pd.Index, cutoffs: pd.Index, horizon: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Series and row of each cutoff, given as entries of the index of ``y``."""
+    if not pd.api.types.is_list_like(cutoffs):
+        msg = (
+            f"The 'cutoffs' parameter must be a list of entries of the index of y. Got {cutoffs!r} "
+            f"instead. Pass [{cutoffs!r}]."
+        )
+        raise TypeError(msg)
     found = index.get_indexer(cutoffs)
     series = np.searchsorted(panel.offsets, found, side="right") - 1
     wrong = np.flatnonzero((found < 0) | (found + horizon >= panel.offsets[series + 1]))
     if len(wrong) or not len(found):
-        came = f"{cutoffs[wrong[0]]} is not" if len(wrong) else "none came"
+        reason = f"{cutoffs[wrong[0]]} is not" if len(wrong) else "the list is empty"
         msg = (
             f"The 'cutoffs' parameter must be entries of the index of y with {horizon} "
-            f"observations after each, but {came}. Select them from y.index, or shorten fh."
+            f"observations after each, but {reason}. Select them from y.index, or shorten fh."
         )
         raise ValueError(msg)
     return series, found - panel.offsets[series]

@@ -1,6 +1,7 @@
 """Backtesting equals the loop of updates and forecasts that it stands for, only faster."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -51,6 +52,15 @@ def panel():
         "c": hourly(190, seed=3, start="2023-12-30") - 40,
     }
     return pd.concat({k: v.to_frame("load") for k, v in parts.items()}, names=["region"])
+
+
+def without_context(forecaster):
+    """A copy that remembers only the first row of each series, for a loop from there on."""
+    forecaster = copy.deepcopy(forecaster)
+    fitted = forecaster.fitted_
+    panel = fitted.panel.cut(np.ones(fitted.panel.n_series, dtype=int))
+    forecaster.fitted_ = replace(fitted, panel=panel)
+    return forecaster
 
 
 def loop(forecaster, y, cutoffs, fh, X=None):
@@ -104,7 +114,7 @@ def test_equals_the_loop_inside_the_training_range(cell):
     y = hourly()
     forecaster = cell(**SMALL).fit(y)
     table = backtest(forecaster, y, fh=[1, 2], start=1)
-    check(table, loop(forecaster, y, range(1, 198), [1, 2]), y)
+    check(table, loop(without_context(forecaster), y, range(1, 198), [1, 2]), y)
 
 
 @cells
@@ -240,6 +250,92 @@ def test_start_as_a_time_stamp_is_the_same_moment_in_every_series():
     assert first.tolist() == [start] * 3
 
 
+def test_start_as_a_time_stamp_is_the_beginning_of_a_series_that_begins_later():
+    y = panel()
+    forecaster = GRUForecaster(**SMALL).fit(y.groupby(level=0).head(100))
+    start = pd.Timestamp("2024-01-02 07:00")  # b begins a day later
+    table = backtest(forecaster, y, fh=[1, 3], start=start)
+    first = table.reset_index().groupby("region")["cutoff"].min()
+    assert first.tolist() == [start, pd.Timestamp("2024-01-03 05:00"), start]
+    alone = backtest(forecaster, y.loc[["b"]], fh=[1, 3], start=0)
+    pd.testing.assert_frame_equal(table.loc[["b"]], alone, rtol=1e-4)
+
+
+def test_start_as_a_time_stamp_after_the_end_of_a_series_names_it():
+    y = panel()
+    forecaster = GRUForecaster(**SMALL).fit(y.groupby(level=0).head(100))
+    with pytest.raises(ValueError, match=r"series 'a' has 150 rows .* leave the series out"):
+        backtest(forecaster, y, start=pd.Timestamp("2024-01-07 06:00"))
+
+
+@pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
+def test_glitch_in_one_series_moves_no_forecast_of_another(strategy):
+    y = panel()
+    forecaster = GRUForecaster(strategy=strategy, **SMALL)
+    forecaster.fit(y.groupby(level=0).head(100), fh=[1, 3])
+    broken = y.copy()
+    broken.iloc[130] = 1e20  # in a, before b and c
+    table, other = (backtest(forecaster, frame, fh=[1, 3], start=0.8) for frame in (y, broken))
+    pd.testing.assert_frame_equal(other.loc[["b", "c"]], table.loc[["b", "c"]], rtol=0, atol=0)
+    walked = copy.deepcopy(forecaster).update(broken[:140], update_params=False)
+    made = walked.predict(fh=[1, 3]).loc["a"]
+    rows = other.loc["a"].xs(y.index[139][1], level="cutoff")
+    np.testing.assert_allclose(rows["y_pred"], made["load"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
+def test_glitch_is_forgotten_by_forecasts_that_do_not_read_it(strategy):
+    y = hourly(400)
+    forecaster = GRUForecaster(strategy=strategy, **SMALL).fit(y[:140], fh=[1, 3])
+    broken = y.copy()
+    broken.iloc[20] = 1e20
+    table, other = (backtest(forecaster, s, fh=[1, 3], start=200) for s in (y, broken))
+    pd.testing.assert_frame_equal(other, table, rtol=0, atol=0)
+
+
+def test_quantile_levels_that_differ_in_the_seventh_digit_have_columns_of_their_own():
+    y = hourly()
+    forecaster = GRUForecaster(**SMALL | {"criterion": "normal"}).fit(y[:140])
+    alpha = [0.1234561, 0.1234562, 0.9]
+    table = backtest(forecaster, y, start=190, alpha=alpha)
+    columns = ["y_pred_0.1234561", "y_pred_0.1234562", "y_pred_0.9"]
+    assert table.columns.tolist() == ["y_true", "y_pred", *columns]
+    assert (table[columns[0]] < table[columns[1]]).all()
+
+
+@pytest.mark.parametrize(
+    "fh", [0, -1, True, 1.5, [0, 1], [1, 2.5], [], [[1], [2, 3]], "1", ["1"], None, 10**20], ids=str
+)
+def test_horizon_that_is_no_number_of_steps_is_refused(fh):
+    y = hourly(60)
+    forecaster = GRUForecaster(**SMALL | {"num_epochs": 0}).fit(y)
+    with pytest.raises(ValueError, match="'fh' parameter of backtest must be steps ahead of at le"):
+        backtest(forecaster, y, fh=fh)
+
+
+@pytest.mark.parametrize("fh", [10**9, [10**9]], ids=str)
+def test_horizon_longer_than_y_is_refused_before_it_fills_the_memory(fh):
+    y = hourly(60)
+    forecaster = GRUForecaster(**SMALL | {"num_epochs": 0}).fit(y)
+    with pytest.raises(ValueError, match=r"1000000000 observations after it, but series y has 60"):
+        backtest(forecaster, y, fh=fh)
+
+
+@pytest.mark.parametrize("alpha", [0, 1.0, np.nan, [0.1, np.nan], "high", [[0.1, 0.2]]], ids=str)
+def test_level_that_is_none_is_refused(alpha):
+    y = hourly(60)
+    forecaster = GRUForecaster(**SMALL | {"num_epochs": 0, "criterion": "normal"}).fit(y)
+    with pytest.raises(ValueError, match=r"'alpha' parameter must hold levels in \(0, 1\)\. Got"):
+        backtest(forecaster, y, alpha=alpha)
+
+
+def test_single_cutoff_outside_of_a_list_is_refused():
+    y = hourly(60)
+    forecaster = GRUForecaster(**SMALL | {"num_epochs": 0}).fit(y)
+    with pytest.raises(TypeError, match=r"'cutoffs' parameter must be a list .* Pass \[Timestamp"):
+        backtest(forecaster, y, cutoffs=y.index[50])
+
+
 @cells
 @pytest.mark.parametrize("step_length", [2, 7, 24])
 def test_step_length_takes_every_so_manyth_cutoff(cell, step_length):
@@ -267,18 +363,18 @@ def test_listed_cutoffs_are_taken_in_their_order():
 
 
 @pytest.mark.parametrize(
-    ("rows", "came"),
+    ("rows", "reason"),
     [
         ([120, 197], "2024-01-09 05:00:00 is not"),
         ([250], "2024-01-11 10:00:00 is not"),
-        ([], "none"),
+        ([], "the list is empty"),
     ],
     ids=["observations end", "not in y", "empty"],
 )
-def test_listed_cutoffs_must_be_in_y_with_the_horizon_after_them(rows, came):
+def test_listed_cutoffs_must_be_in_y_with_the_horizon_after_them(rows, reason):
     y = hourly(300)
     forecaster = GRUForecaster(**SMALL).fit(y[:100])
-    with pytest.raises(ValueError, match=f"'cutoffs' .* 3 observations after each, but {came}"):
+    with pytest.raises(ValueError, match=f"'cutoffs' .* 3 observations after each, but {reason}"):
         backtest(forecaster, y[:200], fh=3, cutoffs=y.index[rows])
 
 

@@ -138,7 +138,8 @@ def test_holidays_and_the_days_around_them_are_known(strategy):
 def test_holidays_of_a_country_are_those_of_the_package():
     y = pd.Series(np.arange(400.0), index=pd.date_range("2023-01-01", periods=400, freq="D"))
     one = GRUForecaster(holidays="US", num_epochs=1, **SETTINGS).fit(y)
-    waves = one._features.encode_calendar(one._panel.timeline, np.arange(400))[:, -3:]
+    model = one.fitted_.model
+    waves = model.features.encode_calendar(model.timeline, np.arange(400))[:, -3:]
     fourth = y.index.get_loc("2023-07-04")
     assert waves[fourth - 1 : fourth + 2].tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1]]
 

@@ -143,7 +143,7 @@ def new_model(
             forecaster.dropout,
         )
     return Model(
-        network=network.float().to(device),
+        network=network.float().to(device).eval(),
         scaler=Scaler(forecaster.scaler).fit(panel.values, panel.series_of_rows()),
         known_scaler=known_scaler,
         covariates=panel.covariates,
@@ -250,16 +250,17 @@ def train_on(
         stop, earliest = panel.lengths, 0 if fitted.held_out.is_empty else stop_held_out
     else:
         n_new, stop, earliest = np.ones_like(n_new), first_held_out, 0
-    since = stop - np.where(n_new > 0, n_new + forecaster.window_length, 0)
-    since = np.maximum(since, earliest)
+    # Far enough back for the new rows to be targets of every horizon.
+    n_before = forecaster.window_length + model.features.horizons[-1] - 1
+    since = np.maximum(stop - np.where(n_new > 0, n_new + n_before, 0), earliest)
     data = model.on_device(panel)
     whole = _chunks(forecaster, data, panel.lengths, streams)
     planned = planned_epochs(forecaster.num_epochs, whole.n_targets, len(whole)) * len(whole)
     steps = int(np.ceil(planned * n_new.sum() / len(panel.values)))
-    if not steps:
+    chunks = _chunks(forecaster, data, stop, streams, since)
+    if not steps or not _has_target(model, chunks, panel).any():
         return fitted, history
     model.network.n_observations += int(n_new.sum())
-    chunks = _chunks(forecaster, data, stop, streams, since)
     training = Training(type(forecaster).__name__, model.network)
     training.rows = history.to_dict("records")
     trainer = _trainer(
@@ -290,7 +291,20 @@ def _chunks(
 
 def _check_targets(model: Model, chunks: Chunks, panel: Panel) -> None:
     """Raise ValueError unless each horizon has a training target."""
+    untrained = np.flatnonzero(~_has_target(model, chunks, panel))
+    if len(untrained):
+        msg = (
+            f"Some series must have an observation {model.features.horizons[untrained[0]]} steps "
+            f"after the first that training can forecast from, but none has. Shorten fh, pass "
+            f"longer series, or hold out less by validation_split."
+        )
+        raise ValueError(msg)
+
+
+def _has_target(model: Model, chunks: Chunks, panel: Panel) -> np.ndarray:
+    """Whether each horizon has a training target that was observed, (J,)."""
     observed = panel.observed
+    result = []
     for h in model.features.horizons:
         first, stop = chunks.begin + h - 1, chunks.stop
         has_target = first < stop
@@ -298,13 +312,8 @@ def _check_targets(model: Model, chunks: Chunks, panel: Panel) -> None:
             rows = zip(first, stop, panel.offsets[:-1], strict=True)
             n = len(panel.columns)
             has_target = np.array([observed[o + a : o + b, :n].any() for a, b, o in rows])
-        if not has_target.any():
-            msg = (
-                f"Some series must have an observation {h} steps after the first that training "
-                f"can forecast from, but none has. Shorten fh, pass longer series, or hold out "
-                f"less by validation_split."
-            )
-            raise ValueError(msg)
+        result.append(has_target.any())
+    return np.array(result)
 
 
 def _started(model: Model, data: DevicePanel, chunks: Chunks, streams: RandomStreams) -> Model:

@@ -2,109 +2,37 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from small_networks import (
+    AT_ONCE,
+    FULL,
+    LENGTHS,
+    W,
+    data_of,
+    decoder_of,
+    forecast_by_hand,
+    forecast_of,
+    network_at,
+    network_of,
+    panel_of,
+    put,
+    start_of,
+    with_values,
+)
 
-from skrnn.data.covariates import Covariates
-from skrnn.data.panel import Panel
-from skrnn.data.scaling import Scaler
-from skrnn.distributions import CRITERIA, Normal, Point, Quantiles
-from skrnn.features.features import NAIVE, Features
+from skrnn.distributions import Normal, Quantiles
+from skrnn.features.features import Features
+from skrnn.features.means import PathMeans
 from skrnn.forecasting import decoding
-from skrnn.forecasting.decoding import Levels, Runs, forecast
-from skrnn.network.network import CELLS, RecurrentNetwork
-from skrnn.training.chunks import DevicePanel
+from skrnn.forecasting.decoding import Runs
+from skrnn.forecasting.strategies import Recursive
+from skrnn.naive import naive_kinds
+from skrnn.network.cells import CELLS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-W = 6  # window_length
-LENGTHS, STARTS = [30, 12, 21], [0, 9, 4]
-# Every channel there is: lags, naive forecasts, calendar and X, two columns of y.
-FULL = Features((3, 5), (2, 4), NAIVE, ("hour",), 2, n_numbers=1)
-AHEAD = Features((3, 5), (2, 4), NAIVE, ("hour",), 2, n_numbers=1, horizons=(1, 2, 6))
-POINT = Point(CRITERIA["mae"])
-
-
-def panel_of(lengths=LENGTHS, starts=STARTS, n_columns=2, seed=0, past=()):
-    rng = np.random.default_rng(seed)
-    hours = pd.date_range("2024-01-01", periods=100, freq="h")
-    pairs = zip(starts, lengths, strict=True)
-    parts = [(s, hour) for s, (first, n) in enumerate(pairs) for hour in hours[first : first + n]]
-    index = pd.MultiIndex.from_tuples(parts)
-    y = pd.DataFrame(rng.normal(size=(len(index), n_columns)), index=index)
-    X = pd.DataFrame({"x": rng.normal(size=len(index))}, index=index)
-    return Panel.from_pandas(y, X, Covariates.of(X, past))
-
-
-def data_of(panel, features=FULL):
-    values, group = panel.values, panel.series_of_rows()
-    unscaled = Scaler(None).fit(values, group), Scaler(None).fit(panel.known, group * 0)
-    return DevicePanel(panel, features, *unscaled, torch.device("cpu"))
-
-
-def network_of(cell="gru", features=FULL, num_layers=1, dropout=0.0, distribution=POINT):
-    """A network none of whose weights is zero."""
-    torch.manual_seed(0)
-    network = RecurrentNetwork(features, distribution, cell, 4, num_layers, dropout)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(torch.randn_like(parameter) / 3)
-    return network
-
-
-def parameters_of(
-    network, panel, data, series, cutoff, stride=1, horizon=1, window_length=W, **kwargs
-):
-    """Forecasts from some cutoffs, (n, H, C, K)."""
-    series, cutoff = np.atleast_1d(series), np.atleast_1d(cutoff)
-    return forecast(
-        network, data, series, cutoff, panel.origin, window_length, stride, horizon, **kwargs
-    )
-
-
-def forecast_of(*args, **kwargs):
-    """Point forecasts from some cutoffs, (n, H, C)."""
-    return parameters_of(*args, **kwargs)[..., 0]
-
-
-def network_at(network, data, series, start, length, state=None):
-    """Forecasts of some steps of one series, (L, J, C, K), and the state after them."""
-    series, start = torch.tensor([series]), torch.tensor([start])
-    patch = network.features.patch_length
-    t = start[:, None] + patch * torch.arange(length)
-    made, state = network(data.steps(series, start, length), data.ahead(series, t), state)
-    return made[0], state
-
-
-def start_of(panel, series, cutoff, stride):
-    """First step of the run to a cutoff, as documented."""
-    end = cutoff + panel.origin[series] + 1  # timeline position after the run's last step
-    return max(1, end - end % stride - W - panel.origin[series])
-
-
-def put(data, panel, series, row, values):
-    """Let a row of a series have these values, and the means up to it."""
-    first, here = panel.offsets[series], panel.offsets[series] + row
-    data.values[here] = torch.as_tensor(values)
-    for k, period in enumerate(data.features.level_periods):
-        data.levels[here, k] = data.values[max(first, here - period + 1) : here + 1].mean(0)
-
-
-@torch.no_grad()
-def forecast_by_hand(network, panel, data, series, cutoff, stride, horizon):
-    """One step ahead, again and again, each time from the start and over the forecasts so far."""
-    network.eval()
-    start, row = start_of(panel, series, cutoff, stride), panel.offsets[series] + cutoff
-    kept, made = (data.values.clone(), data.levels.clone()), []
-    data.values[row:], data.levels[row:] = torch.nan, torch.nan
-    for h in range(horizon):
-        step = network_at(network, data, series, start, cutoff + h + 1 - start)[0][-1, 0, :, 0]
-        put(data, panel, series, cutoff + h, step)
-        made.append(step.numpy())
-    data.values, data.levels = kept
-    return np.array(made)
-
+N_PATHS = 3000
 
 # ------------------------------------------------------------------- by hand
 
@@ -116,23 +44,23 @@ def test_forecast_matches_one_step_forecasts_fed_back_by_hand(cell, stride, hori
     panel = panel_of()
     data, network = data_of(panel), network_of(cell, num_layers=2)
     for series, cutoff in [(0, 23), (0, 20), (1, 5), (1, 1), (2, 14), (2, 3)]:
-        made = forecast_of(network, panel, data, series, cutoff, stride, horizon)[0]
+        forecast = forecast_of(network, panel, data, series, cutoff, stride, horizon)[0]
         expected = forecast_by_hand(network, panel, data, series, cutoff, stride, horizon)
-        np.testing.assert_allclose(made, expected, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(forecast, expected, rtol=0, atol=1e-5)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("cell", CELLS)
 def test_second_step_is_a_first_step_from_the_carried_state(cell):
     panel, series, cutoff = panel_of(), 0, 15
-    data, network = data_of(panel), network_of(cell).eval()
-    made = forecast_of(network, panel, data, series, cutoff, horizon=2)[0]
+    data, network = data_of(panel), network_of(cell)
+    forecast = forecast_of(network, panel, data, series, cutoff, horizon=2)[0]
 
     first, state = network_at(network, data, series, cutoff + 1 - W, W)
-    np.testing.assert_allclose(made[0], first[-1, 0, :, 0], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(forecast[0], first[-1, 0, :, 0], rtol=0, atol=1e-5)
     put(data, panel, series, cutoff, first[-1, 0, :, 0])
     second, _ = network_at(network, data, series, cutoff + 1, 1, state)
-    np.testing.assert_allclose(made[1], second[0, 0, :, 0], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(forecast[1], second[0, 0, :, 0], rtol=0, atol=1e-5)
     unaware, _ = network_at(network, data, series, cutoff + 1, 1)
     assert not torch.allclose(unaware, second, atol=1e-3)
 
@@ -142,13 +70,13 @@ def test_second_step_is_a_first_step_from_the_carried_state(cell):
 @pytest.mark.parametrize("cell", CELLS)
 def test_horizons_are_forecast_at_once_from_the_cutoff(cell, stride):
     panel = panel_of()
-    data, network = data_of(panel, AHEAD), network_of(cell, AHEAD).eval()
+    data, network = data_of(panel, AT_ONCE), network_of(cell, AT_ONCE)
     for series, cutoff in [(0, 23), (0, 20), (1, 5), (1, 1), (2, 14), (2, 3)]:
-        made = forecast_of(network, panel, data, series, cutoff, stride, 6)[0]
+        forecast = forecast_of(network, panel, data, series, cutoff, stride)[0]
         start = start_of(panel, series, cutoff, stride)
         expected = network_at(network, data, series, start, cutoff + 1 - start)[0][-1, ..., 0]
-        assert made.shape == (3, 2)
-        np.testing.assert_allclose(made, expected, rtol=0, atol=1e-5)
+        assert forecast.shape == (3, 2)
+        np.testing.assert_allclose(forecast, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("stride", [1, W])
@@ -161,21 +89,22 @@ def test_many_cutoffs_at_once_are_those_one_by_one_in_any_order(horizon, stride)
     order = np.random.default_rng(1).permutation(len(series))[: len(series) // 2]
     order = np.r_[order, order[:3]]  # some twice
     together = forecast_of(network, panel, data, series[order], cutoff[order], stride, horizon)
-    for made, s, c in zip(together, series[order], cutoff[order], strict=True):
+    for forecast, s, c in zip(together, series[order], cutoff[order], strict=True):
         alone = forecast_of(network, panel, data, s, c, stride, horizon)[0]
-        np.testing.assert_allclose(made, alone, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(forecast, alone, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("at_once", [1, 20, 40])
+@pytest.mark.parametrize("limit", ["STEPS_AT_ONCE", "VALUES_AT_ONCE"])
+@pytest.mark.parametrize("at_once", [1, 20, 40, 200])
 @pytest.mark.parametrize("horizon", [1, 4])
 @pytest.mark.parametrize("stride", [1, W])
-def test_small_passes_give_the_values_of_a_large_one(monkeypatch, at_once, horizon, stride):
+def test_small_passes_give_the_values_of_a_large_one(monkeypatch, limit, at_once, horizon, stride):
     panel = panel_of()
     data, network = data_of(panel), network_of("lstm")
     series = np.repeat([0, 1, 2], 7)
     cutoff = np.tile(np.arange(1, 8), 3)[::-1].copy()
     large = forecast_of(network, panel, data, series, cutoff, stride, horizon)
-    monkeypatch.setattr(decoding, "STEPS_AT_ONCE", at_once)
+    monkeypatch.setattr(decoding, limit, at_once)
     small = forecast_of(network, panel, data, series, cutoff, stride, horizon)
     np.testing.assert_allclose(small, large, rtol=0, atol=1e-5)
     assert len(np.unique(large.round(4), axis=0)) == len(large)
@@ -196,19 +125,26 @@ def test_first_steps_of_a_longer_forecast_are_the_shorter_forecast(horizon):
 # ------------------------------------------------------------------ the future
 
 
+def from_the_cutoffs_on(panel, cutoffs, value):
+    """The panel with every value from the cutoffs on replaced."""
+
+    def change(values):
+        for first, last, cutoff in zip(panel.offsets[:-1], panel.offsets[1:], cutoffs, strict=True):
+            values[first + cutoff : last] = value
+
+    return with_values(panel, change)
+
+
 @pytest.mark.parametrize("value", [1e6, np.nan])
 @pytest.mark.parametrize("horizon", [1, 5])
 @pytest.mark.parametrize("stride", [1, W])
 def test_forecast_knows_no_value_at_or_after_its_cutoff(value, horizon, stride):
-    panel = panel_of()
-    network = network_of()
-    cutoffs = np.array([20, 6, 9])
-    before = forecast_of(network, panel, data_of(panel), np.arange(3), cutoffs, stride, horizon)
-    changed = data_of(panel)
-    for first, last, cutoff in zip(panel.offsets[:-1], panel.offsets[1:], cutoffs, strict=True):
-        changed.values[first + cutoff : last] = value
-        changed.levels[first + cutoff : last] = value
-    after = forecast_of(network, panel, changed, np.arange(3), cutoffs, stride, horizon)
+    panel, network, cutoffs = panel_of(), network_of(), np.array([20, 6, 9])
+    changed = from_the_cutoffs_on(panel, cutoffs, value)
+    before, after = (
+        forecast_of(network, p, data_of(p), np.arange(3), cutoffs, stride, horizon)
+        for p in (panel, changed)
+    )
     np.testing.assert_array_equal(after, before)
 
 
@@ -239,176 +175,99 @@ def test_forecast_knows_calendar_and_X_of_its_own_steps_and_no_later(horizon):
 @pytest.mark.parametrize(
     ("features", "known"),
     [
-        (replace(FULL, naive=("last", "seasonal")), 25 + 1 - W - 4),  # of the run's first step
-        (replace(FULL, naive=("last", "mean", "leveled")), 25 - 2 * 5),  # means of two seasons
-        (FULL, 25 - 3 * 5),  # the oldest of three seasons
+        # Of the run's first step.
+        (replace(FULL, naive=naive_kinds(("last", "seasonal"))), 25 + 1 - W - 4),
+        # Means of two seasons.
+        (replace(FULL, naive=naive_kinds(("last", "mean", "leveled"))), 25 - 2 * 5),
+        # The oldest of three seasons.
+        (FULL, 25 - 3 * 5),
     ],
     ids=["lags", "means", "seasons"],
 )
 def test_forecast_forgets_what_lies_before_its_run_lags_and_naive_forecasts(features, known):
-    panel, cutoff = panel_of(), 25
-    network, data = network_of(features=features), data_of(panel, features)
-    before = forecast_of(network, panel, data, 0, cutoff, horizon=3)
-    data.values[:known] = 1e6
-    np.testing.assert_array_equal(forecast_of(network, panel, data, 0, cutoff, horizon=3), before)
-    data.values[known] += 100.0
-    assert (forecast_of(network, panel, data, 0, cutoff, horizon=3) != before).any()
+    panel, network = panel_of(), network_of(features=features)
+
+    def forecast(change):
+        changed = with_values(panel, change)
+        data = data_of(changed, features)
+        return forecast_of(network, changed, data, 0, 25, horizon=3)
+
+    def replace_before(values):
+        values[:known] = 1e6
+
+    def replace_up_to(values):
+        values[: known + 1] = 1e6
+
+    before = forecast(lambda values: None)
+    np.testing.assert_array_equal(forecast(replace_before), before)
+    assert (forecast(replace_up_to) != before).any()
 
 
-def test_other_series_play_no_part():
-    panel = panel_of()
-    network, data = network_of(), data_of(panel)
-    before = forecast_of(network, panel, data, [1, 1], [1, 5], horizon=5)
-    for rows in (slice(panel.offsets[1]), slice(panel.offsets[2], None)):
-        data.values[rows], data.levels[rows] = 1e6, 1e6
-    np.testing.assert_array_equal(
-        forecast_of(network, panel, data, [1, 1], [1, 5], horizon=5), before
+@pytest.mark.parametrize("glitch", [1e6, 1e30, np.nan])
+@pytest.mark.parametrize("features", [FULL, AT_ONCE], ids=["step by step", "at once"])
+def test_other_series_play_no_part(features, glitch):
+    panel, network = panel_of(), network_of(features=features)
+
+    def change(values):
+        values[: panel.offsets[1]] = values[panel.offsets[2] :] = glitch
+
+    changed = with_values(panel, change)
+    before, after = (
+        forecast_of(network, p, data_of(p, features), [1, 1], [1, 5], horizon=5)
+        for p in (panel, changed)
     )
+    np.testing.assert_array_equal(after, before)
 
 
-# ------------------------------------------------------------- naive forecasts
+# -------------------------------------------------------------------- trailing means
 
 
-def naive_forecast(values, sp, naive, cutoff, horizon, horizons=None, level_period=1):
-    """Forecast of an untrained network: the mean of naive forecasts and no correction."""
-    sp = () if sp is None else (sp,)
-    naive = (naive,) if isinstance(naive, str) else naive
-    features = Features(sp, (), naive, (), 1, horizons=horizons, level_period=level_period)
-    panel = Panel.from_pandas(pd.DataFrame({"y": values}), None, Covariates.of(None, ()))
-    torch.manual_seed(0)
-    network = RecurrentNetwork(features, POINT, "gru", 2, 1, 0.0)
-    data = data_of(panel.extended(horizon, np.zeros((1, horizon, 0))), features)
-    return forecast_of(network, panel, data, 0, cutoff, horizon=horizon)[0, :, 0]
-
-
-def test_lag_shorter_than_the_horizon_reads_the_forecasts():
-    values = np.random.default_rng(0).normal(size=20).round(2)
-    made = naive_forecast(values, 3, "seasonal", 20, 8)
-    expected = values[[17, 18, 19, 17, 18, 19, 17, 18]]
-    np.testing.assert_allclose(made, expected, rtol=0, atol=1e-6)
-
-
-def test_last_value_stays():
-    made = naive_forecast(np.arange(20.0), 3, "last", 20, 4)
-    assert made.tolist() == [19.0] * 4
-
-
-def test_shifted_season_continues_a_seasonal_trend():
-    t = np.arange(40)
-    values = 0.5 * t + np.array([0.0, 2.0, -1.0, 4.0])[t % 4]
-    made = naive_forecast(values[:30], 4, "shifted", 30, 10)
-    np.testing.assert_allclose(made, values[30:], rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize("naive", ["seasonal", "shifted", "leveled"])
-def test_naive_forecasts_of_horizons_at_once_continue_a_seasonal_trend(naive):
-    t = np.arange(60)
-    season = np.array([0.0, 2.0, -1.0, 4.0])[t % 4]
-    values = 0.5 * t + season
-    made = naive_forecast(values[:30], 4, naive, 30, 10, horizons=tuple(range(1, 11)))
-    # The season of the last known steps stands on their own level: k seasons of 4 steps back.
-    back = 4 * -(-np.arange(1, 11) // 4)
-    expected = values[30:40] - (0.5 * back if naive == "seasonal" else 0.0)
-    np.testing.assert_allclose(made, expected, rtol=0, atol=1e-4)
-
-
-def test_mean_of_horizons_at_once_is_that_of_the_last_season():
-    values = np.random.default_rng(0).normal(size=20)
-    made = naive_forecast(values, 4, "mean", 20, 10, horizons=(1, 10))
-    np.testing.assert_allclose(made, values[-4:].mean(), rtol=0, atol=1e-6)
-
-
-def recursion(s, names, m, horizon):
-    """The mean of naive forecasts of one step, which goes on as an observation, by hand."""
-    s = list(s)
-    for _ in range(horizon):
-        made = {"last": s[-1], "mean": np.mean(s[-m:])}
-        if len(s) >= m:
-            made["averaged"] = np.mean(s[-m::-m][:3])
-        if len(s) >= 2 * m:
-            rise = np.mean(s[-m:]) - np.mean(s[-2 * m : -m])
-            made["leveled"], made["drift"] = s[-m] + rise, s[-1] + rise / m
-        s.append(np.mean([made[name] for name in names if name in made]))
-    return s[-horizon:]
-
-
-@pytest.mark.parametrize(
-    ("names", "n"),
-    [
-        *((("mean",), n) for n in (1, 3, 4, 7, 50)),
-        *((("averaged",), n) for n in (4, 5, 7, 8, 11, 12, 50)),
-        *(((name,), n) for name in ("leveled", "drift") for n in (8, 9, 50)),
-        # Before there are two seasons, forecasts included, the last value is alone.
-        *((("last", name), n) for name in ("leveled", "drift") for n in (1, 3, 4, 7, 8)),
-        *((("last", "mean", "averaged", "leveled"), n) for n in (1, 4, 7, 20)),
-    ],
-)
-def test_recursive_naive_forecasts_are_made_of_the_forecasts_before(names, n):
-    values = np.random.default_rng(0).normal(size=n)
-    made = naive_forecast(values, 4, names, n, 13)
-    np.testing.assert_allclose(made, recursion(values, names, 4, 13), rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("n", [1, 4, 7, 8, 50])
-def test_recursive_level_without_a_season_is_made_of_the_forecasts_before(n):
-    values = np.random.default_rng(0).normal(size=n)
-    names = ("last", "mean", "drift")
-    made = naive_forecast(values, None, names, n, 13, level_period=4)
-    np.testing.assert_allclose(made, recursion(values, names, 4, 13), rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("naive", ["mean", "averaged", "leveled", "drift"])
-@pytest.mark.parametrize("n", [1, 3, 7])
-def test_first_of_several_steps_is_the_only_one_even_of_a_short_series(naive, n):
-    values = 5 + np.random.default_rng(0).normal(size=n)
-    one = naive_forecast(values, 4, naive, n, 1)
-    np.testing.assert_allclose(naive_forecast(values, 4, naive, n, 3)[:1], one, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("naive", [("leveled",), ("mean",), NAIVE])
+@pytest.mark.parametrize("naive", [("leveled",), ("mean",), ("mean", "drift", "leveled")])
 def test_means_of_values_appended_are_those_of_the_panel(naive):
-    features = Features((3, 5), (), naive, (), 2)
-    panel, count = panel_of(), 12  # values of each series before the first that is appended
+    features = Features((3, 5), (), naive_kinds(naive), (), 2, Recursive())
+    panel, stop = panel_of(), 12  # values of each series, known or appended
     data = data_of(panel, features)
     series = torch.arange(3)
     for known in (1, 4, 7, 11):
-        history = features.history
-        back = torch.full((3, 1), known) - torch.arange(history, 0, -1)
-        past = data.values[data.rows(series, back)] * (back >= 0)[..., None]
-        levels = Levels(past, data.level_offsets, features.level_periods, count - known)
-        for t in range(known, count):
-            made = levels.at(history + t - known, torch.full((3, 1), t))
-            expected = data.ahead(series, torch.full((3, 1), t)).levels
-            torch.testing.assert_close(made, expected, rtol=0, atol=1e-5)
-            levels.append(history + t - known, data.values[data.first + t])
+        n_past = features.history
+        back = torch.full((3, 1), known) - torch.arange(n_past, 0, -1)
+        rows = data.rows(series, back)
+        room = torch.full((3, stop - known, 2), torch.nan)
+        values = torch.cat([data.values[rows], room], dim=1)
+        count = torch.full((3,), known)
+        means = PathMeans(values, data.means[rows], count, features.mean_periods, data.mean_offsets)
+        for t in range(known, stop):
+            expected = data.targets(series, torch.full((3, 1), t)).means
+            row = n_past + t - known
+            torch.testing.assert_close(means.before(row), expected, rtol=0, atol=1e-5)
+            values[:, row] = data.values[data.first + t]
+            means.append(row)
 
 
 # --------------------------------------------------------- horizons at once
 
 
-@pytest.mark.parametrize("value", [1e6, 0.0])
+@pytest.mark.parametrize("value", [1e6, 0.0, np.nan])
 @pytest.mark.parametrize("stride", [1, W])
 def test_forecast_of_horizons_knows_no_value_at_or_after_its_cutoff(value, stride):
-    panel, network = panel_of(), network_of(features=AHEAD)
-    cutoffs = np.array([20, 6, 9])
-    before = forecast_of(network, panel, data_of(panel, AHEAD), range(3), cutoffs, stride, 6)
-    values = panel.values.copy()
-    for first, last, cutoff in zip(panel.offsets[:-1], panel.offsets[1:], cutoffs, strict=True):
-        values[first + cutoff : last] = value
-    changed = data_of(replace(panel, values=values), AHEAD)
-    after = forecast_of(network, panel, changed, range(3), cutoffs, stride, 6)
-    np.testing.assert_allclose(after, before, rtol=0, atol=1e-5)
+    panel, network, cutoffs = panel_of(), network_of(features=AT_ONCE), np.array([20, 6, 9])
+    changed = from_the_cutoffs_on(panel, cutoffs, value)
+    before, after = (
+        forecast_of(network, p, data_of(p, AT_ONCE), np.arange(3), cutoffs, stride)
+        for p in (panel, changed)
+    )
+    np.testing.assert_array_equal(after, before)
 
 
 def test_forecast_of_horizons_knows_calendar_and_X_of_each_target():
     panel, cutoff = panel_of(), 12
-    network = network_of(features=AHEAD)
-    before = forecast_of(network, panel, data_of(panel, AHEAD), 0, cutoff, horizon=6)[0]
+    network = network_of(features=AT_ONCE)
+    before = forecast_of(network, panel, data_of(panel, AT_ONCE), 0, cutoff)[0]
     for name in ("calendar", "numbers"):
-        for j, h in enumerate(AHEAD.horizons):
-            data = data_of(panel, AHEAD)
+        for j, h in enumerate(AT_ONCE.horizons):
+            data = data_of(panel, AT_ONCE)
             getattr(data, name)[cutoff + h - 1] += 1.0
-            after = forecast_of(network, panel, data, 0, cutoff, horizon=6)[0]
+            after = forecast_of(network, panel, data, 0, cutoff)[0]
             others = [k for k in range(3) if k != j]
             assert np.abs(after[j] - before[j]).min() > 1e-4
             if h > 1:  # the step itself is an input of the recurrent layer
@@ -418,11 +277,11 @@ def test_forecast_of_horizons_knows_calendar_and_X_of_each_target():
 @pytest.mark.parametrize("at_once", [1, 3, 8])
 def test_few_forecasts_at_once_give_the_values_of_many(monkeypatch, at_once):
     panel = panel_of()
-    data, network = data_of(panel, AHEAD), network_of(features=AHEAD)
+    data, network = data_of(panel, AT_ONCE), network_of(features=AT_ONCE)
     series, cutoff = np.repeat([0, 1, 2], 7), np.tile(np.arange(1, 8), 3)
-    many = forecast_of(network, panel, data, series, cutoff, W, 6)
+    many = forecast_of(network, panel, data, series, cutoff, W)
     monkeypatch.setattr(decoding, "FORECASTS_AT_ONCE", at_once)
-    few = forecast_of(network, panel, data, series, cutoff, W, 6)
+    few = forecast_of(network, panel, data, series, cutoff, W)
     np.testing.assert_allclose(few, many, rtol=0, atol=1e-5)
 
 
@@ -432,94 +291,93 @@ def test_few_forecasts_at_once_give_the_values_of_many(monkeypatch, at_once):
 @torch.no_grad()
 @pytest.mark.parametrize("stride", [1, W])
 def test_last_patch_of_a_forecast_ends_at_its_cutoff(stride):
-    features = replace(AHEAD, patch_length=3)
+    features = replace(AT_ONCE, patch_length=3)
     panel = panel_of()
-    data, network = data_of(panel, features), network_of(features=features).eval()
+    data, network = data_of(panel, features), network_of(features=features)
     for series, cutoff, start in [
         (0, 10, {1: 7, W: 1}),
         (0, 2, {1: 2, W: 2}),
         (1, 5, {1: 2, W: 2}),
     ]:
-        made = forecast_of(network, panel, data, series, cutoff, stride, 6)[0]
+        forecast = forecast_of(network, panel, data, series, cutoff, stride)[0]
         length = (cutoff - start[stride]) // 3 + 1
         expected = network_at(network, data, series, start[stride], length)[0][-1, ..., 0]
-        np.testing.assert_allclose(made, expected, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(forecast, expected, rtol=0, atol=1e-5)
 
 
 # ------------------------------------------------- distributions and samples
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("features", [FULL, AHEAD], ids=["step", "horizons"])
+@pytest.mark.parametrize("features", [FULL, AT_ONCE], ids=["step", "horizons"])
 @pytest.mark.parametrize("distribution", [Normal(), Quantiles([0.1, 0.5, 0.8])])
 def test_parameters_of_one_step_or_several_at_once_are_those_of_the_network(distribution, features):
     panel = panel_of()
     data = data_of(panel, features)
-    network = network_of(features=features, distribution=distribution).eval()
-    horizon = 6 if features.horizons else 1
-    made = parameters_of(network, panel, data, [0, 2], [20, 9], W, horizon)
+    network = network_of(features=features, distribution=distribution)
+    parameters = decoder_of(network, panel, data, [0, 2], [20, 9], W).parameters()
     for k, (series, cutoff) in enumerate([(0, 20), (2, 9)]):
         start = start_of(panel, series, cutoff, W)
         expected = network_at(network, data, series, start, cutoff + 1 - start)[0][-1]
-        np.testing.assert_allclose(made[k], expected, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(parameters[k], expected, rtol=0, atol=1e-5)
 
 
 def test_several_steps_one_after_the_other_go_on_from_the_points():
     panel = panel_of()
     data, network = data_of(panel), network_of(distribution=Normal())
-    made = parameters_of(network, panel, data, 0, 20, horizon=4)
-    assert made.shape == (1, 4, 2, 1)
+    paths = decoder_of(network, panel, data, 0, 20).paths(4)
+    assert paths.shape == (1, 4, 2, 1)
     expected = forecast_by_hand(network, panel, data, 0, 20, 1, 4)
-    np.testing.assert_allclose(made[0, ..., 0], expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(paths[0, ..., 0], expected, rtol=0, atol=1e-5)
 
 
-def samples_of(network, panel, data, series, cutoff, n_samples=3000, horizon=3, seed=0):
+def paths_of(network, panel, data, series, cutoff, n_paths=N_PATHS, horizon=3, seed=0):
+    """Simulated paths, (n, H, C, V)."""
     generator = torch.Generator().manual_seed(seed)
-    return parameters_of(
-        network,
-        panel,
-        data,
-        series,
-        cutoff,
-        horizon=horizon,
-        n_samples=n_samples,
-        generator=generator,
-    )
+    return decoder_of(network, panel, data, series, cutoff).paths(horizon, n_paths, generator)
 
 
 def test_sampled_first_step_has_the_location_and_scale_of_the_network():
     panel = panel_of()
     data, network = data_of(panel), network_of(distribution=Normal())
-    paths = samples_of(network, panel, data, [0, 2], [20, 9])
-    location, scale = np.moveaxis(parameters_of(network, panel, data, [0, 2], [20, 9])[:, 0], -1, 0)
-    error = scale / np.sqrt(3000)
+    paths = paths_of(network, panel, data, [0, 2], [20, 9])
+    parameters = decoder_of(network, panel, data, [0, 2], [20, 9]).parameters()
+    location, scale = np.moveaxis(parameters[:, 0], -1, 0)
+    error = scale / np.sqrt(N_PATHS)
     assert (np.abs(paths[:, 0].mean(-1) - location) < 4 * error).all()
     np.testing.assert_allclose(paths[:, 0].std(-1), scale, rtol=0.06)
 
 
-def test_each_step_of_a_path_goes_on_from_its_own_draw():
-    panel, n = panel_of(), 50
-    data, network = data_of(panel), network_of(distribution=Normal())
-    series, cutoff = 0, 20
-    paths = samples_of(network, panel, data, series, cutoff, n)[0]
+@pytest.mark.parametrize("cell", CELLS)
+def test_each_step_of_a_path_goes_on_from_its_own_draw(cell):
+    # Several series: each path must carry the state, the values and the means of its own one.
+    panel, n = panel_of(), 20
+    data, network = data_of(panel), network_of(cell, num_layers=2, distribution=Normal())
+    series, cutoff = np.array([2, 0, 1]), np.array([14, 20, 5])
+    paths = paths_of(network, panel, data, series, cutoff, n)
     noise = torch.Generator().manual_seed(0)
-    drawn = [torch.empty(n, 2).normal_(generator=noise).numpy() for _ in range(3)]
-    for v in (0, 17, 49):
-        kept = data.values.clone(), data.levels.clone()
-        for h in range(3):
-            made = parameters_of(network, panel, data, series, cutoff + h, window_length=W + h)
-            location, scale = made[0, 0].T
-            expected = location + scale * drawn[h][v]
-            np.testing.assert_allclose(paths[h, :, v], expected, rtol=0, atol=1e-4)
-            put(data, panel, series, cutoff + h, paths[h, :, v])
-        data.values, data.levels = kept
+    # The draws follow the order in which the cutoffs are decoded.
+    ((_, order, _),) = decoder_of(network, panel, data, series, cutoff).runs.batches(3)
+    place = np.argsort(order)
+    assert place.tolist() == [2, 1, 0]
+    drawn = [torch.empty(3 * n, 2).normal_(generator=noise).view(3, n, 2) for _ in range(3)]
+    for k, s in enumerate(series):
+        for v in (0, 7, n - 1):
+            kept = data.values.clone(), data.means.clone()
+            for h in range(3):
+                decoder = decoder_of(network, panel, data, s, cutoff[k] + h, window_length=W + h)
+                location, scale = decoder.parameters()[0, 0].T
+                expected = location + scale * drawn[h][place[k], v].numpy()
+                np.testing.assert_allclose(paths[k, h, :, v], expected, rtol=0, atol=1e-4)
+                put(data, panel, s, cutoff[k] + h, paths[k, h, :, v])
+            data.values, data.means = kept
 
 
 def test_paths_of_a_seed_return_and_those_of_another_differ():
     panel = panel_of()
     data, network = data_of(panel), network_of(distribution=Normal())
     one, same, other = (
-        samples_of(network, panel, data, [0, 1], [20, 6], 5, seed=seed) for seed in (1, 1, 2)
+        paths_of(network, panel, data, [0, 1], [20, 6], 5, seed=seed) for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(one, same)
     assert not np.isclose(one, other).any()
@@ -537,39 +395,39 @@ def test_forecasts_are_no_missing_values_to_the_steps_after_them(horizon):
     gaps[[15, 18, 19, 22]] = np.nan
     observed = ~np.isnan(gaps)
     panel = replace(whole, values=gaps, observed=observed).filled((3,))
-    data, network = data_of(panel, features), network_of(features=features).eval()
-    made = forecast_of(network, panel, data, 0, 20, horizon=horizon)[0]
+    data, network = data_of(panel, features), network_of(features=features)
+    forecast = forecast_of(network, panel, data, 0, 20, horizon=horizon)[0]
     data.observed[20:] = True
     expected = forecast_by_hand(network, panel, data, 0, 20, 1, horizon)
-    np.testing.assert_allclose(made, expected, rtol=0, atol=1e-5)
-    data.observed[19] = True  # it is filled, but the network is told
-    assert (forecast_of(network, panel, data, 0, 20, horizon=horizon)[0] != made).all()
+    np.testing.assert_allclose(forecast, expected, rtol=0, atol=1e-5)
+    data.observed[19] = True  # it was filled, but the network is shown an observation
+    assert (forecast_of(network, panel, data, 0, 20, horizon=horizon)[0] != forecast).all()
 
 
 @pytest.mark.parametrize("horizon", [1, 4])
 def test_past_covariates_are_forecast_along_step_by_step(horizon):
-    features = Features((3, 5), (2, 4), NAIVE, ("hour",), 2, n_past=1)
+    features = replace(FULL, n_past=1, n_numbers=0)
     panel = panel_of(past=["x"])
     assert panel.values.shape[1] == 3
     data, network = data_of(panel, features), network_of(features=features)
     for series, cutoff in [(0, 20), (1, 5)]:
-        made = forecast_of(network, panel, data, series, cutoff, horizon=horizon)[0]
+        forecast = forecast_of(network, panel, data, series, cutoff, horizon=horizon)[0]
         expected = forecast_by_hand(network, panel, data, series, cutoff, 1, horizon)
-        assert made.shape == (horizon, 3)
-        np.testing.assert_allclose(made, expected, rtol=0, atol=1e-5)
+        assert forecast.shape == (horizon, 3)
+        np.testing.assert_allclose(forecast, expected, rtol=0, atol=1e-5)
 
 
 def test_past_covariates_are_inputs_but_no_outputs_of_horizons_at_once():
-    features = replace(AHEAD, n_past=1, n_numbers=0)
+    features = replace(AT_ONCE, n_past=1, n_numbers=0)
     panel = panel_of(past=["x"])
     data, network = data_of(panel, features), network_of(features=features)
-    made = forecast_of(network, panel, data, 0, 20, horizon=6)
-    assert made.shape == (1, 3, 2)
+    before = forecast_of(network, panel, data, 0, 20)
+    assert before.shape == (1, 3, 2)
     data.values[20:, 2] = 1e6
-    np.testing.assert_array_equal(forecast_of(network, panel, data, 0, 20, horizon=6), made)
+    np.testing.assert_array_equal(forecast_of(network, panel, data, 0, 20), before)
     data.values[19, 2] += 1.0
-    changed = forecast_of(network, panel, data, 0, 20, horizon=6)
-    assert np.abs(changed - made).min() > 1e-4
+    changed = forecast_of(network, panel, data, 0, 20)
+    assert np.abs(changed - before).min() > 1e-4
 
 
 # ------------------------------------------------------------------------ runs
@@ -655,18 +513,13 @@ def test_rows_dropped_before_the_context_do_not_change_a_forecast(stride):
 # ------------------------------------------------------------------- the rest
 
 
-def test_dropout_is_off():
-    panel = panel_of()
-    network, data = network_of(dropout=0.5).train(), data_of(panel)
-    made = [forecast_of(network, panel, data, 0, 20, horizon=3) for _ in range(2)]
-    np.testing.assert_array_equal(*made)
-
-
-def test_no_cutoff_makes_no_forecast():
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_no_cutoff_makes_no_forecast(horizon):
     panel, none = panel_of(), np.zeros(0, dtype=int)
-    assert forecast_of(network_of(), panel, data_of(panel), none, none).shape == (0, 1, 2)
-    ahead = network_of(features=AHEAD)
-    assert forecast_of(ahead, panel, data_of(panel, AHEAD), none, none).shape == (0, 3, 2)
+    forecast = forecast_of(network_of(), panel, data_of(panel), none, none, horizon=horizon)
+    assert forecast.shape == (0, horizon, 2)
+    at_once = network_of(features=AT_ONCE)
+    assert forecast_of(at_once, panel, data_of(panel, AT_ONCE), none, none).shape == (0, 3, 2)
 
 
 def test_forecasts_keep_no_graph_and_change_no_data():

@@ -1,5 +1,3 @@
-from unittest.mock import patch
-
 import numpy as np
 import pytest
 import torch
@@ -7,8 +5,7 @@ import torch
 from skrnn import GRUForecaster, LSTMForecaster
 from skrnn.callbacks import Callback
 from skrnn.datasets import make_hourly_load
-from skrnn.forecasting import decoding
-from skrnn.network.devices import resolve_device, seeded
+from skrnn.network.devices import resolve_device
 
 CPU = torch.device("cpu")
 
@@ -78,63 +75,6 @@ def test_device_that_nothing_can_be_computed_on_is_refused(device):
         resolve_device(device)
 
 
-def draw(random_state):
-    with seeded(random_state, CPU) as rng:
-        return [*rng.random(3), *torch.rand(3).tolist()]
-
-
-def global_states():
-    return np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
-
-
-@pytest.mark.parametrize("random_state", [None, 0, 7])
-def test_seeded_leaves_global_generators_as_they_were(random_state):
-    before = global_states()
-    draw(random_state)
-    assert global_states() == before
-
-
-def test_seeded_leaves_global_generators_as_they_were_when_the_block_fails():
-    def fail():
-        with seeded(0, CPU):
-            torch.rand(3)
-            raise ZeroDivisionError
-
-    before = global_states()
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    assert global_states() == before
-
-
-def test_seeded_repeats_with_the_same_seed():
-    assert draw(3) == draw(3)
-    assert draw(3) != draw(4)
-    assert draw(np.random.RandomState(3)) == draw(3)
-
-
-def test_seeded_does_not_depend_on_global_generators():
-    drawn = []
-    for seed in (1, 2):
-        np.random.seed(seed)
-        torch.manual_seed(seed)
-        drawn.append(draw(5))
-    assert drawn[0] == drawn[1]
-
-
-def test_seeded_with_none_differs_though_global_generators_repeat():
-    drawn = []
-    for _ in range(2):
-        np.random.seed(0)
-        torch.manual_seed(0)
-        drawn.append(draw(None))
-    assert drawn[0] != drawn[1]
-
-
-def test_seeded_with_a_random_state_moves_it_on():
-    random_state = np.random.RandomState(0)
-    assert draw(random_state) != draw(random_state)
-
-
 @pytest.mark.parametrize(("precision", "allowed"), [("float32", False), ("tf32", True)])
 def test_tf32_is_used_only_if_chosen_and_torchs_settings_are_restored(precision, allowed):
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
@@ -142,7 +82,7 @@ def test_tf32_is_used_only_if_chosen_and_torchs_settings_are_restored(precision,
     settings_in_use = []
 
     class RecordSettings(Callback):
-        def on_batch_end(self, forecaster, n_batches):
+        def on_batch_end(self, training, n_batches):
             settings_in_use.append((cudnn.allow_tf32, matmul.allow_tf32))
 
     y = make_hourly_load(n_series=1, n_hours=200, random_state=0).droplevel(0)
@@ -152,18 +92,8 @@ def test_tf32_is_used_only_if_chosen_and_torchs_settings_are_restored(precision,
         "random_state": 0,
         "callbacks": [RecordSettings()],
     }
-    forecaster = GRUForecaster(precision=precision, **settings).fit(y)
+    GRUForecaster(precision=precision, **settings).fit(y)
     assert set(settings_in_use) == {(allowed, allowed)}
-    forecast = decoding.forecast
-
-    def recorded(*args):
-        settings_in_use.append((cudnn.allow_tf32, matmul.allow_tf32))
-        return forecast(*args)
-
-    settings_in_use.clear()
-    with patch.object(decoding, "forecast", recorded):
-        forecaster.predict([1])
-    assert settings_in_use == [(allowed, allowed)]
     assert (cudnn.allow_tf32, matmul.allow_tf32) == before
 
 
