@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
-from skpro_checks import INDICES, check_quantiles_and_labels, check_variance, columns_of
 from torch import nn
 
+from skpro_checks import INDICES, check_quantiles_and_labels, check_variance, columns_of
 from skrnn import GRUForecaster
 from skrnn.distributions import (
     CRITERIA,

@@ -23,3 +23,13 @@ def needs_distribution(method: Callable) -> Callable:
         return method(self, *args, **kwargs)
 
     return predict
+
+
+def refuse_covariances(forecaster: Any, cov: bool) -> None:
+    """Raise NotImplementedError if `predict_var` is asked for covariances."""
+    if cov:
+        msg = (
+            f"{type(forecaster).__name__} predicts the variance of each value, but cov=True asks "
+            f"for covariances. Set cov=False."
+        )
+        raise NotImplementedError(msg)

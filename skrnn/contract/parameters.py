@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, update_wrapper
 from numbers import Integral, Real
+from types import FunctionType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -158,7 +161,11 @@ def plain(value: Any) -> Any:
     """A parameter's value to compare and keep: a list, an array and a tuple are the same."""
     if isinstance(value, nn.Module):
         return f"{type(value).__module__}.{value!r}"  # clones of a module differ in identity
-    if isinstance(value, (list, tuple, np.ndarray)):
+    if isinstance(value, partial):  # equal by what it calls, for a copy is not the same object
+        return value.func, value.args, tuple(sorted(value.keywords.items()))
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (Sequence, np.ndarray, pd.Index, pd.Series)):
         return tuple(value)
     return value
 
@@ -169,6 +176,34 @@ def architecture_of(forecaster: Any) -> dict[str, Any]:
     return {name: plain(params[name]) for name in ARCHITECTURE if name in params}
 
 
+def renamed(function: Any, qualname: str) -> Any:
+    """A copy of a function with another qualified name."""
+    parts = (function.__code__, function.__globals__, function.__name__)
+    copied = FunctionType(*parts, function.__defaults__, function.__closure__)
+    update_wrapper(copied, function).__qualname__ = qualname
+    return copied
+
+
 def named(value: Any, table: Mapping[str, Any]) -> Any:
     """What the table holds under a name; anything else stands for itself."""
     return table[value] if isinstance(value, str) else value
+
+
+def result_of(name: str, kind: type, make: Callable, *args: Any, **options: Any) -> Any:
+    """What the callable of a parameter returns, if that is of the right kind."""
+    try:
+        result = make(*args, **options)
+    except TypeError as error:
+        msg = f"The {name!r} parameter cannot be called as it must be: {error}."
+        if options:
+            msg += f" It is called with the weights and {options}; correct optimizer_kwargs."
+        else:
+            msg += " It is called with the optimizer and the number of steps."
+        raise TypeError(msg) from error
+    if not isinstance(result, kind):
+        msg = (
+            f"The {name!r} parameter must be a name or a callable that returns a torch "
+            f"{kind.__name__}. Got {make!r} instead, which returns {result!r}."
+        )
+        raise TypeError(msg)
+    return result

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from skpro_checks import INDICES, check_quantiles_and_labels, check_variance, columns_of
 
+from skpro_checks import INDICES, check_quantiles_and_labels, check_variance, columns_of
 from skrnn.forecasting.conformal import Residuals
 
 rng = np.random.default_rng(0)

@@ -24,9 +24,7 @@ def noise(n=200, seed=0):
 def residuals_of(forecaster, *steps):
     """Residuals of each horizon and column, ascending, and sizes of errors (S, C)."""
     fitted = forecaster.fitted_
-    table, sizes = held_out_residuals(
-        fitted.model, fitted.panel, fitted.held_out, np.array(steps)
-    )
+    table, sizes = held_out_residuals(fitted.model, fitted.panel, fitted.held_out, np.array(steps))
     return table.residuals, sizes
 
 

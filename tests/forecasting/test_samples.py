@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from skpro_checks import COLUMNS, INDEX, INDICES, check_quantiles_and_labels, check_variance
 
+from skpro_checks import COLUMNS, INDEX, INDICES, check_quantiles_and_labels, check_variance
 from skrnn.distributions import Normal
 from skrnn.forecasting.samples import Samples
 
