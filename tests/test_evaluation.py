@@ -305,8 +305,16 @@ def test_metrics_that_need_the_training_window_itself_equal_sktimes():
     check_equals_sktime(gru(), cv, hourly(), scoring=[InRanges(), MeanAbsoluteScaledError()])
 
 
+class Share(MeanAbsoluteError):
+    """Errors as a share of all observations, which depends on the columns beside."""
+
+    def _evaluate(self, y_true, y_pred, **kwargs):
+        errors = (y_true - y_pred).abs().mean()
+        return self._handle_multioutput(errors / y_true.to_numpy().sum(), self.multioutput)
+
+
 @pytest.mark.usefixtures("in_one_pass")
-def test_scaled_metrics_of_columns_equal_sktimes_if_the_last_forecast_is_perfect(monkeypatch):
+def test_metrics_of_several_columns_are_right_if_the_last_forecast_is_perfect(monkeypatch):
     # On a perfect forecast every metric is 0, whatever it is divided by.
     y = pd.DataFrame({"north": hourly(seed=1), "south": 100 * hourly(seed=2)})
     cv = ExpandingWindowSplitter(initial_window=140, fh=[1, 2], step_length=15)
@@ -320,7 +328,12 @@ def test_scaled_metrics_of_columns_equal_sktimes_if_the_last_forecast_is_perfect
         return table
 
     monkeypatch.setattr("skrnn.evaluation.backtest", perfect_at_the_end)
-    metrics = [MeanSquaredScaledError(sp=7), MedianAbsoluteScaledError(), MeanAbsoluteScaledError()]
+    metrics = [
+        MeanSquaredScaledError(sp=7),
+        MedianAbsoluteScaledError(),
+        MeanAbsoluteScaledError(),
+        Share(),
+    ]
     table = evaluate(gru(), cv, y, scoring=metrics, return_data=True, error_score="raise")
     for metric in metrics:
         expected = [
@@ -331,13 +344,6 @@ def test_scaled_metrics_of_columns_equal_sktimes_if_the_last_forecast_is_perfect
 
 
 def test_metric_that_compares_columns_is_called_split_by_split():
-    class Share(MeanAbsoluteError):
-        """Of all errors: meaningless where columns are splits."""
-
-        def _evaluate(self, y_true, y_pred, **kwargs):
-            errors = (y_true - y_pred).abs().mean()
-            return self._handle_multioutput(errors / y_true.to_numpy().sum(), self.multioutput)
-
     check_equals_sktime(gru(), EXPANDING, hourly(), scoring=Share())
 
 
