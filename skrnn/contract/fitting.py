@@ -259,7 +259,7 @@ def train_on(
     else:
         n_new, stop, earliest = np.ones_like(n_new), first_held_out, 0
     # Far enough back for the new rows to be targets of every horizon.
-    n_before = forecaster.window_length + model.features.horizons[-1] - 1
+    n_before = max(forecaster.window_length, model.features.horizons[-1] - 1)
     since = np.maximum(stop - np.where(n_new > 0, n_new + n_before, 0), earliest)
     data = model.on_device(panel)
     whole = _chunks(forecaster, data, panel.lengths, streams)

@@ -140,8 +140,6 @@ class BaseRecurrentForecaster(BaseForecaster):
         """The recurrent cell: a key of `CELLS`, or what makes one."""
         raise NotImplementedError("abstract method")
 
-    # ----------------------------------------------------------------------- fit and update
-
     @torch.inference_mode(False)
     @torch.enable_grad()
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> BaseRecurrentForecaster:
@@ -188,8 +186,6 @@ class BaseRecurrentForecaster(BaseForecaster):
 
     _pretrain_update = _pretrain
 
-    # ------------------------------------------------------------------------------ predict
-
     def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
         steps = steps_ahead(self.fitted_.panel, fh)
         distribution, index, parameters = self.fitted_.forecast(steps, X)
@@ -226,8 +222,6 @@ class BaseRecurrentForecaster(BaseForecaster):
     predict_var = needs_distribution(BaseForecaster.predict_var)
     predict_proba = needs_distribution(BaseForecaster.predict_proba)
 
-    # ------------------------------------------------------------------------ what was chosen
-
     def summary(self) -> pd.DataFrame:
         """What was fitted: entries with their value and who chose it, the data or the user.
 
@@ -246,8 +240,6 @@ class BaseRecurrentForecaster(BaseForecaster):
     lags_ = of_fitted(attrgetter("model.features.lags"), "Lags read beside the last value.")
     calendar_ = of_fitted(attrgetter("model.features.calendar"), "Calendar fields.")
     naive_ = of_fitted(naive_table, "Initial weights of the naive forecasts.")
-
-    # ---------------------------------------------------------------- what sktime calls as well
 
     def _check_X_y(self, X: Any = None, y: Any = None, **options: Any) -> Any:
         try:
