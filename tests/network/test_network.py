@@ -337,6 +337,16 @@ def test_untrained_network_forecasts_the_mean_of_the_naive_forecasts(cell, horiz
         assert forecast[t - 1] == pytest.approx(np.mean(naive), abs=1e-6)
 
 
+@pytest.mark.parametrize("horizons", [None, (1, 2)])
+def test_before_the_first_season_of_any_naive_forecast_the_first_value_is_forecast(horizons):
+    s = rng.normal(size=12)
+    features = features_of(sp=(6, 4), naive=("seasonal",), horizons=horizons)
+    forecast = forecast_of(network_of(features), s)[:, 0, 0, 0]
+    np.testing.assert_allclose(forecast[:3], s[0], rtol=1e-6)  # of s[1] to s[3]
+    np.testing.assert_allclose(forecast[3:5], s[0:2], rtol=1e-6)  # the shorter season alone
+    np.testing.assert_allclose(forecast[5:], (s[2:8] + s[0:6]) / 2, rtol=1e-5, atol=1e-6)
+
+
 def test_naive_forecasts_move_the_location_alone():
     s = rng.normal(size=12)
     features = features_of(sp=(3,), naive=NAIVE)
