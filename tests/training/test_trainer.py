@@ -318,6 +318,14 @@ def test_check_of_the_final_weights_draws_no_random_number():
     assert torch.equal(before["weights"], after["weights"])
 
 
+@pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
+@pytest.mark.parametrize("forecaster", [GRUForecaster, LSTMForecaster])
+def test_absurd_learning_rate_is_reported(strategy, forecaster):
+    settings = {"hidden_size": 8, "num_epochs": 3, "random_state": 0, "strategy": strategy}
+    with pytest.raises(FloatingPointError, match="Lower lr"):
+        forecaster(lr=1e6, lr_scheduler=None, **settings).fit(HOURLY, fh=range(1, 49))
+
+
 EXTREME = [
     {"lr": lr, "optimizer": optimizer, "max_grad_norm": clip, "criterion": criterion}
     for k, (lr, optimizer, clip, criterion) in enumerate(
