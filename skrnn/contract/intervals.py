@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any
+
+import numpy as np
 
 
 def needs_distribution(method: Callable) -> Callable:
@@ -20,9 +23,29 @@ def needs_distribution(method: Callable) -> Callable:
                 f"conformal intervals, and fit again."
             )
             raise NotImplementedError(msg)
+        given = parameters.bind(self, *args, **kwargs).arguments
+        for name in ("coverage", "alpha"):
+            if given.get(name) is not None:
+                check_levels(name, given[name])
         return method(self, *args, **kwargs)
 
+    parameters = signature(method)
     return predict
+
+
+def check_levels(name: str, levels: Any) -> np.ndarray:
+    """Coverages or quantile levels as an array; raise ValueError unless all lie in (0, 1)."""
+    try:
+        values = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+    except (TypeError, ValueError):
+        values = np.array([np.nan])
+    if values.ndim > 1 or not ((values > 0) & (values < 1)).all():
+        msg = (
+            f"The {name!r} parameter must hold fractions in (0, 1), such as 0.9. Got {levels!r} "
+            f"instead."
+        )
+        raise ValueError(msg)
+    return values
 
 
 def refuse_covariances(forecaster: Any, cov: bool) -> None:

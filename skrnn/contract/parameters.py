@@ -144,7 +144,7 @@ def _check_quantiles(params: Mapping[str, Any]) -> None:
         warnings.warn(
             f"The 'quantiles' parameter is read with criterion='quantile' alone, but criterion is "
             f"{params['criterion']!r}: {levels!r} has no effect. Set criterion='quantile'.",
-            stacklevel=5,
+            stacklevel=7,  # the line that calls fit: sktime and two decorators stand between
         )
 
 
@@ -159,8 +159,13 @@ def tuple_of(value: Any, auto: tuple) -> tuple:
 
 def plain(value: Any) -> Any:
     """A parameter's value to compare and keep: a list, an array and a tuple are the same."""
-    if isinstance(value, nn.Module):
-        return f"{type(value).__module__}.{value!r}"  # clones of a module differ in identity
+    if isinstance(value, nn.Module):  # clones of a module differ in identity
+        settings = {
+            name: entry
+            for name, entry in vars(value).items()
+            if isinstance(entry, (Real, str)) and name != "training" and name[0] != "_"
+        }
+        return f"{type(value).__module__}.{value!r} {settings}"
     if isinstance(value, partial):  # equal by what it calls, for a copy is not the same object
         return value.func, value.args, tuple(sorted(value.keywords.items()))
     if isinstance(value, str):
@@ -194,16 +199,18 @@ def result_of(name: str, kind: type, make: Callable, *args: Any, **options: Any)
     try:
         result = make(*args, **options)
     except TypeError as error:
-        msg = f"The {name!r} parameter cannot be called as it must be: {error}."
-        if options:
-            msg += f" It is called with the weights and {options}; correct optimizer_kwargs."
-        else:
-            msg += " It is called with the optimizer and the number of steps."
+        called = (
+            f"the weights and {options}" if options else "the optimizer and the number of steps"
+        )
+        msg = (
+            f"The {name!r} parameter must be callable with {called}, but {make!r} raised: "
+            f"{error}. Correct it{', or optimizer_kwargs' if options else ''}."
+        )
         raise TypeError(msg) from error
     if not isinstance(result, kind):
         msg = (
             f"The {name!r} parameter must be a name or a callable that returns a torch "
-            f"{kind.__name__}. Got {make!r} instead, which returns {result!r}."
+            f"{kind.__name__}, but {make!r} returned {result!r}. Pass one of torch.optim."
         )
         raise TypeError(msg)
     return result

@@ -92,8 +92,10 @@ def test_unknown_parameter_name_does_not_cost_the_pretrained_weights():
 def test_fit_at_another_frequency_than_pretrained_warns():
     forecaster = GRUForecaster(**SMALL).pretrain(panel())
     daily = pd.Series(monthly().to_numpy(), pd.date_range("2024-01-01", periods=96, freq="D"))
-    with pytest.warns(UserWarning, match=r"pretrained on series of frequency 'ME?', but y has 'D'"):
+    words = r"pretrained on series of frequency 'ME?', but y has 'D'"
+    with pytest.warns(UserWarning, match=words) as caught:
         forecaster.fit(daily)
+    assert caught[0].filename == __file__
 
 
 def test_dropout_may_change_after_pretraining():
