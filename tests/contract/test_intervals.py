@@ -60,3 +60,14 @@ def test_tag_says_whether_intervals_are_available_and_follows_set_params():
     for options in ({"criterion": "quantile"}, {"validation_split": 0.1}):
         assert GRUForecaster(**options).get_tag("capability:pred_int")
         assert GRUForecaster().set_params(**options).get_tag("capability:pred_int")
+
+
+@pytest.mark.parametrize("coverage", [90, 1.0, 0, [0.5, 90], "wide", True], ids=str)
+def test_coverage_that_is_no_fraction_is_refused(coverage):
+    forecaster = GRUForecaster(criterion="normal", **SMALL).fit(noisy(30))
+    with pytest.raises(
+        ValueError, match=r"'coverage' parameter must hold levels in \(0, 1\)\. Got"
+    ):
+        forecaster.predict_interval(fh=[1], coverage=coverage)
+    with pytest.raises(ValueError, match=r"'alpha' parameter must hold levels in \(0, 1\)\. Got"):
+        forecaster.predict_quantiles(fh=[1], alpha=coverage)
