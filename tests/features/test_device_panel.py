@@ -183,12 +183,17 @@ def calendar_of_rows(data, panel, s):
     return data.steps(long(s), long(0), int(panel.lengths[s])).known[0]
 
 
-@pytest.mark.parametrize("starts", [[3, 0, 4], [3, 0, 5000]], ids=["together", "years apart"])
-def test_calendar_of_a_row_is_that_of_its_stamp(starts):
+@pytest.mark.parametrize(
+    ("starts", "rows", "n_rows"),
+    [([3, 0, 4], 99, 13), ([3, 10, 4], 4, 8), ([3, 0, 5000], 99, 16)],
+    ids=["together", "their ends", "years apart"],
+)
+def test_calendar_of_a_row_is_that_of_its_stamp(starts, rows, n_rows):
     holidays = Holidays(["2024-01-01"])
     features = features_of(calendar=("hour", "dayofyear"), holidays=holidays)
-    panel = panel_with(starts=starts, freq="h")
+    panel = panel_with(starts=starts, freq="h").tail(rows)
     data = device_panel_of(panel, features)
+    assert len(data.calendar) == n_rows
     positions = panel.positions()
     for s, first in enumerate(panel.offsets[:-1]):
         expected = features.encode_calendar(panel.timeline, positions[first:][: panel.lengths[s]])
