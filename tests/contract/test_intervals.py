@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from small_cases import SMALL, cells, noisy
 
 from skrnn import GRUForecaster
+from small_cases import SMALL, cells, noisy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from small_cases import CLASSES, SMALL, cells, noisy
 from torch import nn
 
 from skrnn import GRUForecaster, RNNForecaster
@@ -17,6 +16,7 @@ from skrnn.contract.parameters import (
     architecture_of,
     plain,
 )
+from small_cases import CLASSES, SMALL, cells, noisy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 import torch
 from sktime.exceptions import NotFittedError
-from small_cases import CLASSES, SMALL, cells, covariate, hourly, noisy, panel
 
 from skrnn import GRUForecaster, RNNForecaster
 from skrnn.naive import AUTO_SEASONAL
+from small_cases import CLASSES, SMALL, cells, covariate, hourly, noisy, panel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
