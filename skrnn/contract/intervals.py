@@ -40,7 +40,10 @@ def check_levels(name: str, levels: Any) -> np.ndarray:
     except (TypeError, ValueError):
         values = np.array([np.nan])
     if values.ndim > 1 or not ((values > 0) & (values < 1)).all():
-        msg = f"The {name!r} parameter must hold levels in (0, 1). Got {levels!r} instead. 90 % is 0.9."
+        msg = (
+            f"The {name!r} parameter must hold levels in (0, 1). Got {levels!r} instead. Write 0.9 "
+            f"for 90 %."
+        )
         raise ValueError(msg)
     return values
 
