@@ -24,7 +24,7 @@ from skrnn.network.randomness import RandomStreams
 from skrnn.training.chunks import Chunks
 
 # Training has diverged if the mean error of its forecasts is more than this many times the mean
-# size of the values: a forecast of the mean is off by less than 1, and of 90 trainings with
+# size of the values: a forecast of the mean is off by less than 1, and of 85 trainings with
 # learning rates of 1 to 1e6 those that forecast sensibly were off by less than 1 as well.
 DIVERGED_ERROR = 10
 N_CHECKED_BATCHES = 2

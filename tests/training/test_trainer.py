@@ -219,6 +219,15 @@ def test_epochs_are_counted_over_several_calls():
     assert "validation_loss" not in trainer.training.rows[0]
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_training_does_not_depend_on_the_gradient_mode_around_it(mode):
+    inside, outside = trainer_of(), trainer_of()
+    with mode():
+        inside.fit(2)
+    outside.fit(2)
+    assert torch.equal(weights_of(inside.network), weights_of(outside.network))
+
+
 # ----------------------------------------------------------------- divergence
 
 
