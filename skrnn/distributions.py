@@ -34,6 +34,7 @@ distance from it:
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -259,9 +260,17 @@ class StudentT(LocationScale):
 
     def loss(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Minus the log density."""
+        # As torch.distributions.StudentT, which checks df on the CPU: a synchronisation a step.
         location, scale, df = parameters.unbind(-1)
-        density = torch.distributions.StudentT(df, location, scale, validate_args=False)
-        return -density.log_prob(target)
+        z = (target - location) / scale
+        log_constant = (
+            scale.log()
+            + 0.5 * df.log()
+            + 0.5 * math.log(math.pi)
+            + torch.lgamma(0.5 * df)
+            - torch.lgamma(0.5 * (df + 1.0))
+        )
+        return log_constant + 0.5 * (df + 1.0) * torch.log1p(z**2.0 / df)
 
     def sample(self, parameters: Tensor, generator: torch.Generator) -> Tensor:
         """A normal value over the root of a chi-squared one, scaled and moved, (...)."""
