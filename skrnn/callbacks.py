@@ -211,5 +211,5 @@ class StopAfter(Callback):
         self.max_steps: int = max_steps
 
     def on_batch_end(self, training: Training, n_batches: int) -> bool:
-        """Stop once there were so many steps."""
+        """Stop training after the last of these steps."""
         return training.step >= self.max_steps

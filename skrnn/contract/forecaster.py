@@ -261,7 +261,7 @@ class BaseRecurrentForecaster(BaseForecaster):
 
         An update is all or nothing: if it is refused or fails, nothing has changed.
         """
-        # sktime has moved the cutoff, and has stored the data if it is told to, before `_update`.
+        # Before it calls `_update`, sktime moves the cutoff and, with remember_data, stores the data.
         before = {name: vars(self).get(name) for name in ("_cutoff", "_y", "_X")}
         try:
             return super().update(y, X=X, update_params=update_params)

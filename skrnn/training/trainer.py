@@ -118,7 +118,7 @@ class Trainer:
     progress: Progress = field(default_factory=Progress, init=False)
 
     def fit(self, num_epochs: int) -> None:
-        """Train until there were so many epochs, or a callback or the validation loss ends it.
+        """Train up to a number of epochs, unless a callback or the validation loss ends it earlier.
 
         Raises
         ------
