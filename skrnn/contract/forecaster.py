@@ -261,7 +261,7 @@ class BaseRecurrentForecaster(BaseForecaster):
 
         An update is all or nothing: if it is refused or fails, nothing has changed.
         """
-        # Before it calls `_update`, sktime moves the cutoff and, with remember_data, stores the data.
+        # Before `_update`, sktime moves the cutoff and, with remember_data, stores the data.
         before = {name: vars(self).get(name) for name in ("_cutoff", "_y", "_X")}
         try:
             return super().update(y, X=X, update_params=update_params)

@@ -120,15 +120,13 @@ class NaiveForecasts(nn.Module):
         if pooled:
             sums, total = sums.mean(1, keepdim=True), total.mean(1, keepdim=True)
         error, last_error = sums
-        last_value_error = total[0] / total[1].clamp(min=1)  # of the last value, on all targets
+        baseline = total[0] / total[1].clamp(min=1)  # of the last value, on all targets
         # A horizon without a sampled target gets the largest of these errors.
-        last_value_error = (
-            torch.where(total[1] > 0, last_value_error, last_value_error.amax()) + LEAST_ERROR
-        )
+        baseline = torch.where(total[1] > 0, baseline, baseline.amax()) + LEAST_ERROR
         return (
-            last_value_error
-            * (error + PSEUDO_TARGETS * last_value_error)
-            / (last_error + PSEUDO_TARGETS * last_value_error)
+            baseline
+            * (error + PSEUDO_TARGETS * baseline)
+            / (last_error + PSEUDO_TARGETS * baseline)
         )
 
 
