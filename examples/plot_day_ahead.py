@@ -8,7 +8,7 @@ is held out, as in compare_gru_lstm.py. Neither training nor scaling uses it. Fo
 every 37th of its hours, so that each hour of the day is a cutoff, and use all hours up to the
 cutoff. The benchmark is the value one day before, with the quantiles of its errors in training.
 
-It takes two minutes on two cores (AMD EPYC with AVX-512, torch 2.13), of which training takes one.
+Training takes one minute on two cores (AMD EPYC with AVX-512, torch 2.13).
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import pandas as pd
 from sktime.forecasting.base import ForecastingHorizon
 
 from skrnn.contract.forecaster import BaseRecurrentForecaster
+from skrnn.contract.intervals import check_levels
 from skrnn.data.panel import Panel
 from skrnn.data.ragged import numbered
 
@@ -191,13 +192,7 @@ def _levels(forecaster: BaseRecurrentForecaster, alpha: Any) -> np.ndarray:
     """Levels of quantiles, each in (0, 1)."""
     if alpha is None:
         return np.array([])
-    try:
-        levels = np.atleast_1d(np.asarray(alpha, dtype=np.float64))
-    except (TypeError, ValueError):
-        levels = np.array([np.nan])
-    if levels.ndim > 1 or not ((levels > 0) & (levels < 1)).all():
-        msg = f"The 'alpha' parameter must hold levels in (0, 1). Got {alpha!r} instead."
-        raise ValueError(msg)
+    levels = check_levels("alpha", alpha)
     if len(levels) and not forecaster.get_tag("capability:pred_int"):
         msg = (
             f"The 'alpha' parameter needs a forecaster of distributions, but criterion="

@@ -156,22 +156,22 @@ class ProgressBar(Callback):
                 "or pass verbose=False."
             )
             raise ImportError(msg) from error
-        self.num_epochs, self.epoch = num_epochs, 0
         in_notebook = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
         # None: no bar where standard error is no terminal, as it is not in a notebook either.
         disable = False if in_notebook else None
-        self.bar = tqdm(desc=training.name, unit="step", disable=disable)
+        done = training.step  # more than 0 if an earlier training is resumed
+        self.bar = tqdm(desc=training.name, unit="step", initial=done, disable=disable)
 
     def on_batch_end(self, training: Training, n_batches: int) -> None:
         """Move the bar by one step."""
-        self.bar.total = n_batches * self.num_epochs
+        self.bar.total = n_batches * training.num_epochs
         self.bar.update()
 
     def on_epoch_end(self, training: Training, epoch: Mapping[str, float]) -> None:
         """Show the losses of the epoch; the bar is full should this be the last."""
-        self.epoch += 1  # the row goes on counting from earlier trainings
         losses = {name: epoch[name] for name in ("loss", "validation_loss") if name in epoch}
-        count = f"{self.epoch}/{self.num_epochs}"
+        # The row goes on counting from earlier trainings.
+        count = f"{training.epoch}/{training.num_epochs}"
         if self.bar.disable:
             parts = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in losses.items()]
             print(f"{training.name}: epoch {count}, {', '.join(parts)}", file=sys.stderr)
@@ -210,11 +210,6 @@ class StopAfter(Callback):
             raise ValueError(msg)
         self.max_steps: int = max_steps
 
-    def on_train_begin(self, training: Training, num_epochs: int) -> None:
-        """Start counting."""
-        self.steps = 0
-
     def on_batch_end(self, training: Training, n_batches: int) -> bool:
-        """Count a step."""
-        self.steps += 1
-        return self.steps >= self.max_steps
+        """Stop training after the last of these steps."""
+        return training.step >= self.max_steps

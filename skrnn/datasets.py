@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from numbers import Integral
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from scipy.signal import lfilter
 
 __all__ = ["fetch_pjm_load", "make_hourly_load"]
 
-# Pinned to a commit: the files behind the checksums cannot change under us.
+# Pinned to a commit, so that the files always match the checksums.
 PJM_URL = (
     "https://raw.githubusercontent.com/gabrielloye/GRU_Prediction/"
     "ea3b6a811a92a781193e5ba552a8f67de8782adf/data/"
@@ -38,13 +39,13 @@ PJM_SHA256 = {
 }
 
 # Seconds to connect, and to wait for the next byte. requests tries the addresses of a host one
-# after the other, so a network that swallows packets costs a small multiple of the first number.
+# after the other, so a network that drops packets takes a small multiple of the first number.
 DOWNLOAD_TIMEOUT = (5, 20)
 
 # Both data sets stamp the END of the hour: the first hour of a year is stamped 01:00.
 SYNTHETIC_START = pd.Timestamp("2017-01-01 01:00")
 
-# Hours simulated and thrown away: 0.99**500 < 0.01, so the calm start is forgotten.
+# Hours simulated and discarded: 0.99**500 < 0.01, so the effect of the zero start has decayed.
 WEATHER_SPIN_UP = 500
 
 
@@ -59,27 +60,27 @@ def fetch_pjm_load(
     """Load the hourly electricity load of the twelve PJM regions as a panel.
 
     The files are downloaded once (30 MB for all regions), checked against their SHA-256 sums and
-    kept. A file that is already in the folder is checked and read without a network, and pooch
-    (``pip install skrnn[datasets]``) is imported only to download a file or to name the default
-    folder.
+    kept. A file that is already in the folder is checked and read without a network. Only to
+    download a file, or to find the default folder, pooch is needed (``pip install
+    skrnn[datasets]``).
 
     Parameters
     ----------
     regions : str, iterable of str or None, default=None
         One or several of "AEP", "COMED", "DAYTON", "DEOK", "DOM", "DUQ", "EKPC", "FE", "NI",
-        "PJME", "PJMW" and "PJM_Load". The panel keeps the order asked for. None takes all
+        "PJME", "PJMW" and "PJM_Load". The panel has the order of this list. None loads all
         twelve in alphabetical order.
     data_home : str, path-like or None, default=None
-        Folder that holds the files ``<REGION>_hourly.csv``, or that receives them. None takes
-        the environment variable ``SKRNN_DATA`` or, where it is not set, the user's cache folder
+        Folder of the files ``<REGION>_hourly.csv``, to which missing files are downloaded. None
+        uses the environment variable ``SKRNN_DATA`` or, if it is not set, the user's cache folder
         ``pooch.os_cache("skrnn")``.
     download_if_missing : bool, default=True
-        Whether a file that is not in the folder is downloaded; otherwise it is an error.
+        Whether to download a file that is not in the folder, instead of raising an error.
     regular : bool, default=True
-        True gives every region one row per hour without a gap: the mean of a duplicated hour,
-        and a straight line through missing hours. False gives the rows as published, sorted by
-        time (rows of the same hour keep their order in the file), with duplicates and gaps;
-        such a panel has no frequency and most forecasters refuse it.
+        With True, every region has one row per hour without a gap: a duplicated hour is averaged,
+        missing hours are interpolated linearly. With False, the rows are those published, sorted
+        by time (rows of the same hour keep their order in the file), with duplicates and gaps;
+        such a panel has no frequency, and most forecasters refuse it.
     add_observed : bool, default=False
         Whether to add a boolean column ``observed``, True where the file holds that hour (once
         or twice) and False where the load is interpolated. With ``regular=False`` nothing is
@@ -88,32 +89,33 @@ def fetch_pjm_load(
     Returns
     -------
     pandas.DataFrame
-        Column ``load_mw`` (float64, megawatts) and, if asked for, ``observed`` (bool), on a
-        MultiIndex ("region", "time"). With ``regular=True`` it is a panel of sktime's mtype
+        Column ``load_mw`` (float64, megawatts) and, with ``add_observed``, ``observed`` (bool), on
+        a MultiIndex ("region", "time"). With ``regular=True`` it is a panel of sktime's mtype
         "pd-multiindex". ``time`` is the end of the hour on the clock of the US East, daylight
         saving included, without a time zone.
 
     Raises
     ------
+    TypeError
+        If ``regions`` or ``data_home`` is of another type.
     ValueError
-        If a region is unknown or named twice, or if a file, there or just downloaded, does not
-        have its SHA-256 sum.
+        If a region is unknown or named twice, or if a file does not have its SHA-256 sum.
     FileNotFoundError
         If a file is missing and ``download_if_missing=False``.
     OSError
-        If a download fails; without a network that takes seconds, not minutes.
+        If a download fails; without a network this is raised within seconds.
     ImportError
         If pooch is needed and not installed.
 
     See Also
     --------
-    make_hourly_load : Synthetic series of the same form, without any file.
+    make_hourly_load : Synthetic series of the same form, without a file.
 
     Notes
     -----
-    The loads are as published: region FE starts with one hour of 0 MW, which a percentage error
-    divides by, and DOM and PJMW hold one implausibly low hour each. NI and PJM_Load ended years
-    before the others. ``data/README.md`` lists what else the files hold.
+    The loads are as published. Region FE starts with one hour of 0 MW, by which a percentage error
+    would divide; DOM and PJMW hold one implausibly low hour each. NI and PJM_Load end years before
+    the others. ``data/README.md`` lists further peculiarities of the files.
 
     References
     ----------
@@ -135,7 +137,7 @@ def fetch_pjm_load(
         path = folder / f"{region}_hourly.csv"
         if not path.exists() and not download_if_missing:
             msg = (
-                f"The file {str(path)!r} must be there when download_if_missing=False, but it is "
+                f"The file {str(path)!r} must exist with download_if_missing=False, but it does "
                 "not. Set download_if_missing=True, set data_home (or the environment variable "
                 "SKRNN_DATA) to the folder that holds it, or use make_hourly_load, which needs "
                 "no file."
@@ -152,22 +154,32 @@ def fetch_pjm_load(
 def _check_regions(regions: str | Iterable[str] | None) -> list[str]:
     if regions is None:
         return sorted(PJM_SHA256)
+    msg = (
+        "The 'regions' parameter of fetch_pjm_load must be None, or name one or several different "
+        f"regions among {', '.join(PJM_SHA256)}. Got {regions!r} instead."
+    )
+    if not isinstance(regions, Iterable):
+        raise TypeError(msg)
     names = [regions] if isinstance(regions, str) else list(regions)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(msg)
     if not names or len(set(names)) < len(names) or not set(names) <= set(PJM_SHA256):
-        msg = (
-            "The 'regions' parameter of fetch_pjm_load must be None, or name one or several "
-            f"different regions among {', '.join(PJM_SHA256)}. Got {regions!r} instead."
-        )
         raise ValueError(msg)
     return names
 
 
 def _find_folder(data_home: str | os.PathLike | None) -> Path:
     if data_home is None:
-        # A variable that is set but empty counts as not set, as in a shell.
+        # An empty variable counts as not set, as in a shell.
         data_home = os.environ.get("SKRNN_DATA") or _import_pooch(
             "Finding the default data folder"
         ).os_cache("skrnn")
+    if not isinstance(data_home, (str, os.PathLike)):
+        msg = (
+            f"The 'data_home' parameter of fetch_pjm_load must be a path or None. Got "
+            f"{data_home!r} instead."
+        )
+        raise TypeError(msg)
     return Path(data_home).expanduser()
 
 
@@ -188,8 +200,8 @@ def _download(path: Path, sha256: str) -> None:
     pooch = _import_pooch(f"Downloading {path.name!r} to {str(path.parent)!r}")
     url = PJM_URL + path.name
     try:
-        # pooch moves the file to its place only once its sum is right: an interrupted download
-        # leaves nothing behind.
+        # pooch moves the file to its place only after its sum is checked, so an interrupted
+        # download leaves nothing behind.
         pooch.retrieve(
             url,
             known_hash=f"sha256:{sha256}",
@@ -209,7 +221,7 @@ def _download(path: Path, sha256: str) -> None:
     except ValueError as error:
         msg = (
             f"The download of {url} must have the SHA-256 sum {sha256}, but it does not, and was "
-            "thrown away. Try again, set data_home (or the environment variable SKRNN_DATA) to "
+            "deleted. Try again, set data_home (or the environment variable SKRNN_DATA) to "
             "a folder that holds the file, or use make_hourly_load, which needs no file."
         )
         raise ValueError(msg) from error
@@ -222,7 +234,7 @@ def _read_verified(path: Path, sha256: str) -> pd.DataFrame:
     if found != sha256:
         msg = (
             f"The file {str(path)!r} must have the SHA-256 sum {sha256}, but it has {found}: it "
-            "is damaged or another version. Delete it and it is downloaded again, or set "
+            "is damaged or another version. Delete it, so that it is downloaded again, or set "
             "data_home (or the environment variable SKRNN_DATA) to a folder with the right one."
         )
         raise ValueError(msg)
@@ -252,9 +264,9 @@ def make_hourly_load(
     n_hours: int = 2 * 365 * 24,
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
 ) -> pd.DataFrame:
-    r"""Simulate the hourly electricity load of several regions under one weather.
+    r"""Simulate the hourly electricity load of several regions that share their weather.
 
-    The load :math:`y_i(t)` of region :math:`i` in MW follows the clock, the working week and
+    The load :math:`y_i(t)` of region :math:`i` in MW depends on the hour, the day of the week and
     its temperature :math:`T_i(t)` in degrees Celsius,
 
     .. math::
@@ -268,13 +280,13 @@ def make_hourly_load(
 
     with :math:`h` the hour of the day, :math:`d` the day of the year, activity :math:`a` = 1 on
     weekdays, 0.5 on Saturdays and 0.3 on Sundays, and standard normal :math:`\varepsilon` and
-    :math:`\eta`. The weather :math:`w_0`, of variance 1, is shared by all regions; :math:`w_i` is
-    a region's own. Levels :math:`b_i` are log-uniform between 1,000 and 30,000 MW, the responses
-    to heating degrees :math:`u_i` uniform in [0.007, 0.013] and to cooling degrees :math:`v_i`
-    uniform in [0.03, 0.05] per degree. All factors are positive, and so is the load.
+    :math:`\eta`. The weather :math:`w_0`, of variance 1, is common to all regions; :math:`w_i` is
+    that of region :math:`i` alone. Levels :math:`b_i` are log-uniform between 1,000 and 30,000 MW,
+    the responses to heating degrees :math:`u_i` uniform in [0.007, 0.013] and to cooling degrees
+    :math:`v_i` uniform in [0.03, 0.05] per degree. All factors are positive, and so is the load.
 
-    The noise is half a percent of the load; everything else is structure, and most of it can be
-    learnt from the past load and the calendar.
+    The noise is half a percent of the load. Everything else is deterministic or weather, and most
+    of it can be learnt from the past load and the calendar.
 
     Parameters
     ----------
@@ -283,7 +295,7 @@ def make_hourly_load(
     n_hours : int, default=17520
         Length of every series in hours, at least 1. The default is two years.
     random_state : int, RandomState, Generator or None, default=None
-        Seed, or the NumPy generator to draw from. An int gives the same series every time; None
+        Seed, or the NumPy generator to draw from. An int gives the same series every time. None
         gives new ones and, unlike in scikit-learn, does not draw from NumPy's global generator.
 
     Returns
@@ -297,7 +309,7 @@ def make_hourly_load(
     Raises
     ------
     ValueError
-        If ``n_series`` or ``n_hours`` is not a positive int.
+        If ``n_series`` or ``n_hours`` is not a positive int, or ``random_state`` is no seed.
 
     See Also
     --------
@@ -305,10 +317,10 @@ def make_hourly_load(
 
     Notes
     -----
-    That load rises with the degrees below and above a comfortable temperature is the standard
-    observation of load forecasting, see [1]_. The numbers are ours, chosen so that the series
-    look like the PJM regions: yesterday's load correlates with today's by about 0.87, and the
-    last hour as the forecast for the next one is wrong by about 2.5 %.
+    Load rises with the degrees below and above a comfortable temperature, a standard finding of
+    load forecasting, see [1]_. The coefficients are chosen so that the series resemble the PJM
+    regions: the correlation of the load with that of the day before is about 0.87, and the naive
+    forecast of the next hour has an error of about 2.5 %.
 
     References
     ----------
@@ -328,17 +340,14 @@ def make_hourly_load(
               2017-01-01 02:00:00   2780.0
     """
     for name, value in [("n_series", n_series), ("n_hours", n_hours)]:
-        if not isinstance(value, Integral) or value < 1:
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
             msg = (
                 f"The {name!r} parameter of make_hourly_load must be an int in the range "
                 f"[1, inf). Got {value!r} instead."
             )
             raise ValueError(msg)
 
-    # RandomState and Generator share the methods used here, so either serves as it is.
-    rng = random_state
-    if not isinstance(rng, np.random.RandomState | np.random.Generator):
-        rng = np.random.default_rng(random_state)
+    rng = _generator(random_state)
 
     time = pd.date_range(SYNTHETIC_START, periods=n_hours, freq="h", name="time")
     hour, day = time.hour.to_numpy(), time.dayofyear.to_numpy()  # (L,), (L,)
@@ -370,6 +379,20 @@ def make_hourly_load(
     regions = [f"region_{index:02d}" for index in range(n_series)]
     index = pd.MultiIndex.from_product([regions, time], names=["region", "time"])
     return pd.DataFrame({"load_mw": load.ravel()}, index=index)
+
+
+def _generator(random_state: Any) -> np.random.RandomState | np.random.Generator:
+    # Both kinds of generator have the methods that are called.
+    if isinstance(random_state, np.random.RandomState | np.random.Generator):
+        return random_state
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        msg = (
+            f"The 'random_state' parameter of make_hourly_load must be None, a non-negative int, a "
+            f"RandomState or a Generator. Got {random_state!r} instead."
+        )
+        raise ValueError(msg) from error
 
 
 def _simulate_weather(

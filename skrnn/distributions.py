@@ -55,11 +55,15 @@ CRITERIA: dict[str, Callable] = {
 }
 # Smallest scale, in units of the scaled series: a perfect forecast has no infinite likelihood.
 LEAST_SCALE = 1e-4
+# A batch without any target that counts has loss 0: its weights are divided by this, not by 0.
+LEAST_WEIGHT = 1e-6
 # Standard deviation of a normal error, in units of its mean absolute value: sqrt(pi / 2).
 NORMAL_SCALE_OF_ERROR = 1.25
 # Degrees of freedom above which Student's t has a variance, with a margin; initial value of the
 # output whose softplus is added to it: 6 degrees of freedom.
 LEAST_DF, INITIAL_DF_OUTPUT = 2.01, 4.0
+# The distance between two quantiles is the least that says how wide a distribution is.
+FEWEST_LEVELS = 2
 # Levels at which a distribution without a formula is handed to skpro and its variance computed.
 GRID = (np.arange(200) + 0.5) / 200
 
@@ -116,7 +120,7 @@ class Distribution(nn.Module, Predictive):
 
     def mean_loss(self, parameters: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Mean loss over the targets that count; parameters (..., K), target and weight (...)."""
-        return (self.loss(parameters, target) * weight).sum() / weight.sum().clamp(min=1e-6)
+        return (self.loss(parameters, target) * weight).sum() / weight.sum().clamp(min=LEAST_WEIGHT)
 
     def sample(self, parameters: Tensor, generator: torch.Generator) -> Tensor:
         """One value of each distribution, (...)."""
@@ -309,6 +313,13 @@ class Quantiles(Distribution):
     def __init__(self, levels: Sequence[float]):
         super().__init__()
         self.levels = np.unique(np.asarray(levels, dtype=np.float64))
+        inside = (self.levels > 0) & (self.levels < 1)
+        if len(self.levels) < FEWEST_LEVELS or not inside.all():
+            msg = (
+                f"Quantiles must have at least two different levels in (0, 1). Got {levels!r} "
+                f"instead. A single one does not say how wide an interval is."
+            )
+            raise ValueError(msg)
         self.n_outputs = len(self.levels)
         self.middle = int(np.abs(self.levels - 0.5).argmin())
         normal = stats.norm.ppf(self.levels)

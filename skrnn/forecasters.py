@@ -93,15 +93,14 @@ class GRUForecaster(BaseRecurrentForecaster):
         plus the trend of the mean). "auto" uses all except "drift" for a series with a season, and
         "last", "mean" and "drift" for one without. None leaves the network without naive
         forecasts: relu and a linear layer on the recurrent output. See `skrnn.naive` for your own.
-    criterion : {"mae", "mse", "huber", "normal", "studentt", "quantile"}, torch.nn.Module or \
-            Distribution, default="mae"
-        Loss of the scaled forecasts. A module is called with forecasts and targets, both flat,
-        and returns their mean loss; its parameters are trained. "normal" and "studentt" forecast a
-        distribution by its negative log-likelihood, and "quantile" the ``quantiles`` by the pinball
-        loss. These give `predict_interval`, `predict_quantiles`, `predict_var` and
+    criterion : {"mae", "mse", "huber", "normal", "studentt", "quantile"} or Module, default="mae"
+        Loss of the scaled forecasts. A `torch.nn.Module` is called with forecasts and targets, both
+        flat, and returns their mean loss; its parameters are trained. "normal" and "studentt"
+        forecast a distribution by its negative log-likelihood, and "quantile" the ``quantiles`` by
+        the pinball loss. These give `predict_interval`, `predict_quantiles`, `predict_var` and
         `predict_proba`. For point forecasts, ``validation_split`` holds out the end of each series;
-        the errors there give conformal intervals per horizon. See `skrnn.distributions` for your
-        own distribution.
+        the errors there give conformal intervals per horizon. A module may also be a distribution
+        of your own, see `skrnn.distributions`.
     quantiles : list of float, default=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
         Levels, in (0, 1), that ``criterion="quantile"`` forecasts, at least two. They never cross.
         Between and beyond them, quantiles are interpolated linearly in those of a normal

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
-from sktime.performance_metrics.forecasting._base import BaseForecastingErrorMetric
+
+from skrnn.contract.private_names import BaseForecastingErrorMetric
 
 __all__ = ["SMAPE", "smape", "smape_scorer"]
 
@@ -17,7 +18,8 @@ def smape(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     .. math::
         \text{sMAPE} = \frac{1}{n} \sum_{t=1}^{n} \frac{200 \, |y_t - f_t|}{|y_t| + |f_t|}
 
-    A time at which observation and forecast are both zero was forecast perfectly and counts as 0.
+    :math:`y_t` is the observation and :math:`f_t` the forecast at time :math:`t`; with several
+    variables the mean is over all of them. A term 0/0 is a perfect forecast and counts as 0.
 
     Parameters
     ----------
@@ -34,6 +36,8 @@ def smape(y_true: ArrayLike, y_pred: ArrayLike) -> float:
 
     Raises
     ------
+    TypeError
+        If the values are no real numbers, such as text, dates or complex numbers.
     ValueError
         If the shapes differ or are empty, if the index or the columns of two pandas objects differ,
         or if a value is NaN or infinite.
@@ -45,10 +49,10 @@ def smape(y_true: ArrayLike, y_pred: ArrayLike) -> float:
 
     Notes
     -----
-    This is the definition of the M4 competition [2]_. Some publications divide differently and
-    their numbers do not compare: :math:`\frac{1}{n} \sum |f_t - y_t| / (f_t + y_t) / 2`, read from
-    left to right as a program does, divides by :math:`2 (f_t + y_t)`. It gives a quarter of the
-    usual value, as a fraction; 400 times that is the number returned here.
+    This is the definition of the M4 competition [2]_. Some publications use another one, whose
+    values cannot be compared: :math:`\frac{1}{n} \sum |f_t - y_t| / (f_t + y_t) / 2`, evaluated
+    from left to right as in a program, divides by :math:`2 (f_t + y_t)`. Its value, a fraction, is
+    a quarter of the usual one; 400 times that is the number returned here.
 
     References
     ----------
@@ -63,7 +67,7 @@ def smape(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     >>> smape([90, 150], [110, 50])  # the mean of 20 % and 100 %
     60.0
     """
-    truth, forecast = _as_table(y_true), _as_table(y_pred)  # (n, d), (n, d)
+    truth, forecast = _as_table("y_true", y_true), _as_table("y_pred", y_pred)  # (n, d), (n, d)
     if truth.shape != forecast.shape or truth.size == 0:
         msg = (
             "y_true and y_pred must have the same shape and at least one value. "
@@ -91,18 +95,19 @@ class SMAPE(BaseForecastingErrorMetric):
     .. math::
         \text{sMAPE} = \frac{1}{n} \sum_{t=1}^{n} \frac{200 \, |y_t - f_t|}{|y_t| + |f_t|}
 
-    Lower is better, and 0/0 counts as 0. The value is that of :func:`smape`, which gives the
-    sources; it is 100 times sktime's ``MeanAbsolutePercentageError(symmetric=True)``, which skips
-    missing forecasts where this class raises.
+    :math:`y_t` is the observation and :math:`f_t` the forecast at time :math:`t`. Lower is better,
+    and a term 0/0 counts as 0. The value equals that of :func:`smape`, which gives the sources. It
+    is 100 times sktime's ``MeanAbsolutePercentageError(symmetric=True)``, except that sktime skips
+    missing forecasts and this class raises an error.
 
     Parameters
     ----------
     multioutput : {"uniform_average", "raw_values"} or array-like, default="uniform_average"
-        How to aggregate the variables: their mean, one value each, or the sum with these d
+        How to aggregate the variables: their mean, one value each, or the sum weighted by these d
         weights, which should add up to 1.
     multilevel : str, default="uniform_average"
         How to aggregate the series of a panel or hierarchy: ``"uniform_average"`` is the mean of
-        the series' errors, ``"uniform_average_time"`` the mean over all rows (long series count
+        the series' errors, ``"uniform_average_time"`` the mean over all rows (long series weigh
         more), ``"raw_values"`` one value each.
     by_index : bool, default=False
         Whether a call returns the error of each time, as ``evaluate_by_index`` does, instead of
@@ -120,7 +125,7 @@ class SMAPE(BaseForecastingErrorMetric):
 
     Examples
     --------
-    In sktime, it goes where a metric goes: ``evaluate(forecaster, cv, y, scoring=SMAPE())`` or
+    Pass it to sktime as a metric: ``evaluate(forecaster, cv, y, scoring=SMAPE())`` or
     ``ForecastingGridSearchCV(forecaster, cv, grid, scoring=SMAPE())``.
 
     >>> import pandas as pd
@@ -137,7 +142,7 @@ class SMAPE(BaseForecastingErrorMetric):
         self, y_true: pd.DataFrame, y_pred: pd.DataFrame, **kwargs
     ) -> pd.Series | pd.DataFrame:
         errors = pd.DataFrame(
-            _percentage_errors(y_true.to_numpy(dtype=float), y_pred.to_numpy(dtype=float)),
+            _percentage_errors(_as_table("y_true", y_true), _as_table("y_pred", y_pred)),
             index=y_true.index,
             columns=y_true.columns,
         )
@@ -146,7 +151,7 @@ class SMAPE(BaseForecastingErrorMetric):
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict]:
-        """Return the parameters sktime's contract tests build this metric with."""
+        """Return the parameters with which sktime's contract tests build this metric."""
         return [{}, {"multilevel": "uniform_average_time"}]
 
 
@@ -157,8 +162,8 @@ def smape_scorer(
 ) -> float:
     """Score a fitted forecaster by minus its sMAPE on ``y``, for scikit-learn's model selection.
 
-    It goes where scikit-learn takes a scorer: ``GridSearchCV(forecaster, grid, cv=cv,
-    scoring=smape_scorer).fit(y, X)``. Let ``cv`` be a ``TimeSeriesSplit``: the default, ``KFold``,
+    Pass it to scikit-learn as a scorer: ``GridSearchCV(forecaster, grid, cv=cv,
+    scoring=smape_scorer).fit(y, X)``. Use a ``TimeSeriesSplit`` as ``cv``: the default, ``KFold``,
     trains on the future.
 
     Parameters
@@ -166,8 +171,8 @@ def smape_scorer(
     forecaster : BaseForecaster
         Fitted forecaster with sktime's ``predict(fh, X)`` and ``cutoff``.
     y : pandas.Series, pandas.DataFrame or array-like of shape (n,) or (n, d)
-        Observations to forecast. They are forecast at the times of their index, wherever these
-        lie, such as after a gap; without an index, they are the n steps after the cutoff.
+        Observations to forecast, at the times of their index, also after a gap. Without an index
+        they are the n steps after the cutoff.
     X : pandas.DataFrame or array-like of shape (n, k), optional
         Exogenous variables at the times of ``y``.
 
@@ -179,11 +184,11 @@ def smape_scorer(
     Raises
     ------
     ValueError
-        If ``y`` or the forecast is NaN or infinite, or if the forecast is for other times.
+        If ``y`` or the forecast is NaN or infinite, or if their times differ.
 
     See Also
     --------
-    smape : The error this scorer negates, with its sources.
+    smape : The error that this scorer negates, with its sources.
     SMAPE : The metric for sktime's own model selection.
 
     Examples
@@ -208,15 +213,41 @@ def _percentage_errors(truth: np.ndarray, forecast: np.ndarray) -> np.ndarray:
                 "Fill them, or drop their times from both y_true and y_pred."
             )
             raise ValueError(msg)
+    with np.errstate(over="ignore"):
+        size = np.abs(truth) + np.abs(forecast)
+        # Only where the sum overflows: the ratio of the halves is the same, and halves of the
+        # smallest floats would be 0.
+        scale = np.where(np.isinf(size), 0.5, 1.0)
+    truth, forecast = scale * truth, scale * forecast
     size = np.abs(truth) + np.abs(forecast)
     # Exactly 0/0 is a perfect forecast; a floor such as eps would also shrink errors below it.
     ratio = np.divide(np.abs(truth - forecast), size, out=np.zeros_like(size), where=size != 0)
     return 200 * ratio
 
 
-def _as_table(values: ArrayLike) -> np.ndarray:
+def _as_table(name: str, values: ArrayLike) -> np.ndarray:
+    """The values as floats of shape (n, d); TypeError if they are no real numbers."""
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(float), np.nan)  # masked is missing
+    try:
+        table = np.asarray(values)
+        if table.dtype.kind == "O":
+            if any(isinstance(value, (str, bytes)) for value in table.ravel()):
+                raise TypeError("it holds text")
+            table = np.where(pd.isna(table), np.nan, table)
+        elif table.dtype.kind not in "biuf":
+            raise TypeError(f"the dtype is {table.dtype}")
+        table = table.astype(float)
+    except (TypeError, ValueError) as error:
+        msg = (
+            f"{name} must hold real numbers, a row for each time. Got {type(values).__name__} "
+            f"instead: {error}. Convert it to numbers."
+        )
+        raise TypeError(msg) from error
+    if table.ndim > 2:
+        msg = f"{name} must have the shape (n,) or (n, d). Got {table.shape!r} instead."
+        raise ValueError(msg)
     # A Series and a one-column DataFrame would otherwise broadcast to an (n, n) table of errors.
-    table = np.asarray(values, dtype=float)
     return table.reshape(-1, 1) if table.ndim < 2 else table
 
 
@@ -226,9 +257,9 @@ def _horizon(
     if not isinstance(y, (pd.Series, pd.DataFrame)):
         return ForecastingHorizon(np.arange(1, len(np.asarray(y)) + 1), is_relative=True)
     times = y.index.unique(level=-1)  # the time level, if y is a panel
-    # Where the cutoff has a frequency it decides, since sktime refuses a horizon that spells it
-    # differently: a training index that lost its freq is inferred as quarters from October, while
-    # the test still has quarters from January. Where it has none, the test's own is all there is.
+    # If the cutoff has a frequency, it decides, because sktime refuses a horizon with another name
+    # for the same frequency: a training index that lost its freq is inferred as quarters from
+    # October, and the test still has quarters from January. Otherwise that of the test is kept.
     if isinstance(times, pd.DatetimeIndex) and getattr(forecaster.cutoff, "freq", None) is not None:
         times = pd.DatetimeIndex(times, freq=None)
     return ForecastingHorizon(times, is_relative=False)

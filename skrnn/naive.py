@@ -93,7 +93,8 @@ class KnownValues:
 class NaiveForecast:
     """A forecast of the next values from the past values of the same series.
 
-    A subclass says which values it reads, how many must exist, and what it computes.
+    A subclass says which values it reads, how many must exist, and what it computes. Its ``name``
+    is by default that of the class.
 
     Parameters
     ----------
@@ -131,6 +132,10 @@ class NaiveForecast:
     def __init__(self, period: int):
         self.period = period
 
+    def __init_subclass__(cls) -> None:
+        if not hasattr(cls, "name"):
+            cls.name = cls.__name__
+
     @classmethod
     def of(cls, seasons: Sequence[int], level_period: int) -> list[NaiveForecast]:
         """The forecasts of this kind for a series.
@@ -146,7 +151,7 @@ class NaiveForecast:
         return [cls(period) for period in periods]
 
     def offsets(self, h: int) -> list[int]:
-        """Rows before the step of the values read, at horizon ``h``."""
+        """Rows before the step of the values read, at horizon ``h``; 1 is the last known value."""
         return []
 
     def depth(self, h: int) -> int:

@@ -204,6 +204,18 @@ def test_regions_that_are_unknown_repeated_or_none_are_refused(regions, tmp_path
 # Where the files are
 
 
+@pytest.mark.parametrize("regions", [5, 1.5, True, [5], [["AEP"]], [None], b"AEP"])
+def test_regions_that_are_no_names_are_refused(regions, tmp_path):
+    with pytest.raises(TypeError, match="'regions' parameter of fetch_pjm_load must be None, or"):
+        fetch_pjm_load(regions, data_home=tmp_path, download_if_missing=False)
+
+
+@pytest.mark.parametrize("data_home", [5, True, ["data"]])
+def test_a_folder_that_is_no_path_is_refused(data_home):
+    with pytest.raises(TypeError, match="'data_home' parameter of fetch_pjm_load must be a path"):
+        fetch_pjm_load("AEP", data_home=data_home, download_if_missing=False)
+
+
 def test_files_in_the_folder_need_no_pooch(pjm_folder, without_pooch):
     load = fetch_pjm_load("EKPC", data_home=pjm_folder)
     assert load["load_mw"].iloc[0] == 1166.0
@@ -435,8 +447,14 @@ def test_next_hour_can_be_learnt(synthetic):
 
 
 @pytest.mark.parametrize("parameter", ["n_series", "n_hours"])
-@pytest.mark.parametrize("value", [0, 2.5])
+@pytest.mark.parametrize("value", [0, 2.5, True, "3", None])
 def test_sizes_must_be_positive_ints(parameter, value):
     expected = re.escape(f"The '{parameter}' parameter of make_hourly_load must be an int")
-    with pytest.raises(ValueError, match=f"{expected}.*Got {value} instead"):
+    with pytest.raises(ValueError, match=f"{expected}.*Got {value!r} instead"):
         make_hourly_load(**{parameter: value})
+
+
+@pytest.mark.parametrize("random_state", ["a", -1, 1.5])
+def test_random_state_must_be_a_seed_or_a_generator(random_state):
+    with pytest.raises(ValueError, match="'random_state' parameter of make_hourly_load must be"):
+        make_hourly_load(2, 5, random_state)

@@ -8,16 +8,17 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 from torch import nn
 
+from skpro_checks import INDICES, check_quantiles_and_labels, check_variance, columns_of
+from skrnn import GRUForecaster
 from skrnn.distributions import (
     CRITERIA,
     LEAST_SCALE,
     Normal,
     Point,
     Quantiles,
-    Residuals,
-    Samples,
     StudentT,
     distribution_of,
+    is_probabilistic,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -40,13 +41,13 @@ def softplus(x):
 
 def test_outputs_of_a_normal_are_its_location_and_before_softplus_its_scale():
     outputs = torch.tensor([[2.0, -3.0], [-1.0, 4.0]])
-    made = Normal().parameters(outputs)
+    made = Normal()(outputs)
     expected = [[2.0, softplus(-3.0) + 1e-4], [-1.0, softplus(4.0) + 1e-4]]
     np.testing.assert_allclose(made, expected, rtol=1e-5)
 
 
 def test_outputs_of_a_t_stay_above_two_degrees_of_freedom():
-    made = StudentT().parameters(torch.tensor([[2.0, -3.0, 1.0], [0.0, -200.0, -200.0]]))
+    made = StudentT()(torch.tensor([[2.0, -3.0, 1.0], [0.0, -200.0, -200.0]]))
     expected = [[2.0, softplus(-3.0) + 1e-4, softplus(1.0) + 2.01], [0.0, LEAST_SCALE, 2.01]]
     np.testing.assert_allclose(made, expected, rtol=1e-5)
 
@@ -62,13 +63,13 @@ def test_outputs_of_a_t_stay_above_two_degrees_of_freedom():
             [5 - softplus(0.0) - softplus(1.0), 5 - softplus(1.0), 5, 5 + softplus(2.0)],
         ),
         ([0.7, 0.9], [5.0, 0.0], [5, 5 + np.log(2)]),
-        ([0.3], [5.0], [5]),
+        ([0.1, 0.3], [5.0, 0.0], [5 - np.log(2), 5]),
     ],
 )
 def test_outputs_of_quantiles_are_a_location_and_the_gaps_between_neighbours(
     levels, outputs, expected
 ):
-    made = Quantiles(levels).parameters(torch.tensor(outputs))
+    made = Quantiles(levels)(torch.tensor(outputs))
     np.testing.assert_allclose(made, expected, rtol=1e-5)
 
 
@@ -84,7 +85,7 @@ some_levels = st.lists(st.floats(0.001, 0.999), min_size=2, max_size=9, unique=T
 @given(outputs=outputs_of, asked=some_levels)
 def test_quantiles_never_cross(outputs, asked):
     distribution = Quantiles(LEVELS)
-    made = distribution.parameters(torch.from_numpy(outputs)).numpy().astype(np.float64)
+    made = distribution(torch.from_numpy(outputs)).numpy().astype(np.float64)
     assert (np.diff(made) >= 0).all()
     size = np.abs(made).max(-1, keepdims=True)
     # Nor do those between and beyond them, but for rounding.
@@ -95,8 +96,8 @@ def test_quantiles_never_cross(outputs, asked):
 @given(outputs=outputs_of, asked=some_levels)
 @pytest.mark.parametrize("distribution", [Normal(), StudentT()], ids=["normal", "t"])
 def test_quantiles_of_a_formula_never_cross(distribution, outputs, asked):
-    outputs = torch.from_numpy(outputs[:, : distribution.n_parameters])
-    made = distribution.parameters(outputs).numpy().astype(np.float64)
+    outputs = torch.from_numpy(outputs[:, : distribution.n_outputs])
+    made = distribution(outputs).numpy().astype(np.float64)
     assert (made[:, 1] > 0).all()
     assert (np.diff(distribution.quantiles(made, asked)) >= 0).all()
 
@@ -110,23 +111,23 @@ def test_start_has_the_scale_of_a_normal_error_of_that_mean_size(error):
     assert 1.25 * np.sqrt(2 / np.pi) == pytest.approx(1, abs=0.003)
     sizes = torch.full((2, 3), error)
     for distribution in (Normal(), StudentT()):
-        made = distribution.parameters(distribution.start(sizes)).numpy()
+        made = distribution(distribution.start(sizes)).numpy()
         assert (made[..., 0] == 0).all()
         np.testing.assert_allclose(made[..., 1], 1.25 * error, rtol=1e-3, atol=1.1e-4)
     quantiles = Quantiles(LEVELS)
-    made = quantiles.parameters(quantiles.start(sizes)).numpy()
+    made = quantiles(quantiles.start(sizes)).numpy()
     expected = np.broadcast_to(1.25 * error * Z, made.shape)
     np.testing.assert_allclose(made, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_start_of_a_t_has_six_degrees_of_freedom():
     t = StudentT()
-    assert t.parameters(t.start(torch.ones(1)))[0, 2].item() == pytest.approx(6, abs=0.05)
+    assert t(t.start(torch.ones(1)))[0, 2].item() == pytest.approx(6, abs=0.05)
 
 
 def test_start_of_no_error_is_narrow_but_finite():
     for distribution in (Normal(), StudentT(), Quantiles(LEVELS)):
-        made = distribution.parameters(distribution.start(torch.zeros(1)))
+        made = distribution(distribution.start(torch.zeros(1)))
         assert torch.isfinite(made).all()
         low, high = distribution.quantiles(made.numpy().astype(float), [0.1, 0.9])[0]
         assert 0 < high - low < 1e-3
@@ -166,16 +167,21 @@ def test_loss_of_quantiles_by_hand():
     assert made == pytest.approx(expected)
 
 
-def test_loss_of_the_median_alone_is_the_absolute_error():
-    made = loss_of(Quantiles([0.5]), [[1.0], [4.0]], [3.0, 3.5])
-    assert made.tolist() == [2.0, 0.5]
+def test_loss_of_the_median_is_the_absolute_error():
+    # Of two levels, the mean; the other quantile is the target itself.
+    made = loss_of(Quantiles([0.5, 0.9]), [[1.0, 3.0], [4.0, 3.5]], [3.0, 3.5])
+    assert made.tolist() == [2.0 / 2, 0.5 / 2]
 
 
 @pytest.mark.parametrize("level", [0.1, 0.5, 0.8])
 def test_loss_of_a_quantile_is_least_at_that_quantile(level):
     values = rng.normal(size=1001)
     guesses = np.linspace(-2, 2, 401)
-    losses = [loss_of(Quantiles([level]), np.full((1001, 1), g), values).mean() for g in guesses]
+    distribution, other = Quantiles([level, 0.99]), np.full(1001, 2.5)
+    losses = [
+        loss_of(distribution, np.stack([np.full(1001, g), other], -1), values).mean()
+        for g in guesses
+    ]
     best = guesses[np.argmin(losses)]
     assert best == pytest.approx(np.quantile(values, level), abs=0.02)
 
@@ -185,6 +191,62 @@ def test_loss_of_a_point_is_the_criterion(criterion):
     made = loss_of(Point(CRITERIA[criterion]), [[1.0], [1.0]], [1.5, 4.0])
     expected = {"mae": [0.5, 3], "mse": [0.25, 9], "huber": [0.125, 2.5]}[criterion]
     assert made.tolist() == expected
+
+
+# ----------------------------------------------------------------- mean loss
+
+FORECAST = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]])
+TARGET = torch.tensor([[[1.5, 4.0], [3.0, 1.0]], [[9.0, 6.0], [0.0, 0.0]]])
+WEIGHT = torch.tensor([[[1.0], [1.0]], [[1.0], [0.0]]])
+# Distances that count: 0.5, 2, 0, 3, 4, 0.
+BY_HAND = {
+    "mae": 9.5 / 6,
+    "mse": (0.25 + 4 + 9 + 16) / 6,
+    "huber": (0.125 + 1.5 + 2.5 + 3.5) / 6,
+}
+MODULES = {"mae": nn.L1Loss(), "mse": nn.MSELoss(), "huber": nn.HuberLoss()}
+
+
+def mean_loss(criterion, forecast=FORECAST, target=TARGET, weight=WEIGHT):
+    weight = weight.expand_as(target)
+    return Point(criterion).mean_loss(forecast[..., None], target, weight)
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_mean_loss_is_the_mean_over_what_counts(name):
+    for criterion in (CRITERIA[name], MODULES[name]):
+        assert mean_loss(criterion).item() == pytest.approx(BY_HAND[name])
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_mean_loss_of_equal_weights_is_the_plain_mean(name):
+    expected = MODULES[name](FORECAST, TARGET).item()
+    for criterion in (CRITERIA[name], MODULES[name]):
+        assert mean_loss(criterion, weight=torch.ones(())).item() == pytest.approx(expected)
+
+
+def test_mean_loss_lets_a_module_reduce_as_it_likes():
+    assert mean_loss(nn.L1Loss(reduction="sum")) == 9.5
+
+
+@pytest.mark.parametrize("criterion", [*CRITERIA.values(), nn.L1Loss()], ids=str)
+def test_mean_loss_of_nothing_that_counts_is_zero(criterion):
+    assert mean_loss(criterion, weight=torch.zeros(())) == 0
+
+
+def test_module_that_does_not_reduce_is_refused():
+    with pytest.raises(ValueError, match=r"returned shape \(6,\). Set its reduction to 'mean'"):
+        mean_loss(nn.L1Loss(reduction="none"))
+
+
+@pytest.mark.parametrize("distribution", [Normal(), StudentT(), Quantiles([0.1, 0.5, 0.8])])
+def test_mean_loss_of_a_distribution_is_the_mean_over_what_counts(distribution):
+    outputs = torch.randn(2, 2, 2, distribution.n_outputs, generator=torch.Generator())
+    parameters = distribution(outputs)
+    loss = distribution.mean_loss(parameters, TARGET, WEIGHT.expand_as(TARGET))
+    each = distribution.loss(parameters, TARGET)
+    expected = (each[0].sum() + each[1, 0].sum()) / 6
+    assert loss.item() == pytest.approx(expected.item())
 
 
 # ---------------------------------------------- quantiles, points, variances
@@ -283,7 +345,7 @@ def test_samples_lie_below_each_quantile_as_often_as_its_level_says(distribution
 
 @pytest.mark.parametrize("distribution", [Normal(), StudentT(), Quantiles(LEVELS)])
 def test_generator_seeds_the_samples_and_the_global_state_stays(distribution):
-    parameters = distribution.parameters(torch.zeros(50, distribution.n_parameters))
+    parameters = distribution(torch.zeros(50, distribution.n_outputs))
     before = torch.get_rng_state()
     one, same, other = (
         distribution.sample(parameters, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
@@ -293,166 +355,41 @@ def test_generator_seeds_the_samples_and_the_global_state_stays(distribution):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_single_quantile_is_a_single_value():
-    distribution = Quantiles([0.3])
-    parameters = torch.tensor([[1.0], [7.0]])
-    assert distribution.sample(parameters, torch.Generator()).tolist() == [1.0, 7.0]
-    assert distribution.quantiles(parameters.numpy(), [0.1, 0.9]).tolist() == [[1, 1], [7, 7]]
-    assert distribution.point(parameters).tolist() == [1.0, 7.0]
-
-
-# --------------------------------------------------- equally likely values
-
-
-def test_quantiles_mean_and_variance_of_equally_likely_values_by_hand():
-    values = np.array([[4.0, 0.0, 3.0, 1.0, 2.0], [7.0, 7.0, 7.0, 7.0, 7.0]])
-    samples = Samples()
-    # Value k of five stands at level (k + 1/2) / 5; between them it is linear.
-    made = samples.quantiles(values, [0.01, 0.1, 0.2, 0.5, 0.9, 0.99])
-    np.testing.assert_allclose(made, [[0, 0, 0.5, 2, 4, 4], [7] * 6])
-    assert samples.point(values).tolist() == [2.0, 7.0]
-    assert samples.variance(values).tolist() == [2.0, 0.0]
-
-
-def test_quantiles_taken_as_values_give_the_same_quantiles():
-    levels = (np.arange(50) + 0.5) / 50
-    values = Normal().quantiles(NORMAL, levels)
-    np.testing.assert_allclose(Samples().quantiles(values, levels), values, rtol=1e-9)
-
-
-# ----------------------------------------------------------------- residuals
-
-
-@pytest.mark.parametrize(
-    ("n", "level", "place"),
-    [
-        (19, 0.05, 1),  # 20 * 0.05
-        (19, 0.95, 19),  # whatever 20 * 0.95 rounds to
-        (19, 0.1, 2),
-        (19, 0.5, 10),
-        (10, 0.1, 1),  # floor of 1.1
-        (10, 0.9, 10),  # ceiling of 9.9
-        (10, 0.25, 2),  # floor of 2.75
-        (10, 0.75, 9),  # ceiling of 8.25
-        (10, 0.5, 5),  # floor of 5.5
-        (99, 0.01, 1),
-        (99, 0.99, 99),
-        (5, 0.01, 1),  # too few to tell: the outermost
-        (5, 0.99, 5),
-        (1, 0.5, 1),
-    ],
-)
-def test_conformal_quantile_is_the_residual_at_its_place(n, level, place):
-    residuals = rng.permutation(np.arange(1.0, n + 1)) * 10
-    made = Residuals([[residuals]]).quantiles(np.array([[[500.0, 2.0, 0.0]]]), [level])
-    assert made.tolist() == [[[500 + 2 * 10 * place]]]
-
-
-@pytest.mark.parametrize(
-    ("n", "coverage"),
-    # Enough residuals to tell: at least one of n + 1 beyond each end.
-    [(9, 0.5), (9, 0.8), *((n, c) for n in (19, 20, 37, 100) for c in (0.5, 0.8, 0.9))],
-)
-def test_interval_covers_its_share_of_exchangeable_residuals(n, coverage):
-    values = np.sort(rng.normal(size=n + 1))
-    parameters = np.array([[[0.0, 1.0, 0.0]]])
-    inside = 0
-    for k in range(n + 1):
-        others = Residuals([[np.delete(values, k)]])
-        low, high = others.quantiles(parameters, [(1 - coverage) / 2, (1 + coverage) / 2])[0, 0]
-        inside += low <= values[k] <= high
-    assert inside >= coverage * (n + 1) - 1e-9
-
-
-def test_residuals_are_those_of_the_horizon_and_the_column():
-    table = [[np.array([1.0]), np.array([2.0])], [np.array([3.0]), np.array([4.0])]]
-    # Of forecasts 10, 20 and so on, of errors of size 1 or 100.
-    parameters = np.array(
-        [
-            [[10.0, 1.0, 0.0], [20.0, 1.0, 0.0]],
-            [[30.0, 100.0, 1.0], [40.0, 100.0, 1.0]],
-            [[50.0, 1.0, 1.0], [60.0, 100.0, 0.0]],
-        ]
-    )
-    made = Residuals(table).quantiles(parameters, [0.1, 0.9])
-    assert made[..., 0].tolist() == [[11, 22], [330, 440], [53, 260]]
-    assert made[..., 1].tolist() == made[..., 0].tolist()
-
-
-def test_point_of_residuals_is_the_forecast_itself():
-    parameters = np.array([[[10.0, 1.0, 0.0]], [[30.0, 100.0, 0.0]]])
-    assert Residuals([[np.arange(9.0)]]).point(parameters).tolist() == [[10.0], [30.0]]
-
-
-def test_variance_of_residuals_grows_with_the_square_of_the_size_of_the_errors():
-    residuals = np.sort(rng.normal(size=2000))
-    parameters = np.array([[[10.0, 1.0, 0.0]], [[30.0, 7.0, 0.0]]])
-    made = Residuals([[residuals]]).variance(parameters)[:, 0]
-    np.testing.assert_allclose(made, residuals.var() * np.array([1.0, 49.0]), rtol=0.05)
+@pytest.mark.parametrize("levels", [[], [0.3], [0.3, 0.3], [0.5, 1.0], [0.0, 0.5], [0.1, np.nan]])
+def test_quantiles_need_two_levels_between_zero_and_one(levels):
+    with pytest.raises(ValueError, match=r"at least two different levels in \(0, 1\). Got \["):
+        Quantiles(levels)
 
 
 # --------------------------------------------------------------------- skpro
 
-INDEX = pd.MultiIndex.from_tuples(
-    [
-        ("a", pd.Timestamp("2024-01-01")),
-        ("a", pd.Timestamp("2024-01-02")),
-        ("b", pd.Timestamp("2024-01-01")),
-    ],
-    names=["series", "time"],
-)
-COLUMNS = pd.Index(["u", "v"])
-
-
-def columns_of(parameters):
-    """Parameters (3, 2, K) of three rows and two columns, no two of them alike."""
-    parts = [parameters[[0, 1, 2]], parameters[[2, 0, 1]]]
-    return np.stack(parts, axis=1)
-
-
-RESIDUALS = Residuals([[rng.normal(size=40), rng.normal(size=30) ** 2]])
 SKPRO = {
     "normal": (Normal(), columns_of(NORMAL)),
     "t": (StudentT(), columns_of(T)),
     "quantiles": (Quantiles(LEVELS), columns_of(QUANTILES)),
-    "samples": (Samples(), rng.normal(size=(3, 2, 500))),
-    "residuals": (RESIDUALS, columns_of(np.array([[3.0, 1.0, 0], [9.0, 2.0, 0], [0.0, 5.0, 0]]))),
 }
 
 
-@pytest.mark.parametrize("index", [INDEX, pd.RangeIndex(3)], ids=["panel", "series"])
+@pytest.mark.parametrize("index", INDICES, ids=["panel", "series"])
 @pytest.mark.parametrize("name", SKPRO)
 def test_distribution_of_skpro_has_the_same_quantiles_and_labels(name, index):
-    distribution, parameters = SKPRO[name]
-    made = distribution.skpro(parameters, index=index, columns=COLUMNS)
-    pd.testing.assert_index_equal(made.index, index)
-    pd.testing.assert_index_equal(made.columns, COLUMNS)
-    levels = [0.1, 0.5, 0.8]
-    frame = made.quantile(levels)
-    expected = distribution.quantiles(parameters, levels)
-    # Equally likely values tell a level up to one of them.
-    low, high = (distribution.quantiles(parameters, np.array(levels) + e) for e in (-0.006, 0.006))
-    for c, column in enumerate(COLUMNS):
-        for a, level in enumerate(levels):
-            values = frame[(column, level)].to_numpy()
-            if name in ("normal", "t"):
-                np.testing.assert_allclose(values, expected[:, c, a], rtol=1e-9)
-            assert (low[:, c, a] <= values + 1e-9).all()
-            assert (values <= high[:, c, a] + 1e-9).all()
+    check_quantiles_and_labels(*SKPRO[name], index, has_formula=name != "quantiles")
 
 
 @pytest.mark.parametrize("name", SKPRO)
 def test_distribution_of_skpro_has_the_same_variance(name):
-    distribution, parameters = SKPRO[name]
-    made = distribution.skpro(parameters, index=INDEX, columns=COLUMNS).var()
-    np.testing.assert_allclose(made, distribution.variance(parameters), rtol=1e-6)
+    check_variance(*SKPRO[name])
 
 
 # ----------------------------------------------------------- distribution_of
 
 
+class Twice(Normal):
+    """A user's distribution."""
+
+
 @pytest.mark.parametrize(
-    ("criterion", "kind", "n_parameters"),
+    ("criterion", "kind", "n_outputs"),
     [
         ("mae", Point, 1),
         ("mse", Point, 1),
@@ -461,10 +398,58 @@ def test_distribution_of_skpro_has_the_same_variance(name):
         ("normal", Normal, 2),
         ("studentt", StudentT, 3),
         ("quantile", Quantiles, 7),
+        (Twice(), Twice, 2),
+        (Quantiles([0.2, 0.8]), Quantiles, 2),
     ],
 )
-def test_criterion_tells_the_distribution(criterion, kind, n_parameters):
+def test_criterion_names_the_distribution(criterion, kind, n_outputs):
     made = distribution_of(criterion, LEVELS)
     assert type(made) is kind
-    assert made.n_parameters == n_parameters
-    assert made.is_probabilistic is (kind is not Point)
+    assert made.n_outputs == n_outputs
+    assert made.is_probabilistic is is_probabilistic(criterion) is (kind is not Point)
+
+
+class Weighted(nn.Module):
+    """A loss with a weight of its own and a constant."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(1.0))
+        self.register_buffer("share", torch.tensor(0.5))
+
+    def forward(self, forecast, target):
+        return (self.share * self.weight * (forecast - target).abs()).mean() + self.weight**2
+
+
+class Learnt(Normal):
+    """A normal distribution whose scale has a factor that is trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, outputs):
+        location, scale = super().forward(outputs).unbind(-1)
+        return torch.stack([location, self.factor.exp() * scale], -1)
+
+
+@pytest.mark.parametrize("criterion", [Weighted(), Learnt()], ids=["criterion", "distribution"])
+def test_parameters_of_a_module_are_trained_in_a_copy(criterion):
+    (before,) = [p.item() for p in criterion.parameters()]
+    settings = {"hidden_size": 2, "window_length": 5, "num_epochs": 3, "random_state": 0}
+    fitted = GRUForecaster(criterion=criterion, **settings).fit(pd.Series(np.arange(40) % 3.0))
+    assert [p.item() for p in criterion.parameters()] == [before]
+    (trained,) = [p.item() for p in fitted.network_.distribution.parameters()]
+    assert trained != before
+
+
+def test_buffers_of_a_module_go_to_the_device_with_the_network():
+    for criterion in (Weighted(), Quantiles(LEVELS)):
+        distribution = distribution_of(criterion, LEVELS).to("meta")
+        tensors = [*distribution.parameters(), *distribution.buffers()]
+        assert tensors
+        assert all(tensor.device.type == "meta" for tensor in tensors)
+
+
+def test_constants_of_a_distribution_are_no_weights():
+    assert Quantiles(LEVELS).state_dict() == {}

@@ -1,11 +1,12 @@
-"""`evaluate` makes sktime's table, only faster; what it cannot make so, sktime makes."""
+"""`evaluate` makes the table of sktime's `evaluate`, from one fit and one backtest."""
 
-import time
+import copy
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from sktime.exceptions import FitFailedWarning
 from sktime.forecasting.compose import TransformedTargetForecaster
 from sktime.forecasting.model_evaluation import evaluate as sktime_evaluate
 from sktime.forecasting.naive import NaiveForecaster
@@ -29,6 +30,8 @@ from sktime.split import (
     SingleWindowSplitter,
     SlidingWindowSplitter,
 )
+from sktime.split.base import BaseSplitter
+from sktime.utils.parallel import backend_dict
 
 from skrnn import SMAPE, GRUForecaster, LSTMForecaster, backtest, evaluate
 
@@ -286,14 +289,61 @@ def test_common_metrics_are_computed_at_once(cv, metric, monkeypatch):
     assert len(table) > 5
 
 
-def test_metric_that_compares_columns_is_called_split_by_split():
-    class Share(MeanAbsoluteError):
-        """Of all errors: meaningless where columns are splits."""
+@pytest.mark.usefixtures("in_one_pass")
+def test_metrics_that_need_the_training_window_itself_equal_sktimes():
+    class InRanges(MeanAbsoluteError):
+        """In units of the range of the training window, of which the package knows nothing."""
+
+        _tags = {"requires-y-train": True}
 
         def _evaluate(self, y_true, y_pred, **kwargs):
-            errors = (y_true - y_pred).abs().mean()
-            return self._handle_multioutput(errors / y_true.to_numpy().sum(), self.multioutput)
+            y_train = kwargs["y_train"]
+            errors = (y_true - y_pred).abs().mean() / (y_train.max() - y_train.min())
+            return self._handle_multioutput(errors, self.multioutput)
 
+    cv = SlidingWindowSplitter([1, 2], 20, 9)  # so that the ranges differ
+    check_equals_sktime(gru(), cv, hourly(), scoring=[InRanges(), MeanAbsoluteScaledError()])
+
+
+class Share(MeanAbsoluteError):
+    """Errors as a share of all observations, which depends on the columns beside."""
+
+    def _evaluate(self, y_true, y_pred, **kwargs):
+        errors = (y_true - y_pred).abs().mean()
+        return self._handle_multioutput(errors / y_true.to_numpy().sum(), self.multioutput)
+
+
+@pytest.mark.usefixtures("in_one_pass")
+def test_metrics_of_several_columns_are_right_if_the_last_forecast_is_perfect(monkeypatch):
+    # On a perfect forecast every metric is 0, whatever it is divided by.
+    y = pd.DataFrame({"north": hourly(seed=1), "south": 100 * hourly(seed=2)})
+    cv = ExpandingWindowSplitter(initial_window=140, fh=[1, 2], step_length=15)
+    last = max(test[0] for _, test in cv.split(y.index))
+
+    def perfect_at_the_end(*args, **kwargs):
+        table = backtest(*args, **kwargs)
+        at_end = table.index.get_level_values("time") >= y.index[last]
+        for name in y:
+            table.loc[at_end, ("y_pred", name)] = y[name].to_numpy()[last : last + 2]
+        return table
+
+    monkeypatch.setattr("skrnn.evaluation.backtest", perfect_at_the_end)
+    metrics = [
+        MeanSquaredScaledError(sp=7),
+        MedianAbsoluteScaledError(),
+        MeanAbsoluteScaledError(),
+        Share(),
+    ]
+    table = evaluate(gru(), cv, y, scoring=metrics, return_data=True, error_score="raise")
+    for metric in metrics:
+        expected = [
+            metric(row.y_test, row.y_pred, y_train=row.y_train) for row in table.itertuples()
+        ]
+        np.testing.assert_allclose(table[f"test_{metric.name}"], expected, rtol=1e-9)
+        assert expected[-1] == 0 < expected[0]
+
+
+def test_metric_that_compares_columns_is_called_split_by_split():
     check_equals_sktime(gru(), EXPANDING, hourly(), scoring=Share())
 
 
@@ -319,6 +369,26 @@ def test_missing_values_outside_of_the_training_windows_play_no_part(y):
     y = y.where(pd.Series(row, y.index).between(5, 170), axis=0)
     cv = CutoffSplitter(np.array([150, 160, 169]), fh=[1, 2], window_length=100)
     check_equals_sktime(gru(), cv, y)
+
+
+@pytest.mark.usefixtures("in_one_pass")
+@pytest.mark.parametrize(
+    ("starts", "lengths", "n_stamps"),
+    [
+        (("2024-01-01", "2024-01-02", "2024-01-06"), (200, 80, 60), 197),
+        (("2024-01-01", "2024-01-02", "2024-01-09 02:00"), (200, 80, 60), 251),
+        (("2024-01-03", "2024-01-01", "2024-01-06"), (200, 80, 60), 77 + 168),
+    ],
+    ids=["two within the first", "one within, one apart", "overlap"],
+)
+def test_stamps_of_windows_that_nest_within_one_another_count_once(starts, lengths, n_stamps):
+    y, cv = panel(starts, lengths), SingleWindowSplitter(fh=[1, 2, 3])
+    table = evaluate(gru(), cv, y, return_data=True, error_score="raise")
+    expected = sktime_evaluate(
+        gru(), cv, y, strategy="no-update_params", return_data=True, error_score="raise"
+    )
+    check(table, expected)
+    assert table["len_train_window"].tolist() == [n_stamps]
 
 
 def test_forecaster_does_not_change():
@@ -372,8 +442,258 @@ def test_missing_values_in_training_windows_are_no_obstacle():
     check_equals_sktime(gru(), EXPANDING, y)
 
 
+class Windows(BaseSplitter):
+    """Training windows and tested steps, given."""
+
+    def __init__(self, windows, steps, fh=None):
+        self.windows = windows
+        self.steps = steps
+        super().__init__()
+        self.fh = steps if fh is None else fh
+
+    def split(self, y):
+        for first, last in self.windows:
+            yield np.arange(first, last + 1), last + np.array(self.steps)
+
+
+NESTED = {
+    "starts later": [(0, 139), (20, 150), (50, 170)],
+    "starts earlier than the one before": [(0, 139), (40, 150), (10, 170), (60, 171)],
+    "ends earlier than the one before": [(0, 139), (5, 170), (10, 150), (0, 160)],
+    "lies within the one before": [(0, 139), (0, 180), (30, 150), (40, 145)],
+}
+
+
+@pytest.mark.usefixtures("in_one_pass")
+@pytest.mark.parametrize("windows", NESTED.values(), ids=NESTED)
+@pytest.mark.parametrize("with_X", [False, True], ids=["y", "X"])
+def test_windows_that_nest_are_forecast_from_the_rows_up_to_each_cutoff(windows, with_X):
+    y = hourly()
+    X = covariates(y) if with_X else None
+    y = y + 2 * X["temperature"] if with_X else y
+    steps = [1, 4]
+    metric = MeanAbsoluteScaledError(sp=3)
+    table = evaluate(
+        gru(), Windows(windows, steps), y, X, scoring=metric, return_data=True, error_score="raise"
+    )
+    first, last = windows[0]
+    fitted = gru().fit(y[first : last + 1], X=X, fh=steps)
+    assert len(table) == len(windows)
+    for (first, last), row in zip(windows, table.itertuples(), strict=True):
+        forecaster = copy.deepcopy(fitted)
+        forecaster.update(y[: last + 1], X=X, update_params=False)
+        expected = forecaster.predict(fh=steps, X=X)
+        np.testing.assert_allclose(row.y_pred, expected, rtol=1e-5)
+        assert row.y_pred.index.equals(y.index[[last + 1, last + 4]])
+        pd.testing.assert_series_equal(row.y_train, y[first : last + 1], check_freq=False)
+        pd.testing.assert_series_equal(row.y_test, y.iloc[[last + 1, last + 4]], check_freq=False)
+        assert (row.cutoff, row.len_train_window) == (y.index[last], last - first + 1)
+        score = metric(row.y_test, row.y_pred, y_train=y[first : last + 1])
+        np.testing.assert_allclose(row.test_MeanAbsoluteScaledError, score, rtol=1e-9)
+    assert table["test_MeanAbsoluteScaledError"].nunique() == len(windows)
+
+
+@pytest.mark.filterwarnings("ignore::sktime.exceptions.FitFailedWarning")
+def test_a_window_that_starts_before_the_first_one_goes_to_sktime(handed_over):
+    cv = Windows([(20, 139), (10, 150)], [1])
+    evaluate(gru(), cv, hourly())
+    assert [call["cv"] for call in handed_over] == [cv]
+
+
+@pytest.mark.filterwarnings("ignore:y_pred and y_true do not have the same row index")
+def test_a_tested_row_beyond_the_end_of_a_series_goes_to_sktime(handed_over):
+    cv = Windows([(0, 139), (0, 199)], [1])
+    evaluate(gru(), cv, panel())
+    assert [call["cv"] for call in handed_over] == [cv]
+
+
+@pytest.mark.parametrize("strategy", ["no-update_params", "refit"])
+def test_options_that_sktime_does_not_know_are_refused(strategy):
+    y = hourly()
+    with pytest.raises(ValueError, match=r"'backend' parameter of evaluate .*'loky'.* Got 'foo'"):
+        evaluate(gru(), EXPANDING, y, backend="foo", strategy=strategy)
+    for score in ("foo", None, True, [1.0], np.zeros(2)):
+        with pytest.raises(ValueError, match="'error_score' parameter of evaluate must be 'raise'"):
+            evaluate(gru(), EXPANDING, y, error_score=score, strategy=strategy)
+
+
+@pytest.mark.usefixtures("in_one_pass")
+@pytest.mark.parametrize("backend", [None, *backend_dict])
+def test_backends_of_sktime_are_accepted(backend):
+    cv = SingleWindowSplitter(fh=[1])
+    if backend in ("dask", "dask_lazy", "ray"):
+        pytest.importorskip(backend.split("_")[0])
+    assert np.isfinite(evaluate(gru(), cv, hourly(), backend=backend).iloc[0, 0])
+
+
+@pytest.mark.parametrize("error_score", ["raise", np.nan])
+@pytest.mark.parametrize(
+    ("rows", "n_missing", "first"),
+    [
+        (slice(150), 47, "2024-01-07 06:00:00"),
+        (slice(50), 147, "2024-01-03 02:00:00"),
+        (slice(5, None), 5, "2024-01-01 00:00:00"),
+        (np.delete(np.arange(200), 20), 1, "2024-01-01 20:00:00"),
+    ],
+    ids=["ends early", "ends in the first window", "starts late", "gap"],
+)
+@pytest.mark.parametrize("several", [False, True], ids=["series", "panel"])
+def test_rows_that_X_lacks_are_named(rows, n_missing, first, several, error_score):
+    y = panel() if several else hourly()
+    X = covariates(y)
+    X = (
+        X.groupby(level=0, group_keys=False).apply(lambda x: x.iloc[rows])
+        if several
+        else X.iloc[rows]
+    )
+    of_all = 197 if not several else 3 * 197
+    n_missing *= 3 if several else 1
+    message = rf"X must have a row .* {n_missing} of {of_all} are missing, the first .*{first}"
+    with pytest.raises(ValueError, match=message):
+        evaluate(gru(), EXPANDING, y, X, error_score=error_score)
+
+
+def test_X_without_the_index_of_y_is_refused():
+    y = hourly()
+    with pytest.raises(ValueError, match="X must have a row for every row of y in the splits"):
+        evaluate(gru(), EXPANDING, y, covariates(y).to_numpy())
+
+
+@pytest.mark.usefixtures("in_one_pass")
+def test_X_need_not_reach_beyond_the_last_row_tested():
+    y = hourly()
+    X = covariates(y)
+    cv = CutoffSplitter(np.array([139, 150]), fh=[1, 2], window_length=100)
+    options = {"return_data": True, "error_score": "raise"}
+    check(evaluate(gru(), cv, y, X[40:153], **options), evaluate(gru(), cv, y, X, **options))
+
+
+HOURS = {"window_length": pd.Timedelta(hours=100), "step_length": pd.Timedelta(hours=20)}
+
+
+@pytest.mark.usefixtures("in_one_pass")
+def test_a_horizon_in_hours_equals_that_in_steps():
+    y = hourly()
+    in_hours = SlidingWindowSplitter(fh=pd.to_timedelta([1, 3], unit="h"), **HOURS)
+    in_steps = SlidingWindowSplitter(fh=[1, 3], window_length=100, step_length=20)
+    options = {"return_data": True, "error_score": "raise"}
+    tables = [evaluate(gru(), cv, y, **options) for cv in (in_hours, in_steps)]
+    n = min(map(len, tables))
+    assert n > 3
+    check(*(table[:n] for table in tables))
+
+
+@pytest.mark.parametrize("error_score", ["raise", np.nan])
+@pytest.mark.parametrize(
+    ("cv", "index"),
+    [
+        (Windows([(0, 139), (0, 150)], [1], pd.to_timedelta(["40min"])), None),
+        (SlidingWindowSplitter(pd.to_timedelta(["30min"]), **HOURS), None),
+        (SlidingWindowSplitter(pd.to_timedelta(["90min"]), **HOURS), None),
+        (
+            SlidingWindowSplitter(
+                pd.to_timedelta(["28D"]), pd.Timedelta(days=3650), pd.Timedelta(days=200)
+            ),
+            pd.date_range("2000-01-01", periods=200, freq="MS"),
+        ),
+    ],
+    ids=["rounded by the splitter", "half an hour", "one and a half", "28 days"],
+)
+def test_a_horizon_in_units_of_time_must_lie_on_the_index(cv, index, error_score):
+    y = hourly() if index is None else hourly().set_axis(index)
+    with pytest.raises(
+        ValueError, match=r"horizon of cv must lie on the index of y.*Give fh in st"
+    ):
+        evaluate(gru(), cv, y, error_score=error_score)
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """Number of rows in each fit of a GRUForecaster."""
+    calls, fit = [], GRUForecaster.fit
+    monkeypatch.setattr(
+        GRUForecaster, "fit", lambda self, y, *a, **k: calls.append(len(y)) or fit(self, y, *a, **k)
+    )
+    return calls
+
+
+@pytest.mark.parametrize("bad", [20, 160], ids=["fit fails", "an update fails"])
+def test_an_error_in_a_split_does_not_train_again(bad, fits):
+    y = hourly()
+    y.iloc[bad] = np.inf
+    with pytest.warns(FitFailedWarning) as caught:
+        table = evaluate(gru(), EXPANDING, y, error_score=-1.0, return_data=True)
+    assert fits == [140]
+    messages = [str(warning.message) for warning in caught]
+    assert "GRUForecaster failed with ValueError" in messages[0]
+    assert "must be finite" in messages[0]
+    assert "fitting of forecaster GRUForecaster failed" in messages[1]
+    failed = table["test_MeanAbsolutePercentageError"] == -1.0
+    assert failed.all() if bad == 20 else 0 < failed.sum() < len(table)
+    assert np.isfinite(table["fit_time"][0]) == (bad == 160)
+
+
+def test_splits_before_an_error_have_their_scores():
+    y = hourly()
+    expected = evaluate(gru(), EXPANDING, y, error_score="raise")
+    y.iloc[160] = np.inf
+    with pytest.warns(FitFailedWarning):
+        table = evaluate(gru(), EXPANDING, y, error_score=-1.0)
+    scores = table["test_MeanAbsolutePercentageError"]
+    before = [test[-1] < 160 for _, test in EXPANDING.split(y.index)]
+    assert sum(before) == 3
+    np.testing.assert_allclose(scores[before], expected.iloc[:, 0][before], rtol=1e-5)
+    assert (scores[[not early for early in before]][1:] == -1.0).all()
+
+
+def test_gaps_in_the_horizon_keep_their_covariates_where_a_split_fails():
+    y = hourly()
+    X = covariates(y)
+    cv = ExpandingWindowSplitter(initial_window=140, fh=[1, 6], step_length=10)
+    expected = evaluate(gru(), cv, y, X, error_score="raise")
+    y.iloc[170] = np.inf
+    with pytest.warns(FitFailedWarning):
+        table = evaluate(gru(), cv, y, X)
+    np.testing.assert_allclose(table.iloc[:3, 0], expected.iloc[:3, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("error", [AttributeError, ZeroDivisionError, RuntimeError])
+def test_an_error_of_the_package_itself_is_raised_or_named_in_a_warning(error, monkeypatch):
+    y = hourly()
+    expected = evaluate(gru(), EXPANDING, y, error_score="raise")
+
+    def broken(*args, **kwargs):
+        raise error("a bug")
+
+    monkeypatch.setattr("skrnn.evaluation.backtest", broken)
+    with pytest.raises(error, match="a bug"):
+        evaluate(gru(), EXPANDING, y, error_score="raise")
+    with pytest.warns(FitFailedWarning, match=f"failed with {error.__name__}: a bug"):
+        table = evaluate(gru(), EXPANDING, y)
+    check(table, expected)
+
+
+def test_an_interrupt_is_no_failed_split(monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skrnn.evaluation.backtest", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(gru(), EXPANDING, hourly())
+
+
+def test_a_whole_evaluation_fits_once_and_backtests_once(fits, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "skrnn.evaluation.backtest", lambda *a, **k: calls.append(k) or backtest(*a, **k)
+    )
+    cv = ExpandingWindowSplitter(initial_window=140, fh=[1, 2])
+    table = evaluate(gru(), cv, hourly(), error_score="raise")
+    assert (fits, len(calls), len(table)) == ([140], 1, 59)
+
+
 def test_probabilistic_metric_is_refused_with_a_way_out():
-    with pytest.raises(NotImplementedError, match=r"PinballLoss came.*ConformalIntervals"):
+    with pytest.raises(NotImplementedError, match=r"Got PinballLoss instead.*ConformalIntervals"):
         evaluate(gru(), EXPANDING, hourly(), scoring=[MeanAbsoluteError(), PinballLoss()])
 
 
@@ -394,17 +714,3 @@ def test_errors_are_those_of_sktime(options, message):
         sktime_evaluate(**{"strategy": "no-update_params"} | asked)
     with pytest.raises(expected.type, match=message):
         evaluate(**asked)
-
-
-def test_faster_than_sktime():
-    y = hourly(900)
-    cv = ExpandingWindowSplitter(initial_window=500, fh=[1, 2, 3])
-    few = ExpandingWindowSplitter(initial_window=500, fh=[1, 2, 3], step_length=10)
-    evaluate(gru(), few, y)
-    begin = time.perf_counter()
-    table = evaluate(gru(), cv, y, error_score="raise")
-    ours = time.perf_counter() - begin
-    sktimes = sktime_evaluate(gru(), few, y, strategy="no-update_params")
-    each = sktimes[TIMES].sum(axis=1)[1:].mean()  # without scoring
-    assert len(table) == 398
-    assert ours < 398 * each / 2  # in fact a hundredth or so

@@ -1,4 +1,5 @@
 import pickle
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -104,6 +105,10 @@ class StepsAhead(BaseForecaster):
         ([0.0], [3.0], 200.0),
         ([0, 0], [0, 1], 100.0),
         ([1e-300], [3e-300], 100.0),
+        ([1e308], [1.5e308], 40.0),
+        ([1e308], [-1.5e308], 200.0),
+        ([1e308, 90.0], [1e308, 110.0], 10.0),
+        ([5e-324], [1e-323], 200 / 3),
         ([[90.0, 0.0], [150.0, 10.0]], [[110.0, 0.0], [50.0, 30.0]], 55.0),
     ],
 )
@@ -184,6 +189,47 @@ def test_values_that_are_not_finite_are_refused_by_name(bad):
         smape([1.0, 1.0], [bad, 1.0])
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ["a", "b"],
+        "ab",
+        np.array(["1.5", "2"]),
+        pd.Series(["1", "2"]),
+        [1j, 2.0],
+        np.array([1 + 0j, 2]),
+        pd.date_range("2024", periods=2),
+        {"a": 1},
+        [[1, 2], [3]],
+    ],
+    ids=str,
+)
+def test_what_is_no_real_number_is_refused_by_name(bad):
+    with pytest.raises(TypeError, match=r"^y_true must hold real numbers.* Got "):
+        smape(bad, TRUTH)
+    with pytest.raises(TypeError, match=r"^y_pred must hold real numbers.* Got "):
+        smape(TRUTH, bad)
+
+
+def test_a_table_of_three_axes_is_refused():
+    with pytest.raises(ValueError, match=r"y_true must have the shape .* Got \(1, 2, 1\)"):
+        smape([[[1.0], [2.0]]], [[[1.0], [2.0]]])
+
+
+def test_masked_and_nullable_values_are_missing():
+    masked = np.ma.array([1.0, 2.0], mask=[True, False])
+    nullable = pd.Series([pd.NA, 2], dtype="Int64")
+    for bad in (masked, nullable, nullable.to_frame()):
+        with pytest.raises(ValueError, match=r"y_true must be finite. Got 1 .* among 2 values"):
+            smape(bad, np.array([1.0, 2.0]))
+
+
+def test_integers_booleans_and_decimals_are_numbers():
+    assert smape([True, 2], [True, 2]) == 0.0
+    assert smape([Decimal("90")], [110]) == 20.0
+    assert smape(pd.Series([90], dtype="Int64"), [110]) == 20.0
+
+
 # SMAPE
 
 WIDE_TRUTH = pd.DataFrame({"load": TRUTH, "wind": [0.0, 10.0]}, index=JANUARY)
@@ -246,6 +292,12 @@ def test_smape_metric_is_the_percentage_of_sktimes_fraction():
 def test_smape_metric_keeps_errors_below_machine_epsilon():
     y, f = np.array([1e-20, 0.0]), np.array([3e-20, 0.0])
     assert SMAPE()(y, f) == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize("forecast", [1.5e308, -1.5e308])
+def test_smape_metric_of_the_largest_floats_is_that_of_smape(forecast):
+    y, f = np.array([1e308, 1.0]), np.array([forecast, 1.0])
+    assert SMAPE()(y, f) == smape(y, f) == (20.0 if forecast > 0 else 100.0)
 
 
 def test_smape_metric_does_not_skip_a_missing_forecast():

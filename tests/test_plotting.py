@@ -1,6 +1,7 @@
 """What is drawn: the values of lines and bands, their names, and what is refused."""
 
 import sys
+from types import SimpleNamespace
 
 import matplotlib
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
-from matplotlib.dates import date2num
+from matplotlib.dates import date2num, num2date
 from sktime.exceptions import NotFittedError
 from sktime.forecasting.naive import NaiveForecaster
 
@@ -282,12 +283,97 @@ def test_columns_of_a_wide_forecast_are_listed():
 
 
 def test_other_kinds_of_data_are_refused():
-    with pytest.raises(TypeError, match="y_pred must be pandas, but ndarray came"):
-        plot_forecast(np.arange(3.0))
+    for data in (np.arange(3.0), None, [1.0]):
+        with pytest.raises(TypeError, match=rf"y_pred must be a pandas .* {type(data).__name__}"):
+            plot_forecast(data)
     with pytest.raises(ValueError, match="y must have at least one row"):
         plot_forecast(of(), of()[:0])
     with pytest.raises(TypeError, match="y must have time stamps of the kind of y_pred, numbers"):
         plot_forecast(of(), of(INDEXES["dates"]))
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("kind", INDEXES)
+def test_rows_of_a_forecast_and_of_observations_may_be_in_any_order(kind):
+    y = of(INDEXES[kind])
+    shuffled = [part.sample(frac=1, random_state=1) for part in (y[60:] + 1, y[:60], y[60:])]
+    assert not any(part.index.is_monotonic_increasing for part in shuffled)
+    lines = drawn(plot_forecast(shuffled[0], shuffled[1], y_true=shuffled[2], n_history=None))
+    expected = drawn(plot_forecast(y[60:] + 1, y[:60], y_true=y[60:], n_history=None))
+    assert list(lines) == list(expected)
+    for name in expected:
+        np.testing.assert_array_equal(lines[name], expected[name])
+
+
+def test_dates_with_a_time_zone_and_dates_without_do_not_mix():
+    y, zoned = of(INDEXES["dates"]), of(INDEXES["dates"].tz_localize("UTC"))
+    intervals = intervals_of(zoned[60:], {0.9: 2})
+    for options in ({"y": zoned[:60]}, {"y_true": zoned[60:]}, {"intervals": intervals}):
+        name = next(iter(options))
+        with pytest.raises(TypeError, match=f"{name} must .*y_pred, dates without a time zone"):
+            plot_forecast(y[60:], **options)
+    with pytest.raises(TypeError, match=r"y must .*y_pred, dates with a time zone. Got dates with"):
+        plot_forecast(zoned[60:], y[:60])
+    with pytest.raises(TypeError, match=r"table 'L' must .*table 'G', dates without a time zone"):
+        plot_comparison({"G": table_of(y, 1), "L": table_of(zoned, 1)})
+    assert plt.get_fignums() == []
+
+
+def test_two_time_zones_are_drawn_in_that_of_the_forecast():
+    y = of(INDEXES["zoned"])
+    other = y.tz_convert("America/New_York")
+    ax = plot_forecast(y[60:], other[:60], y_true=other[60:], n_history=None)
+    np.testing.assert_array_equal(where(ax)["observed"], date2num(y.index[:60]))
+    np.testing.assert_array_equal(drawn(ax)["actual"], y[59:])
+    assert str(ax.xaxis.get_major_locator().tz) == "Europe/Berlin"
+    ax = plot_comparison({"G": table_of(y, 1), "L": table_of(other, 2)}, window=20)
+    assert str(ax.xaxis.get_major_locator().tz) == "Europe/Berlin"
+    assert num2date(where(ax)["actual"][-1], y.index.tz) == y.index[-1]
+    _, first, second = drawn(ax).values()
+    np.testing.assert_allclose(second - first, 1)
+
+
+def test_forecasts_without_a_value_are_refused():
+    y = of()
+    with pytest.raises(ValueError, match="all 10 forecasts are NaN"):
+        plot_forecast(y[70:] * np.nan, y[:70])
+    table = table_of(y, 1)
+    with pytest.raises(ValueError, match="table 'L' must have a row with both y_true and y_pred"):
+        plot_comparison({"G": table, "L": table.assign(y_pred=np.nan)})
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize(
+    "values", [["a"] * 3, [1j] * 3, [[1.0]] * 3], ids=["text", "complex", "lists"]
+)
+def test_what_is_no_number_cannot_be_drawn(values):
+    text = pd.Series(values, name="load")
+    for name, draw in {
+        "y_pred": lambda: plot_forecast(text),
+        "y": lambda: plot_forecast(pd.Series([1.0, 2, 3]), text),
+        "table 'G'": lambda: plot_comparison({"G": pd.DataFrame({"y_true": text, "y_pred": 1.0})}),
+    }.items():
+        with pytest.raises(TypeError, match=f"^{name} must hold real numbers"):
+            draw()
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize(
+    "index",
+    [["a", "b"], ["a", 1], pd.to_timedelta([1, 2], unit="h"), [False, True]],
+)
+def test_time_stamps_must_be_integers_dates_or_periods(index):
+    y = pd.Series([1.0, 2.0], index)
+    with pytest.raises(TypeError, match="The index of y_pred must hold integers, dates or periods"):
+        plot_forecast(y)
+    with pytest.raises(TypeError, match="The index of table 'G' must hold integers, dates or per"):
+        plot_comparison({"G": pd.DataFrame({"y_true": y, "y_pred": y})})
+
+
+def test_a_missing_time_stamp_is_refused():
+    y = pd.Series([1.0, 2.0], pd.DatetimeIndex(["2024-01-01", pd.NaT]))
+    with pytest.raises(ValueError, match="The index of y_pred must have no missing time stamp"):
+        plot_forecast(y)
 
 
 # ------------------------------------------------------------------- plot_history
@@ -352,14 +438,40 @@ def test_history_is_drawn_while_training():
     assert drawn_epochs == [1, 2, 3]
 
 
+def test_history_of_a_training_is_drawn_as_that_of_its_forecaster(trained):
+    # A callback gets a view of the training with a DataFrame `history`.
+    training = SimpleNamespace(history=trained["GRU"].history_)
+    lines, expected = drawn(plot_history(training)), drawn(plot_history(trained["GRU"]))
+    assert list(lines) == list(expected)
+    for name in expected:
+        np.testing.assert_array_equal(lines[name], expected[name])
+
+
+def test_validation_losses_that_are_all_missing_are_not_drawn():
+    history = pd.DataFrame({"epoch": [1, 2], "loss": 1.0, "validation_loss": np.nan})
+    assert list(drawn(plot_history(SimpleNamespace(history=history)))) == ["loss"]
+
+
+def test_the_best_epoch_has_the_number_of_its_row():
+    history = pd.DataFrame({"epoch": [5, 6], "loss": 1.0, "validation_loss": [2.0, 1.0]}, [7, 8])
+    line = plot_history(SimpleNamespace(history=history)).get_lines()[1]
+    assert line.get_label() == "validation loss, best in epoch 6"
+
+
 def test_what_has_no_history_is_refused():
     for forecaster in (GRUForecaster(), GRUForecaster(**SMALL, num_epochs=1).pretrain(panel())):
         with pytest.raises(NotFittedError):
             plot_history(forecaster)
-    with pytest.raises(ValueError, match=r"this GRUForecaster has none. Fit it, with num_epochs"):
+    with pytest.raises(ValueError, match=r"that of GRUForecaster has none. Fit with num_epochs"):
         plot_history({"a": GRUForecaster(**SMALL, num_epochs=0).fit(of())})
-    with pytest.raises(TypeError, match=r"forecasters of skrnn, .* but NaiveForecaster came"):
+    with pytest.raises(TypeError, match=r"forecasters of skrnn, .* Got NaiveForecaster instead"):
         plot_history({"naive": NaiveForecaster()})
+    with pytest.raises(TypeError, match="Got NoneType instead"):
+        plot_history(None)
+    with pytest.raises(ValueError, match="must have the columns 'epoch' and 'loss'"):
+        plot_history(SimpleNamespace(history=pd.DataFrame({"epoch": [1]})))
+    with pytest.raises(ValueError, match="must name at least one forecaster, but it is empty"):
+        plot_history({})
     assert plt.get_fignums() == []
 
 
@@ -497,7 +609,7 @@ def test_lines_differ_in_color_and_style():
         ({"G": of().to_frame()}, {}, r"table 'G' must have the columns 'y_true' and 'y_pred'. Got "
                                      r"\['load'\]"),
         ({"G": pd.concat([pd.DataFrame({"y_true": of(), "y_pred": of()})] * 2)}, {},
-         "table 'G' must forecast each time once, but 100 is there twice"),
+         "table 'G' must forecast each time once, but 100 is duplicated"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_refused_before_a_figure_is_made(tables, options, message):
@@ -532,6 +644,19 @@ def test_given_axes_are_drawn_on_and_pyplot_is_left_alone(name, ax, trained):
     assert plt.gca() is current
     assert plt.get_fignums() == open_figures
     assert not current.has_data()
+
+
+@pytest.mark.parametrize("name", ["forecast", "history", "comparison"])
+@pytest.mark.parametrize("ax", [5, "ax", [1]])
+def test_other_axes_than_those_of_matplotlib_are_refused(name, ax, trained):
+    with pytest.raises(TypeError, match="'ax' parameter must be matplotlib axes or None"):
+        plots(trained)[name](ax=ax)
+
+
+def test_an_array_of_axes_is_refused():
+    _, axes = plt.subplots(2)
+    with pytest.raises(TypeError, match="'ax' parameter must be matplotlib axes or None"):
+        plot_forecast(of(), ax=axes)
 
 
 @pytest.mark.parametrize("name", ["forecast", "history", "comparison"])

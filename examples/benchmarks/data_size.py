@@ -3,8 +3,8 @@
     python examples/benchmarks/data_size.py [FIGURE]
 
 Each size is fitted in a new process: one epoch on an hourly panel of float32 values, with at most
-100,000 in a series. Memory is the peak of the process minus its peak after all imports. It takes
-two minutes on two cores (AMD EPYC with AVX-512, torch 2.13).
+100,000 in a series. Memory is the peak of the process minus its peak after all imports. The
+fits take 20 seconds in all on two cores (AMD EPYC with AVX-512, torch 2.13).
 """
 
 import json

@@ -7,8 +7,8 @@ All methods train on the same hours of the twelve regions and forecast the same 
 hours, every nineteenth, one hour ahead. They run one after the other, each in its own process;
 "seconds" is the training alone. darts and neuralforecast need environments of their own, and
 `--peer` names their interpreters. A peer without one is reported as not installed. `--seconds` is
-the training budget of each row; with the default of 60 the run takes a quarter of an hour, without
-the peers, on two cores (AMD EPYC with AVX-512, torch 2.13).
+the training budget of each row; with the default of 60 the trainings take six minutes in all,
+without the peers, on two cores (AMD EPYC with AVX-512, torch 2.13).
 """
 
 import argparse

@@ -9,7 +9,7 @@ some regions, a network is pretrained on the eleven others. It forecasts the reg
 training (zero-shot) and after a few epochs on it (fine-tuned). These errors are relative to those
 of a network trained on all twelve regions.
 
-It takes two minutes on two cores (AMD EPYC with AVX-512, torch 2.13).
+The trainings take about a minute on two cores (AMD EPYC with AVX-512, torch 2.13).
 """
 
 from __future__ import annotations

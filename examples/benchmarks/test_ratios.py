@@ -4,8 +4,8 @@
     pytest examples/benchmarks
 
 Wall-clock times are asserted here and not in the ordinary tests. Nothing else may run on the
-machine. The bounds are for two cores (AMD EPYC with AVX-512, torch 2.13), where it takes half a
-minute.
+machine. The bounds are for two cores (AMD EPYC with AVX-512, torch 2.13), where they take
+less than a minute.
 """
 
 import time

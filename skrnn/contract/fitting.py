@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from skrnn.callbacks import Callback, ProgressBar, StopAfter, Training
-from skrnn.contract.parameters import architecture_of, named, tuple_of
+from skrnn.contract.parameters import architecture_of, named, result_of, tuple_of
 from skrnn.data.covariates import Covariates
 from skrnn.data.held_out import FEWEST_TRAINING_ROWS, HeldOut
 from skrnn.data.holidays import Holidays
@@ -70,6 +72,9 @@ def read(
     forecaster: Any, y: pd.DataFrame, X: pd.DataFrame | None, pretrained: Model | None
 ) -> Panel:
     """The data as a panel that begins with the first observation of each series."""
+    if y is None:  # sktime refuses it in fit, but not in pretrain
+        msg = "pretrain needs y, a panel of several series, but y is None. Pass pretrain(y)."
+        raise TypeError(msg)
     if pretrained is None:
         past = tuple_of(forecaster.past_covariates, auto=())
         covariates = Covariates.of(X, past, y.index)
@@ -226,7 +231,10 @@ def train(
         trainer.validate = validate
         schedule = named(forecaster.lr_scheduler, SCHEDULERS)
         if schedule is not None:
-            trainer.scheduler = schedule(trainer.optimizer, num_epochs * len(chunks))
+            steps = num_epochs * len(chunks)
+            trainer.scheduler = result_of(
+                "lr_scheduler", LRScheduler, schedule, trainer.optimizer, steps
+            )
         trainer.fit(num_epochs)
     return model, Record(training.history, num_epochs)
 
@@ -251,7 +259,7 @@ def train_on(
     else:
         n_new, stop, earliest = np.ones_like(n_new), first_held_out, 0
     # Far enough back for the new rows to be targets of every horizon.
-    n_before = forecaster.window_length + model.features.horizons[-1] - 1
+    n_before = max(forecaster.window_length, model.features.horizons[-1] - 1)
     since = np.maximum(stop - np.where(n_new > 0, n_new + n_before, 0), earliest)
     data = model.on_device(panel)
     whole = _chunks(forecaster, data, panel.lengths, streams)
@@ -350,12 +358,12 @@ def _trainer(
     lr: float,
 ) -> Trainer:
     make = named(forecaster.optimizer, OPTIMIZERS)
-    options = forecaster.optimizer_kwargs or {}
+    options = {"lr": lr, **(forecaster.optimizer_kwargs or {})}
     callbacks: list[Callback] = list(forecaster.callbacks or [])
     return Trainer(
         network=model.network,
         chunks=chunks,
-        optimizer=make(model.network.parameters(), lr=lr, **options),
+        optimizer=result_of("optimizer", Optimizer, make, model.network.parameters(), **options),
         streams=streams,
         penalty=NaivePrior(model.network, chunks.n_observations).penalty,
         max_grad_norm=forecaster.max_grad_norm,

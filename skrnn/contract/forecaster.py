@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 from torch import nn
 
 from skrnn.callbacks import Callback
+from skrnn.contract.attributes import of_fitted
 from skrnn.contract.fitting import new_model, read, train, train_on, training_panel, warm_model
 from skrnn.contract.horizons import steps_ahead, strategy_of
-from skrnn.contract.intervals import needs_distribution
-from skrnn.contract.parameters import DEFAULT_QUANTILES, check_parameters, tuple_of
+from skrnn.contract.intervals import needs_distribution, refuse_covariances
+from skrnn.contract.parameters import DEFAULT_QUANTILES, check_parameters, renamed, tuple_of
 from skrnn.contract.persistence import on_cpu, put_back
 from skrnn.contract.pretrained import check_fits
 from skrnn.contract.summary import naive_table, summary_table
@@ -25,12 +27,10 @@ from skrnn.contract.tags import TAGS, contract_settings
 from skrnn.data.diagnosis import explain_refusal
 from skrnn.data.held_out import HeldOut
 from skrnn.data.ragged import series_offsets
-from skrnn.data.scaling import Scaler
 from skrnn.distributions import is_probabilistic
 from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.model import Model
 from skrnn.network.devices import resolve_device
-from skrnn.network.network import RecurrentNetwork
 from skrnn.network.randomness import RandomStreams
 
 
@@ -118,6 +118,12 @@ class BaseRecurrentForecaster(BaseForecaster):
         self.callbacks = callbacks
         super().__init__()
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Give each class an ``__init__`` of its own name, which Python's messages show."""
+        super().__init_subclass__(**options)
+        if "__init__" not in vars(cls):
+            cls.__init__ = renamed(cls.__init__, f"{cls.__qualname__}.__init__")  # type: ignore[method-assign]
+
     def __dynamic_tags__(self) -> None:
         """Tags that depend on parameters; sktime calls this when the object is made."""
         has_intervals = is_probabilistic(self.criterion) or self.validation_split is not None
@@ -133,8 +139,6 @@ class BaseRecurrentForecaster(BaseForecaster):
     def _cell(self) -> str | Callable[..., nn.Module]:
         """The recurrent cell: a key of `CELLS`, or what makes one."""
         raise NotImplementedError("abstract method")
-
-    # ----------------------------------------------------------------------- fit and update
 
     @torch.inference_mode(False)
     @torch.enable_grad()
@@ -182,8 +186,6 @@ class BaseRecurrentForecaster(BaseForecaster):
 
     _pretrain_update = _pretrain
 
-    # ------------------------------------------------------------------------------ predict
-
     def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
         steps = steps_ahead(self.fitted_.panel, fh)
         distribution, index, parameters = self.fitted_.forecast(steps, X)
@@ -202,12 +204,7 @@ class BaseRecurrentForecaster(BaseForecaster):
     def _predict_var(
         self, fh: ForecastingHorizon, X: pd.DataFrame | None = None, cov: bool = False
     ) -> pd.DataFrame:
-        if cov:
-            msg = (
-                f"{type(self).__name__} predicts the variance of each value, but cov=True asks "
-                f"for covariances. Set cov=False."
-            )
-            raise NotImplementedError(msg)
+        refuse_covariances(self, cov)
         steps = steps_ahead(self.fitted_.panel, fh)
         distribution, index, parameters = self.fitted_.predictive(steps, X, self.n_samples)
         values = distribution.variance(parameters)
@@ -225,8 +222,6 @@ class BaseRecurrentForecaster(BaseForecaster):
     predict_var = needs_distribution(BaseForecaster.predict_var)
     predict_proba = needs_distribution(BaseForecaster.predict_proba)
 
-    # ------------------------------------------------------------------------ what was chosen
-
     def summary(self) -> pd.DataFrame:
         """What was fitted: entries with their value and who chose it, the data or the user.
 
@@ -238,42 +233,13 @@ class BaseRecurrentForecaster(BaseForecaster):
         self.check_is_fitted()
         return summary_table(self)
 
-    @property
-    def network_(self) -> RecurrentNetwork:
-        """The trained network."""
-        return self.fitted_.model.network
-
-    @property
-    def scaler_(self) -> Scaler:
-        """Statistics of each series."""
-        return self.fitted_.model.scaler  # type: ignore[return-value]
-
-    @property
-    def device_(self) -> torch.device:
-        """Device of the network."""
-        return self.fitted_.model.device
-
-    @property
-    def sp_(self) -> tuple[int, ...]:
-        """Seasonal periods."""
-        return self.fitted_.model.features.sp
-
-    @property
-    def lags_(self) -> tuple[int, ...]:
-        """Lags shown beside the last value."""
-        return self.fitted_.model.features.lags
-
-    @property
-    def calendar_(self) -> tuple[str, ...]:
-        """Calendar fields."""
-        return self.fitted_.model.features.calendar
-
-    @property
-    def naive_(self) -> pd.DataFrame:
-        """Initial weights of the naive forecasts; their rows are (name, period)."""
-        return naive_table(self)
-
-    # ---------------------------------------------------------------- what sktime calls as well
+    network_ = of_fitted(attrgetter("model.network"), "The trained network.")
+    scaler_ = of_fitted(attrgetter("model.scaler"), "Statistics of each series.")
+    device_ = of_fitted(attrgetter("model.device"), "Device of the network.")
+    sp_ = of_fitted(attrgetter("model.features.sp"), "Seasonal periods.")
+    lags_ = of_fitted(attrgetter("model.features.lags"), "Lags read beside the last value.")
+    calendar_ = of_fitted(attrgetter("model.features.calendar"), "Calendar fields.")
+    naive_ = of_fitted(naive_table, "Initial weights of the naive forecasts.")
 
     def _check_X_y(self, X: Any = None, y: Any = None, **options: Any) -> Any:
         try:
@@ -285,9 +251,23 @@ class BaseRecurrentForecaster(BaseForecaster):
             raise
 
     def _update_y_X(self, y: Any, X: Any = None, **options: Any) -> None:
-        # In `update` the cutoff moves with the data, once these are accepted.
-        if y is not None and not self.is_fitted:
+        super()._update_y_X(y, X, **options)
+        if y is not None:
+            # sktime 1.0 moves the cutoff only where it remembers the data itself.
             self._set_cutoff_from_y(y)
+
+    def update(self, y: Any, X: Any = None, update_params: bool = True) -> Any:
+        """Append new observations, and train on with them; see sktime's `BaseForecaster.update`.
+
+        An update is all or nothing: if it is refused or fails, nothing has changed.
+        """
+        # Before `_update`, sktime moves the cutoff and, with remember_data, stores the data.
+        before = {name: vars(self).get(name) for name in ("_cutoff", "_y", "_X")}
+        try:
+            return super().update(y, X=X, update_params=update_params)
+        except BaseException:
+            self.__dict__.update(before)
+            raise
 
     def _set_cutoff_from_y(self, y: Any) -> None:
         """Set the cutoff from the last rows: sktime copies the whole index of a panel for it."""
@@ -300,6 +280,16 @@ class BaseRecurrentForecaster(BaseForecaster):
         clone = super().clone()
         clone._is_clone = True
         return clone
+
+    def set_params(self, **params: Any) -> BaseRecurrentForecaster:
+        """Set parameters and forget what was fitted, but keep a pretrained model (decision 4)."""
+        pretrained = vars(self).get("pretrained_model_")
+        try:
+            return super().set_params(**params)
+        finally:  # sktime resets before it refuses an unknown name
+            if pretrained is not None and "pretrained_model_" not in vars(self):
+                self.pretrained_model_, self._pretrained_attrs = pretrained, ["pretrained_model_"]
+                self._state = "pretrained"
 
     @available_if(lambda self: self.is_fitted)
     def score(self, y: Any, X: Any = None, fh: Any = None) -> float:
@@ -343,16 +333,4 @@ class BaseRecurrentForecaster(BaseForecaster):
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
-        """Small settings that train in a fraction of a second, for sktime's test suites.
-
-        Parameters
-        ----------
-        parameter_set : str, default="default"
-            Not used; there is one set.
-
-        Returns
-        -------
-        list of dict
-            Parameters of test instances.
-        """
         return contract_settings()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any
+
+import numpy as np
 
 
 def needs_distribution(method: Callable) -> Callable:
@@ -20,6 +23,36 @@ def needs_distribution(method: Callable) -> Callable:
                 f"conformal intervals, and fit again."
             )
             raise NotImplementedError(msg)
+        given = parameters.bind(self, *args, **kwargs).arguments
+        for name in ("coverage", "alpha"):
+            if given.get(name) is not None:
+                check_levels(name, given[name])
         return method(self, *args, **kwargs)
 
+    parameters = signature(method)
     return predict
+
+
+def check_levels(name: str, levels: Any) -> np.ndarray:
+    """Coverages or quantile levels as an array; raise ValueError unless all lie in (0, 1)."""
+    try:
+        values = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+    except (TypeError, ValueError):
+        values = np.array([np.nan])
+    if values.ndim > 1 or not ((values > 0) & (values < 1)).all():
+        msg = (
+            f"The {name!r} parameter must hold levels in (0, 1). Got {levels!r} instead. Write 0.9 "
+            f"for 90 %."
+        )
+        raise ValueError(msg)
+    return values
+
+
+def refuse_covariances(forecaster: Any, cov: bool) -> None:
+    """Raise NotImplementedError if `predict_var` is asked for covariances."""
+    if cov:
+        msg = (
+            f"{type(forecaster).__name__} predicts the variance of each value, but cov=True asks "
+            f"for covariances. Set cov=False."
+        )
+        raise NotImplementedError(msg)

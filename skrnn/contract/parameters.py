@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, update_wrapper
 from numbers import Integral, Real
+from types import FunctionType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
-from sklearn.utils._param_validation import (
-    Interval,
-    StrOptions,
-    validate_parameter_constraints,
-)
 from torch import nn
 
 from skrnn.callbacks import Callback
+from skrnn.contract.private_names import Interval, StrOptions, validate_parameter_constraints
 from skrnn.data.scaling import SCALERS
-from skrnn.distributions import CRITERIA, DISTRIBUTIONS
+from skrnn.distributions import CRITERIA, DISTRIBUTIONS, FEWEST_LEVELS
 from skrnn.features.calendar import CALENDAR
 from skrnn.forecasting.strategies import STRATEGIES
 from skrnn.naive import NAIVE_FORECASTS, NaiveForecast
@@ -77,8 +76,6 @@ ARCHITECTURE = (
     "quantiles",
 )
 DEFAULT_QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
-# The distance between two levels is the least that says how wide a distribution is.
-FEWEST_QUANTILES = 2
 # What each entry of a list may be.
 ENTRIES: dict[str, list] = {
     "sp": [POSITIVE],
@@ -136,9 +133,9 @@ def _check_patches(params: Mapping[str, Any]) -> None:
 
 def _check_quantiles(params: Mapping[str, Any]) -> None:
     levels = tuple(params["quantiles"])
-    if params["criterion"] == "quantile" and len(set(levels)) < FEWEST_QUANTILES:
+    if params["criterion"] == "quantile" and len(set(levels)) < FEWEST_LEVELS:
         msg = (
-            f"The 'quantiles' parameter must hold at least {FEWEST_QUANTILES} different levels in "
+            f"The 'quantiles' parameter must hold at least {FEWEST_LEVELS} different levels in "
             f"(0, 1), for a single one does not say how wide an interval is. Got {levels!r} "
             f"instead. Add levels, such as 0.1 and 0.9."
         )
@@ -147,7 +144,7 @@ def _check_quantiles(params: Mapping[str, Any]) -> None:
         warnings.warn(
             f"The 'quantiles' parameter is read with criterion='quantile' alone, but criterion is "
             f"{params['criterion']!r}: {levels!r} has no effect. Set criterion='quantile'.",
-            stacklevel=5,
+            stacklevel=7,  # the line that calls fit: sktime and two decorators stand between
         )
 
 
@@ -162,9 +159,18 @@ def tuple_of(value: Any, auto: tuple) -> tuple:
 
 def plain(value: Any) -> Any:
     """A parameter's value to compare and keep: a list, an array and a tuple are the same."""
-    if isinstance(value, nn.Module):
-        return f"{type(value).__module__}.{value!r}"  # clones of a module differ in identity
-    if isinstance(value, (list, tuple, np.ndarray)):
+    if isinstance(value, nn.Module):  # clones of a module differ in identity
+        settings = {
+            name: entry
+            for name, entry in vars(value).items()
+            if isinstance(entry, (Real, str)) and name != "training" and name[0] != "_"
+        }
+        return f"{type(value).__module__}.{value!r} {settings}"
+    if isinstance(value, partial):  # equal by what it calls, for a copy is not the same object
+        return value.func, value.args, tuple(sorted(value.keywords.items()))
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (Sequence, np.ndarray, pd.Index, pd.Series)):
         return tuple(value)
     return value
 
@@ -175,6 +181,36 @@ def architecture_of(forecaster: Any) -> dict[str, Any]:
     return {name: plain(params[name]) for name in ARCHITECTURE if name in params}
 
 
+def renamed(function: Any, qualname: str) -> Any:
+    """A copy of a function with another qualified name."""
+    parts = (function.__code__, function.__globals__, function.__name__)
+    copied = FunctionType(*parts, function.__defaults__, function.__closure__)
+    update_wrapper(copied, function).__qualname__ = qualname
+    return copied
+
+
 def named(value: Any, table: Mapping[str, Any]) -> Any:
     """What the table holds under a name; anything else stands for itself."""
     return table[value] if isinstance(value, str) else value
+
+
+def result_of(name: str, kind: type, make: Callable, *args: Any, **options: Any) -> Any:
+    """What the callable of a parameter returns, if that is of the right kind."""
+    try:
+        result = make(*args, **options)
+    except TypeError as error:
+        called = (
+            f"the weights and {options}" if options else "the optimizer and the number of steps"
+        )
+        msg = (
+            f"The {name!r} parameter must be callable with {called}, but {make!r} raised: "
+            f"{error}. Correct it{', or optimizer_kwargs' if options else ''}."
+        )
+        raise TypeError(msg) from error
+    if not isinstance(result, kind):
+        msg = (
+            f"The {name!r} parameter must be a name or a callable that returns a torch "
+            f"{kind.__name__}, but {make!r} returned {result!r}. Pass one of torch.optim."
+        )
+        raise TypeError(msg)
+    return result

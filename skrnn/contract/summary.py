@@ -6,13 +6,15 @@ from typing import Any
 
 import pandas as pd
 
+from skrnn.forecasting.fitted import Fitted
 
-def naive_table(forecaster: Any) -> pd.DataFrame:
+
+def naive_table(fitted: Fitted) -> pd.DataFrame:
     """Initial weights of the naive forecasts: a row for each, a column for each target column.
 
     Of several horizons, the mean.
     """
-    model = forecaster.fitted_.model
+    model = fitted.model
     pairs = [(f.name, f.period) for f in model.features.naive_forecasts]
     index = pd.MultiIndex.from_tuples(pairs, names=["naive", "period"])
     if model.initial_weights is None:

@@ -105,10 +105,10 @@ class Covariates:
         expected = self.columns if past else self.known
         if X is None:
             if len(expected) and needed:
+                rows = "in the rows of y" if past else "up to the last step of the forecast"
                 msg = (
                     f"The forecaster was fitted with X of columns {list(expected)}, so X must be "
-                    f"given again, but X is None. Pass its values up to the last step of the "
-                    f"forecast."
+                    f"given again, but X is None. Pass its values {rows}."
                 )
                 raise ValueError(msg)
             return

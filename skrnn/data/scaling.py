@@ -101,6 +101,6 @@ def _extreme_exponents(values: np.ndarray, group: np.ndarray) -> np.ndarray | No
     """
     groups = pd.DataFrame(values).groupby(group)
     largest = np.maximum(groups.max().abs(), groups.min().abs()).to_numpy()
-    exponent = np.frexp(np.nan_to_num(largest))[1]
+    exponent = np.frexp(np.nan_to_num(largest))[1]  # that of NaN is undefined in C
     extreme = np.abs(exponent) > SAFE_EXPONENT
     return np.where(extreme, exponent, 0) if extreme.any() else None

@@ -112,7 +112,7 @@ class Timeline:
                 f"integers, which count the steps, or time stamps."
             )
             raise ValueError(msg)
-        wrong = np.flatnonzero(durations.isna() | (durations % step != pd.Timedelta(0)))
+        wrong = np.flatnonzero(durations % step != pd.Timedelta(0))  # NaT differs too
         if len(wrong):
             msg = (
                 f"Durations must be a whole number of steps of frequency {self!s}, but got "
@@ -140,7 +140,7 @@ class Timeline:
             return pd.Index(int(self.start[0]) + positions * self.freq)
         if self.is_fixed:
             return self.start[0] + pd.to_timedelta(positions * pd.Timedelta(self.freq))
-        low, high = min(positions.min(initial=0), 0), max(positions.max(initial=0), 0)
+        low, high = positions.min(initial=0), positions.max(initial=0)
         before = pd.date_range(end=self.start[0], periods=1 - low, freq=self.freq)
         after = pd.date_range(self.start[0], periods=1 + high, freq=self.freq)
         return before.append(after[1:]).take(positions - low)

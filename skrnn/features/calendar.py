@@ -22,6 +22,8 @@ CALENDAR = {
 # Channels of holidays: the day itself, the day before one, the day after one.
 N_HOLIDAY_CHANNELS = 3
 DAY = pd.Timedelta(days=1)
+# Steps over which the length of one is averaged: months and quarters differ, years hardly.
+AVERAGED_STEPS = 12
 
 
 def calendar_fields(calendar: str | Sequence[str] | None, panel: Panel) -> tuple[str, ...]:
@@ -60,10 +62,10 @@ def step_in_days(timeline: Timeline) -> float:
     """Mean length of one step in days."""
     if isinstance(timeline.freq, pd.offsets.BusinessDay):
         return 1.0
-    stamps = timeline.stamps(np.array([0, 12]))
+    stamps = timeline.stamps(np.array([0, AVERAGED_STEPS]))
     if isinstance(stamps, pd.PeriodIndex):
         stamps = stamps.to_timestamp()
-    return (stamps[1] - stamps[0]) / DAY / 12
+    return (stamps[1] - stamps[0]) / DAY / AVERAGED_STEPS
 
 
 def n_calendar_channels(calendar: Sequence[str], holidays: Holidays | None) -> int:

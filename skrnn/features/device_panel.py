@@ -86,6 +86,12 @@ class DevicePanel:
         panel._set_features(features)
         return panel
 
+    def cut(self, stop: np.ndarray) -> DevicePanel:
+        """The same panel, of which nothing is read from row ``stop`` (S,) of each series on."""
+        panel = copy.copy(self)
+        panel.last = torch.from_numpy(stop - 1).to(self.device)
+        return panel
+
     def rows(self, series: Tensor, row: Tensor) -> Tensor:
         """Rows of the panel, for rows of series (B,) of shape (B, ...); beyond an end, the last."""
         row = torch.minimum(row, _per_row(self.last[series], row)).clamp_(min=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import torch
@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from skrnn.features.batch import Chunk, Targets
 from skrnn.features.features import Features
-from skrnn.naive import KnownValues, offset_table, seasons_back
+from skrnn.naive import (
+    NAIVE_FORECASTS,
+    KnownValues,
+    NaiveForecast,
+    offset_table,
+    seasons_back,
+)
 
 # Batches on which the naive forecasts are compared.
 N_COMPARED_BATCHES = 8
@@ -35,8 +41,12 @@ class NaiveForecasts(nn.Module):
         super().__init__()
         self.features = features
         horizons, forecasts = features.horizons, features.naive_forecasts
+        built_in = NAIVE_FORECASTS.values()
+        self.has_users_own = any(type(f) not in built_in for f in forecasts)
         position = {offset: k for k, offset in enumerate(features.naive_offsets)}
         constants = {"depth": torch.ones(len(horizons), 0).long()}
+        for f in forecasts:
+            _check_offsets(f, horizons)
         if forecasts:
             depth = [[f.depth(h) for f in forecasts] for h in horizons]
             constants["depth"] = torch.tensor(depth)  # (J, N)
@@ -59,7 +69,13 @@ class NaiveForecasts(nn.Module):
             for i, f in enumerate(self.features.naive_forecasts)
         ]
         exists = (targets.n_past[..., None, None] >= self.depth)[:, :, :, None]
-        return torch.stack(forecasts, -1) if forecasts else shape[..., None][..., :0], exists
+        if not forecasts:
+            return shape[..., None][..., :0], exists
+        stacked = torch.stack(forecasts, -1)
+        if self.has_users_own:
+            # A weight of zero does not mask NaN, which such a forecast may be where none exists.
+            stacked = stacked.where(exists | stacked.isfinite(), shape[..., None])
+        return stacked, exists
 
     def _known(
         self, i: int, period: int, reads_means: bool, past: Tensor, targets: Targets
@@ -104,7 +120,24 @@ class NaiveForecasts(nn.Module):
         if pooled:
             sums, total = sums.mean(1, keepdim=True), total.mean(1, keepdim=True)
         error, last_error = sums
-        usual = total[0] / total[1].clamp(min=1)  # of the last value, on all targets
+        baseline = total[0] / total[1].clamp(min=1)  # of the last value, on all targets
         # A horizon without a sampled target gets the largest of these errors.
-        usual = torch.where(total[1] > 0, usual, usual.amax()) + LEAST_ERROR
-        return usual * (error + PSEUDO_TARGETS * usual) / (last_error + PSEUDO_TARGETS * usual)
+        baseline = torch.where(total[1] > 0, baseline, baseline.amax()) + LEAST_ERROR
+        return (
+            baseline
+            * (error + PSEUDO_TARGETS * baseline)
+            / (last_error + PSEUDO_TARGETS * baseline)
+        )
+
+
+def _check_offsets(forecast: NaiveForecast, horizons: Sequence[int]) -> None:
+    """Raise ValueError if a naive forecast reads its target, or a value after the last one."""
+    for h in horizons:
+        offsets = forecast.offsets(h)
+        if min(offsets, default=1) < 1:
+            msg = (
+                f"The offsets of a naive forecast must be at least 1, which is the last known "
+                f"value, but {type(forecast).__name__} with period {forecast.period} has offsets "
+                f"{offsets} at horizon {h}. Go back `self.back(h)` rows from the target."
+            )
+            raise ValueError(msg)

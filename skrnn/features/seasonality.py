@@ -23,6 +23,8 @@ MOST_DIFFERENCES = 10_000
 # The period is the first peak that is at least this share of the highest: its multiples are as
 # high as itself.
 HIGH_PEAK = 0.9
+# Fewer differences show no period. A period must fit into the series about this many times.
+FEWEST_DIFFERENCES, FEWEST_PERIODS = 8, 3
 # The mean level of a series without a season is taken over a quarter of it, at most a dozen values.
 MOST_LEVEL_VALUES = 12
 
@@ -96,11 +98,11 @@ def _period_of_values(panel: Panel) -> int | None:
         values = values.interpolate(limit_direction="both")
     change = np.diff(values)[-MOST_DIFFERENCES:]
     n = len(change)
-    if n < 8 or not np.ptp(change) > 0:
+    if n < FEWEST_DIFFERENCES or not np.ptp(change) > 0:
         return None
     change = change - change.mean()
     spectrum = np.abs(np.fft.rfft(change, 2 * n)) ** 2
-    pairs = n - np.arange(n // 3 + 2)
+    pairs = n - np.arange(n // FEWEST_PERIODS + 2)
     correlation = np.fft.irfft(spectrum)[: len(pairs)] / pairs
     correlation /= correlation[0]
     inner = correlation[2:-1]

@@ -82,7 +82,8 @@ class Chunks:
         since: np.ndarray | int = 0,
         visits_per_target: int = VISITS_PER_TARGET,
     ):
-        self.data, self.rng = data, rng
+        # Held-out values are not read, not even with weight zero: zero times infinity is NaN.
+        self.data, self.rng = data.cut(stop), rng
         self.window_length, self.batch_size = window_length, batch_size
         self.dense = supervision == "dense"
         self.patch_length = data.features.patch_length
@@ -101,7 +102,6 @@ class Chunks:
         self.stride = self.patch_length if self.dense else 1
         self.n_observations = max(1, int((stop - self.begin).sum()))
         self.n_targets = max(1, self.n_observations // self.stride)
-        self._stop = torch.from_numpy(stop).to(data.device)
 
     def __len__(self) -> int:
         """Batches an epoch, at most."""
@@ -171,7 +171,7 @@ class Chunks:
             t, at = start[:, None] + self.patch_length * at, at.clamp(max=length - 1)
         values, observed = self.data.target_values(series, t)
         counts = ((t >= low[:, None]) & (t < high[:, None]))[..., None]  # (B, L, 1)
-        reached = t[..., None] + self.data.steps_after < self._stop[series][:, None, None]
+        reached = t[..., None] + self.data.steps_after <= self.data.last[series][:, None, None]
         counts = (counts & reached)[..., None].expand_as(values)  # (B, L, J, C)
         weight = (counts if observed is None else counts & observed).to(values.dtype)
         targets = self.data.targets(series, t, steps if at is None else None)

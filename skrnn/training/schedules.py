@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, ReduceLROnPlateau
 
+# Of AdamW by default, torch's own.
+WEIGHT_DECAY = 0.01
 # Fused optimisers update all weights in one kernel.
 OPTIMIZERS: dict[str, Callable] = {
-    "adamw": partial(torch.optim.AdamW, weight_decay=0.01, fused=True),
+    "adamw": partial(torch.optim.AdamW, weight_decay=WEIGHT_DECAY, fused=True),
     "adam": partial(torch.optim.Adam, fused=True),
     "sgd": partial(torch.optim.SGD, fused=True),
     "rmsprop": torch.optim.RMSprop,

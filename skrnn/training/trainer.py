@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -24,8 +24,9 @@ from skrnn.network.randomness import RandomStreams
 from skrnn.training.chunks import Chunks
 
 # Training has diverged if the mean error of its forecasts is more than this many times the mean
-# size of the values, of which that of a scaled series is about 1.
-DIVERGED_ERROR = 1e3
+# size of the values: a forecast of the mean is off by less than 1, and of 85 trainings with
+# learning rates of 1 to 1e6 those that forecast sensibly were off by less than 1 as well.
+DIVERGED_ERROR = 10
 N_CHECKED_BATCHES = 2
 
 
@@ -45,8 +46,12 @@ class Progress:
         Its epoch; 0 before the first.
     best_weights : dict or None
         Its weights.
+    last_weights : dict or None
+        Those of the last step, while the network has the best ones; training goes on from them.
     losses, weights : list of Tensor
         Loss and weight of each batch of the epoch under way.
+    lr : float
+        Learning rate of its first step.
     epoch_randomness : dict or None
         State of the random numbers at the beginning of the epoch under way, which redraws its
         batches.
@@ -57,8 +62,10 @@ class Progress:
     best_loss: float = math.inf
     best_epoch: int = 0
     best_weights: dict[str, Tensor] | None = None
+    last_weights: dict[str, Tensor] | None = None
     losses: list[Tensor] = field(default_factory=list)
     weights: list[Tensor] = field(default_factory=list)
+    lr: float = math.nan
     epoch_randomness: dict[str, Any] | None = None
 
 
@@ -111,7 +118,7 @@ class Trainer:
     progress: Progress = field(default_factory=Progress, init=False)
 
     def fit(self, num_epochs: int) -> None:
-        """Train for some epochs, or until a callback or the validation loss ends it.
+        """Train up to a number of epochs, unless a callback or the validation loss ends it earlier.
 
         Raises
         ------
@@ -124,6 +131,10 @@ class Trainer:
 
     def _fit(self, num_epochs: int) -> None:
         progress, epoch, interrupted = self.progress, 0, False
+        self.stopped = False
+        if progress.last_weights is not None:
+            self.network.load_state_dict(progress.last_weights)
+            progress.last_weights = None
         try:
             self.training.num_epochs = num_epochs
             self._notify("on_train_begin", num_epochs)
@@ -136,9 +147,10 @@ class Trainer:
             interrupted = True
         finally:
             if progress.best_weights is not None:
+                progress.last_weights = copy.deepcopy(self.network.state_dict())
                 self.network.load_state_dict(progress.best_weights)
             self.network.eval()
-            self._notify("on_train_end")
+            self._notify_end()
         self._check_diverged()
         if interrupted:  # after the progress bar is closed
             self._warn_of_interrupt(f"{epoch} of {num_epochs}")
@@ -168,8 +180,7 @@ class Trainer:
         progress = self.progress
         self._notify("on_epoch_begin")
         self.network.train()
-        started, lr = time.perf_counter(), self.optimizer.param_groups[0]["lr"]
-        n_targets, n_batches = 0, len(self.chunks)
+        started, n_targets, n_batches = time.perf_counter(), 0, len(self.chunks)
         for chunk in self._batches():
             progress.losses.append(self.step(chunk))
             progress.weights.append(chunk.weight.sum())  # missing targets do not count
@@ -188,7 +199,7 @@ class Trainer:
         return {
             "epoch": len(self.training.rows) + 1,
             "loss": loss,
-            "lr": lr,
+            "lr": progress.lr,
             "seconds": seconds,
             "targets_per_second": n_targets / seconds,
         }
@@ -204,6 +215,7 @@ class Trainer:
                 next(batches)
             self.streams.load_state_dict(now | {"numpy": self.streams.state_dict()["numpy"]})
         else:
+            self.progress.lr = self.optimizer.param_groups[0]["lr"]
             self.progress.epoch_randomness = self.streams.state_dict()
             batches = self.chunks.epoch()
         yield from batches
@@ -329,6 +341,11 @@ class Trainer:
         for callback in self.callbacks:
             if getattr(callback, event)(self.training, *args):
                 self.stopped = True
+
+    def _notify_end(self) -> None:
+        with ExitStack() as ends:  # all of them run, even if one fails
+            for callback in reversed(self.callbacks):
+                ends.callback(callback.on_train_end, self.training)
 
 
 def check_finite(name: str, value: float) -> None:

@@ -9,6 +9,7 @@ import torch
 from sktime.exceptions import NotFittedError
 from sktime.forecasting.base import ForecastingHorizon
 from sktime.forecasting.naive import NaiveForecaster
+from torch import nn
 
 from skrnn import GRUForecaster, RNNForecaster, backtest
 
@@ -25,7 +26,15 @@ PANEL = pd.concat({name: Y.to_frame() for name in ("north", "south")})
 TINY = PANEL.loc[["north"]].iloc[:1].rename(index={"north": "tiny"})
 TWO = pd.DataFrame({"a": Y, "b": Y})
 WITHOUT_DATES = Y.reset_index(drop=True)
+LONG = pd.Series(np.sin(np.arange(144)), pd.date_range("2024-01-01", periods=144, freq="h"))
 SMALL = {"window_length": 8, "hidden_size": 2, "num_epochs": 1, "random_state": 0}
+
+
+def after_nan(y):
+    """Only the last row holds an observation."""
+    y = y.copy()
+    y.iloc[:-1] = np.nan
+    return y
 
 
 def fit(y=Y, x=None, **parameters):
@@ -172,7 +181,7 @@ PREDICT = [
         "X missing at predict",
         lambda: fitted_x().predict(fh=[1]),
         ValueError,
-        ["X", "['temp', 'wind']", "None", "Pass its values"],
+        ["X", "['temp', 'wind']", "None", "Pass its values up to the last step of the forecast"],
     ),
     (
         "X lacks rows at predict",
@@ -267,7 +276,7 @@ UPDATE = [
         "update without X",
         lambda: fitted_x().update(Y[FITTED:]),
         ValueError,
-        ["X", "['temp', 'wind']", "None", "Pass its values"],
+        ["X", "['temp', 'wind']", "None", "Pass its values in the rows of y"],
     ),
     (
         "update with other X",
@@ -403,6 +412,74 @@ OTHERS = [
         lambda: RNNForecaster(cell="transformer", **SMALL).fit(Y),
         ValueError,
         ["'cell'", "'transformer'", "'gru'", "'lstm'", "'rnn'"],
+    ),
+    *(
+        (
+            f"{name} of another kind: {kind}",
+            lambda name=name, value=value: fit(**{name: value}),
+            TypeError,
+            [f"The {name!r} parameter must", *words],
+        )
+        for name, kind, value, words in [
+            ("optimizer", "another type", int, ["the weights and {'lr': 0.004}", "int()"]),
+            ("optimizer", "no optimizer", lambda weights, lr: 5, ["torch Optimizer", "5"]),
+            ("optimizer", "a generator", lambda weights, lr: weights, ["torch Optimizer"]),
+            ("optimizer", "a layer", nn.Linear, ["the weights and {'lr': 0.004}"]),
+            ("lr_scheduler", "another type", len, ["the optimizer and number of steps", "len()"]),
+            ("lr_scheduler", "no scheduler", lambda optimizer, n: 5, ["torch LRScheduler", "5"]),
+            ("lr_scheduler", "nothing", lambda optimizer, n: None, ["torch LRScheduler", "None"]),
+        ]
+    ),
+    (
+        "an unknown argument of the optimizer",
+        lambda: fit(optimizer_kwargs={"momentum": 0.9}),
+        TypeError,
+        ["'optimizer'", "{'lr': 0.004, 'momentum': 0.9}", "Correct it, or optimizer_kwargs"],
+    ),
+    (
+        "pretrain of nothing",
+        lambda: GRUForecaster(**SMALL).pretrain(None),
+        TypeError,
+        ["pretrain needs y", "panel", "None", "pretrain(y)"],
+    ),
+    *(
+        (
+            f"{name}={value} on 144 rows",
+            lambda name=name, value=value: fit(LONG, **{name: value}),
+            ValueError,
+            [f"'{name}'", "longest series", "144", "1000" if name == "sp" else "200", "'auto'"],
+        )
+        for name, value in (("sp", 1000), ("sp", [24, 1000]), ("lags", [200]), ("lags", 200))
+    ),
+    (
+        "sp as long as what validation_split leaves",
+        lambda: fit(LONG, sp=120, validation_split=0.2),
+        ValueError,
+        ["'sp'", "115 observations to train on", "Got 120", "'auto'"],
+    ),
+    (
+        "lags longer than every series of a panel",
+        lambda: fit(PANEL, lags=[N]),
+        ValueError,
+        ["'lags'", f"{N} observations", f"Got {N}", "'auto'"],
+    ),
+    *(
+        (
+            f"one row with validation_split, {kind}",
+            lambda data=data: fit(data, sp=None, validation_split=0.2),
+            ValueError,
+            words,
+        )
+        for kind, data, words in [
+            ("alone", WITHOUT_DATES[:1], ["validation_split=0.2", "longest series has 1"]),
+            ("after NaN", after_nan(WITHOUT_DATES), ["validation_split=0.2", "series has 1"]),
+            ("in a panel", pd.concat([PANEL, TINY]), ["'tiny'", "at least 2", "has 1", "Drop it"]),
+            (
+                "after NaN in a panel",
+                pd.concat([PANEL, after_nan(PANEL.loc[["north"]]).rename(index={"north": "late"})]),
+                ["'late'", "at least 2", "has 1", "Drop it"],
+            ),
+        ]
     ),
     (
         "patience without validation_split",

@@ -1,4 +1,4 @@
-"""Fitting: held-out rows do not reach the weights."""
+"""Held-out rows: they do not reach the weights."""
 
 import numpy as np
 import pytest

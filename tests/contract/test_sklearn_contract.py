@@ -171,7 +171,7 @@ def test_clone_keeps_the_pretrained_weights(cls):
     panel = pd.concat({f"s{i}": monthly(60, seed=i).to_frame() for i in range(2)})
     forecaster = cls(**{**SMALL, "num_epochs": 3}).pretrain(panel)
     copied = clone(forecaster).set_params(num_epochs=0).fit(monthly())
-    expected = forecaster.pretrained_network_.state_dict()
+    expected = forecaster.pretrained_model_.network.state_dict()
     assert copied.network_.state_dict().keys() == expected.keys()
     for name, value in copied.network_.state_dict().items():
         assert torch.equal(value, expected[name])

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,7 @@ def panel(n_series=3, n=60):
 
 def weights(network):
     state = network.state_dict().items()
-    return {name: value.clone() for name, value in state if name != "seen"}  # a count
+    return {name: value.clone() for name, value in state if name != "n_observations"}  # a count
 
 
 def same_weights(one, other):
@@ -212,174 +213,13 @@ def test_transformer_of_x_equals_transforming_x_by_hand(cls):
     assert np.abs(expected - plain).max() > 1e-4
 
 
-# ------------------------------------------------------------------ pretrain
-
-
-@pytest.fixture(scope="module", params=CLASSES, ids=lambda cls: cls.__name__)
-def pretrained(request):
-    forecaster = request.param(**{**SMALL, "num_epochs": 20, "lr": 0.02})
-    return forecaster.pretrain(panel())
-
-
-def zero_shot(forecaster, y):
-    return forecaster.clone().set_params(num_epochs=0).fit(y)
-
-
-def test_fit_without_epochs_keeps_the_pretrained_weights(pretrained):
-    fitted = zero_shot(pretrained, monthly(seed=5))
-    assert same_weights(weights(fitted.network_), weights(pretrained.pretrained_network_))
-
-
-def test_pretraining_reaches_the_forecasts_of_a_new_series(pretrained):
-    y = monthly(seed=5)
-    learned = zero_shot(pretrained, y).predict(fh=FH)
-    unlearned = type(pretrained)(**{**SMALL, "num_epochs": 0}).fit(y).predict(fh=FH)
-    assert learned.index.equals(unlearned.index)
-    assert np.abs(learned - unlearned).max() > 0.1
-
-
-def test_pretrained_forecasts_are_in_the_new_series_unit(pretrained):
-    y = monthly(seed=5)
-    forecast = zero_shot(pretrained, y).predict(fh=FH)
-    elsewhere = zero_shot(pretrained, 1000 * y - 7).predict(fh=FH)
-    np.testing.assert_allclose(elsewhere, 1000 * forecast - 7, rtol=1e-5)
-
-
-def test_unknown_parameter_name_does_not_cost_the_pretrained_weights():
-    forecaster = GRUForecaster(**SMALL).pretrain(panel())
-    with pytest.raises(ValueError, match="bogus"):
-        forecaster.set_params(bogus=1)
-    assert forecaster.state == "pretrained"
-    assert hasattr(forecaster, "pretrained_network_")
-
-
-def test_fit_at_another_frequency_than_pretrained_warns():
-    forecaster = GRUForecaster(**SMALL).pretrain(panel())
-    daily = pd.Series(monthly().to_numpy(), pd.date_range("2024-01-01", periods=96, freq="D"))
-    with pytest.warns(UserWarning, match=r"pretrained on series of frequency 'ME?', but y has 'D'"):
-        forecaster.fit(daily)
-
-
-def test_dropout_may_change_after_pretraining():
-    forecaster = GRUForecaster(**SMALL).pretrain(panel()).set_params(dropout=0.5)
-    assert forecaster.fit(monthly()).network_.dropout.p == 0.5
-
-
-def test_swapped_covariates_after_pretraining_are_refused():
-    y = panel()
-    X = pd.DataFrame({"a": 0.0, "b": 1.0}, index=y.index)
-    forecaster = GRUForecaster(**SMALL).pretrain(y, X)
-    new = monthly()
-    swapped = pd.DataFrame({"b": 0.0, "a": 1.0}, index=new.index)
-    with pytest.raises(ValueError, match="same columns in the same order"):
-        forecaster.fit(new, swapped)
-
-
-def test_update_that_reaches_back_keeps_the_other_series():
-    both = panel(2, 60)
-    first, second = both.index.get_level_values(0).unique()
-    late = both.groupby(level=0).tail(40)
-    forecaster = GRUForecaster(**SMALL).fit(late)
-    forecaster.update(both.loc[[first]], update_params=False)
-    forecaster.update(both.loc[[second]].tail(5), update_params=False)
-    assert forecaster._panel.lengths.tolist() == [60, 40]
-    assert forecaster.predict(fh=1).notna().all(axis=None)
-
-
-def test_pretrained_with_another_cell_is_refused():
-    forecaster = RNNForecaster(cell="gru", **SMALL).pretrain(panel())
-    with pytest.raises(ValueError, match="pretrained with cell='gru', but the parameter is 'lstm'"):
-        forecaster.set_params(cell="lstm").fit(monthly())
-
-
-@pytest.mark.parametrize(
-    "change", [{"hidden_size": 9}, {"lags": [5]}, {"sp": 5}, {"naive": None}, {"calendar": "hour"}]
-)
-def test_pretrained_with_another_architecture_is_refused(change):
-    forecaster = GRUForecaster(**SMALL).pretrain(panel())
-    with pytest.raises(ValueError, match=f"pretrained with {next(iter(change))}="):
-        forecaster.set_params(**change).fit(monthly())
-
-
-def test_fit_trains_on_from_the_pretrained_weights(pretrained):
-    y = monthly(seed=5)
-    tuned = pretrained.clone().set_params(num_epochs=1, lr=1e-9).fit(y)
-    before, after = weights(pretrained.pretrained_network_), weights(tuned.network_)
-    assert not same_weights(before, after)
-    for name in before:
-        torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-6)
-
-
-def test_fit_leaves_the_pretrained_weights_for_the_next_fit(pretrained):
-    before = weights(pretrained.pretrained_network_)
-    forecaster = pretrained.clone().fit(monthly(seed=5))
-    assert not same_weights(weights(forecaster.network_), before)
-    assert same_weights(weights(forecaster.pretrained_network_), before)
-    first = forecaster.predict(fh=FH)
-    pd.testing.assert_series_equal(forecaster.fit(monthly(seed=5)).predict(fh=FH), first)
-
-
-def test_clones_and_set_params_keep_the_pretrained_weights(pretrained):
-    kept = weights(pretrained.pretrained_network_)
-    assert same_weights(weights(pretrained.clone().pretrained_network_), kept)
-    forecaster = pretrained.clone().set_params(num_epochs=0)
-    assert same_weights(weights(forecaster.pretrained_network_), kept)
-
-
-def test_reset_forgets_the_pretrained_weights(pretrained):
-    y = monthly(seed=5)
-    forecaster = pretrained.clone()
-    forecaster.reset()
-    fresh = type(pretrained)(**pretrained.get_params()).fit(y)
-    pd.testing.assert_series_equal(forecaster.fit(y).predict(fh=FH), fresh.predict(fh=FH))
-
-
-def test_pretrained_forecaster_itself_is_not_fitted(pretrained):
-    assert not pretrained.is_fitted
-    assert pretrained.state == "pretrained"
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"hidden_size": 5}, ["hidden_size=4", "5", "reset()"]),
-        ({"num_layers": 2}, ["num_layers=1", "2", "reset()"]),
-    ],
-)
-def test_fit_with_another_architecture_than_pretrained_is_refused(pretrained, change, words):
-    with pytest.raises(ValueError, match="pretrained") as error:
-        pretrained.clone().set_params(**change).fit(monthly())
-    for word in words:
-        assert word in str(error.value)
-
-
-def test_fit_on_other_columns_than_pretrained_is_refused(pretrained):
-    y = monthly()
-    with pytest.raises(ValueError, match=r"X of columns \[\], but fit got \['price'\]"):
-        pretrained.clone().fit(y, X=covariate(y))
-    with pytest.raises(ValueError, match=r"1 columns of y, .* but fit got 2"):
-        pretrained.clone().fit(pd.DataFrame({"a": y, "b": y[::-1].to_numpy()}))
-
-
-@forecasters
-def test_pretraining_twice_learns_on(cls):
-    # sktime's meaning: the second panel continues from the first one's weights.
-    once = cls(**{**SMALL, "num_epochs": 1, "lr": 1e-9}).pretrain(panel(1))
-    before = weights(once.pretrained_network_)
-    after = weights(once.pretrain(panel(2)).pretrained_network_)
-    for name in before:
-        torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-6)
-
-
 # ------------------------------------------------------------------ update
 
 
 def with_weights_of(trained, y, X=None):
-    """Forecast from the history y with another forecaster's weights, scaler and features."""
+    """Forecast from the history y with another forecaster's network and scalers."""
     forecaster = type(trained)(**trained.get_params()).set_params(num_epochs=0).fit(y, X=X)
-    forecaster.network_.load_state_dict(trained.network_.state_dict())
-    forecaster.scaler_ = trained.scaler_
-    forecaster._known_scaler = trained._known_scaler
+    forecaster.fitted_ = replace(forecaster.fitted_, model=trained.fitted_.model)
     return forecaster
 
 
@@ -542,3 +382,14 @@ def test_update_predict_equals_the_loop_by_hand(cls):
     assert len(by_hand) > 1
     for cutoff, expected in by_hand.items():
         np.testing.assert_allclose(made[cutoff].dropna(), expected, rtol=1e-5)
+
+
+def test_update_that_reaches_back_keeps_the_other_series():
+    both = panel(2, 60)
+    first, second = both.index.get_level_values(0).unique()
+    late = both.groupby(level=0).tail(40)
+    forecaster = GRUForecaster(**SMALL).fit(late)
+    forecaster.update(both.loc[[first]], update_params=False)
+    forecaster.update(both.loc[[second]].tail(5), update_params=False)
+    assert forecaster.fitted_.panel.lengths.tolist() == [60, 40]
+    assert forecaster.predict(fh=1).notna().all(axis=None)

@@ -164,6 +164,13 @@ def test_rows_that_X_lacks_are_named_when_it_is_read(index, lacking):
         covariates.read_known(X, index)
 
 
+def test_rows_of_a_single_series_that_X_of_a_panel_lacks_are_named_when_it_is_read():
+    panel = X.set_axis(pd.MultiIndex.from_product([["a"], HOURS]))
+    covariates = Covariates.of(panel, (), HOURS)
+    with pytest.raises(ValueError, match="4 of 4 are missing"):
+        covariates.read_known(panel, HOURS)
+
+
 def test_kind_of_a_column_is_that_of_all_its_rows():
     late = frame(x=pd.Series([1, 2, "a", "b"], index=HOURS, dtype=object))
     assert Covariates.of(late, (), HOURS[:2]).categories["x"].tolist() == [1, 2]

@@ -64,8 +64,14 @@ def test_fault_of_y_is_named(frame, exception, message):
         explain_refusal(frame, None, (), REFUSAL)
 
 
-def test_fault_of_X_outside_the_rows_of_y_is_not_blamed():
-    explain_refusal(y[:4], holding("wind", np.nan, row=5), (), REFUSAL)
+@pytest.mark.parametrize(("column", "value"), [("wind", np.nan), ("day", ["a"])])
+def test_fault_of_X_outside_the_rows_of_y_is_not_blamed(column, value):
+    values = X[column].to_numpy(dtype=object, copy=True)
+    values[5] = value
+    faulty = X.assign(**{column: values})
+    explain_refusal(y[:4], faulty, (), REFUSAL)
+    with pytest.raises((TypeError, ValueError), match=f"column '{column}' holds .* 05:00:00"):
+        explain_refusal(y, faulty, (), REFUSAL)
 
 
 def test_rows_that_X_lacks_are_named():

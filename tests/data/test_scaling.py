@@ -153,6 +153,20 @@ def test_extreme_values_are_scaled_like_ordinary_ones(kind, factor):
     np.testing.assert_allclose(scaler.scale_, ordinary.scale_ * scale, rtol=1e-13)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_series_is_extreme_by_its_largest_magnitude(sign):
+    values, group = sign * np.array([[0.0], [1e200], [2e200]]), np.zeros(3, dtype=int)
+    scaler = Scaler("standard").fit(values, group)
+    assert scaler.center_[0, 0] == pytest.approx(sign * 1e200, rel=1e-14)
+    assert scaler.scale_[0, 0] == pytest.approx(1e200 * np.sqrt(2 / 3), rel=1e-14)
+
+
+@pytest.mark.parametrize("kind", ["standard", "minmax", "robust"])
+def test_constant_beside_an_extreme_series_is_scaled_by_one(kind):
+    values, group = np.array([[3.0], [3.0], [1e200], [2e200]]), np.array([0, 0, 1, 1])
+    assert Scaler(kind).fit(values, group).scale_[0, 0] == 1.0
+
+
 @pytest.mark.parametrize("kind", SCALERS)
 def test_extreme_series_or_column_leaves_the_others_to_the_bit(kind):
     extreme = VALUES.copy()

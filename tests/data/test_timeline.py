@@ -92,6 +92,16 @@ def test_positions_follow_the_order_of_the_stamps(name):
     assert timeline.stamps(chosen - 10).equals(longer[chosen])
 
 
+@pytest.mark.parametrize("name", GRIDS)
+def test_stamps_may_all_lie_before_the_start_or_after_the_end(name):
+    longer = GRIDS[name](30)
+    timeline = panel_of(longer[10:20]).timeline
+    assert timeline.positions(longer[3:5]).tolist() == [-7, -6]
+    assert timeline.positions(longer[25:27]).tolist() == [15, 16]
+    assert timeline.stamps(np.array([-7, -6])).equals(longer[3:5])
+    assert timeline.stamps(np.array([15, 16])).equals(longer[25:27])
+
+
 def test_hour_that_repeats_out_of_summer_time_has_two_positions():
     index = pd.date_range("2024-10-27", periods=5, freq="h", tz="Europe/Berlin")
     assert index.hour.tolist() == [0, 1, 2, 2, 3]
@@ -124,6 +134,17 @@ def test_frequency_is_that_of_the_longest_series():
 def test_is_calendar_only_with_dates():
     calendar = {name for name, make in GRIDS.items() if panel_of(make(9)).timeline.is_calendar}
     assert calendar == {name for name in GRIDS if "range" not in name and "integers" not in name}
+
+
+def test_gap_between_months_is_named_with_their_frequency():
+    months = without_freq(pd.date_range("2020-01-01", periods=12, freq="MS")).delete(4)
+    with pytest.raises(ValueError, match=r"frequency 'MS', .* 2020-06-01 .* follows 2020-04-01"):
+        panel_of(months)
+
+
+def test_frequency_that_pandas_cannot_infer_is_the_shortest_step():
+    with pytest.raises(ValueError, match=r"frequency 'h', .* 03:00:00 follows .* 01:00:00"):
+        panel_of(without_freq(HOURS[[0, 1, 3]]))
 
 
 def test_steps_are_fixed_only_with_a_frequency_of_hours_or_less():

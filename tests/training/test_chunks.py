@@ -1,4 +1,5 @@
-# `values` is an array of ours here, never that of pandas.
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,9 +8,12 @@ import torch
 from skrnn.data.covariates import Covariates
 from skrnn.data.panel import Panel
 from skrnn.data.scaling import Scaler
-from skrnn.features.features import NAIVE, Features
+from skrnn.features.device_panel import DevicePanel
+from skrnn.features.features import Features
+from skrnn.forecasting.strategies import MultiOutput, Recursive
+from skrnn.naive import NAIVE_FORECASTS, naive_kinds
 from skrnn.training import chunks as chunks_module
-from skrnn.training.chunks import Chunks, DevicePanel
+from skrnn.training.chunks import NUMBERS_PER_READ, VISITS_PER_TARGET, Chunks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -19,8 +23,10 @@ STARTS = [3, 0, 20, 7, 1, 0, 40]
 SEEDS = range(5)
 
 
-def features_of(lags=(), sp=(), naive=(), calendar=(), n_numbers=1, **kwargs):
-    return Features(sp, lags, naive, calendar, n_columns=1, n_numbers=n_numbers, **kwargs)
+def features_of(lags=(), sp=(), naive=(), calendar=(), horizons=None, n_numbers=1, **kwargs):
+    strategy = Recursive() if horizons is None else MultiOutput(horizons)
+    kinds = naive_kinds(naive)
+    return Features(sp, lags, kinds, calendar, 1, strategy, n_numbers=n_numbers, **kwargs)
 
 
 def data_of(lengths=LENGTHS, features=None, starts=None, freq=None, missing=()):
@@ -65,13 +71,13 @@ def chunks_of(
 def read(data, series, start, length):
     """Steps of the given series and their targets, (B, L)."""
     series, start = torch.tensor(series), torch.tensor(start)
-    targets, _ = data.targets(series, start[:, None] + torch.arange(length))
-    return data.steps(series, start, length), targets[:, :, 0, 0]
+    values, _ = data.target_values(series, start[:, None] + torch.arange(length))
+    return data.steps(series, start, length), values[:, :, 0, 0]
 
 
 def forecast_from(chunk):
     """Steps (B, M) of a chunk that are forecast from."""
-    everyone = torch.arange(chunk.steps.past.shape[1]).expand(len(chunk.target), -1)
+    everyone = torch.arange(chunk.steps.past.shape[1]).expand(len(chunk.values), -1)
     return everyone if chunk.at is None else chunk.at
 
 
@@ -79,7 +85,7 @@ def counted(panel, epoch):
     """How often the target of each row counts in the batches of an epoch."""
     times = np.zeros(panel.offsets[-1])
     for chunk in epoch:
-        rows = chunk.target.long().numpy()
+        rows = chunk.values.long().numpy()
         np.add.at(times, rows.ravel(), chunk.weight.numpy().ravel())
     return times
 
@@ -164,26 +170,45 @@ def test_targets_begin_when_all_lags_exist_or_at_half_of_a_short_series(supervis
     assert chunks.begin.tolist() == [1, 1, 10, 10, 12, 12]
 
 
+def test_targets_begin_early_enough_for_one_of_every_horizon():
+    features = features_of(lags=(12,), horizons=(1, 15))
+    lengths = [50, 20, 16, 15, 8]
+    _, chunks = chunks_of(lengths, features=features)
+    # The lag exists from row 12 on. Then 20 rows have no target 15 steps ahead of row 12, but one
+    # of row 5, 16 rows one of row 1. Where there is none at all, it is half of the series.
+    assert chunks.begin.tolist() == [12, 5, 1, 7, 4]
+    _, chunks = chunks_of([50, 40], stop=[20, 40], features=features)
+    assert chunks.begin.tolist() == [5, 12]
+
+
+def test_targets_begin_at_since_or_later():
+    _, chunks = chunks_of([50, 50, 50], reach=12, since=np.array([30, 3, 50]))
+    assert chunks.begin.tolist() == [30, 12, 50]
+    panel, chunks = chunks_of([50, 20], reach=12, since=np.array([30, 20]))
+    expected = rows_that_count(panel, [30, 20], [50, 20])
+    np.testing.assert_array_equal(counted(panel, chunks.epoch()), expected)
+
+
 def test_targets_wait_for_one_season_and_the_value_before_it_not_for_older_ones():
-    _, chunks = chunks_of([8, 20, 50], features=features_of(sp=(4,), naive=NAIVE))
+    _, chunks = chunks_of([8, 20, 50], features=features_of(sp=(4,), naive=tuple(NAIVE_FORECASTS)))
     assert chunks.begin.tolist() == [4, 5, 5]
 
 
 @pytest.mark.parametrize("supervision", ["dense", "last"])
 def test_one_step_ahead_the_naive_forecasts_are_given_the_values_and_means_before_it(supervision):
-    features = features_of(sp=(4,), naive=NAIVE)
+    features = features_of(sp=(4,), naive=tuple(NAIVE_FORECASTS))
     _, chunks = chunks_of([50, 40], features=features, supervision=supervision)
     for chunk in chunks.epoch():
-        target, counts = chunk.target[..., 0], chunk.weight[..., 0] > 0
+        target, counts = chunk.values[..., 0], chunk.weight[..., 0] > 0
         # Values are row numbers.
-        exists = chunk.ahead.n_past[..., None] >= torch.tensor(features.naive_offsets)
+        exists = chunk.targets.n_past[..., None] >= torch.tensor(features.naive_offsets)
         expected = target - torch.tensor(features.naive_offsets)
-        assert torch.equal(chunk.ahead.past[..., 0][exists & counts], expected[exists & counts])
+        assert torch.equal(chunk.targets.past[..., 0][exists & counts], expected[exists & counts])
         # Means of the last four values and of the four before.
-        level, before = chunk.ahead.levels[..., 0, :, 0].unbind(-1)
+        level, before = chunk.targets.means[..., 0, :, 0].unbind(-1)
         there = counts[..., 0]
         assert torch.equal(level[there], target[..., 0][there] - 2.5)
-        there = there & (chunk.ahead.n_past >= 8)
+        there = there & (chunk.targets.n_past >= 8)
         assert torch.equal(before[there], target[..., 0][there] - 6.5)
 
 
@@ -196,6 +221,31 @@ def test_no_target_at_or_after_stop(seed):
 
 
 @pytest.mark.parametrize("supervision", ["dense", "last"])
+@pytest.mark.parametrize("horizons", [None, (1, 4), tuple(range(1, 13))])
+@pytest.mark.parametrize("extreme", [1e30, -1e300, np.inf])
+def test_batches_hold_no_value_at_or_after_stop(supervision, horizons, extreme):
+    features = features_of((3,), (4,), tuple(NAIVE_FORECASTS), horizons=horizons, n_numbers=0)
+    panel, _ = data_of([30, 45])
+
+    def batches(held_out):
+        values = panel.values.copy()
+        values[24:30] = held_out  # the end of the first series
+        changed = replace(panel, values=values)
+        scalers = Scaler(None).fit(panel.values, panel.series_of_rows()), Scaler(None)
+        scalers[1].fit(np.zeros((75, 0)), np.zeros(75, int))
+        changed = replace(changed, covariates=Covariates.of(None, ()), known=np.zeros((75, 0)))
+        data = DevicePanel(changed, features, *scalers, torch.device("cpu"))
+        rng = np.random.default_rng(0)
+        # Of both series one batch, so that shorter chunks are filled up beyond their end.
+        chunks = Chunks(data, np.array([24, 45]), W, 100, supervision, rng)
+        return [part for _ in range(3) for chunk in chunks.epoch() for part in tensors_of(chunk)]
+
+    with np.errstate(over="ignore"):  # 1e300 is infinite in float32
+        for one, other in zip(batches(-5.0), batches(extreme), strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("supervision", ["dense", "last"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_steps_never_know_their_target_or_later(seed, supervision):
     features = features_of(lags=(2, 6))
@@ -203,7 +253,7 @@ def test_steps_never_know_their_target_or_later(seed, supervision):
     for chunk in chunks.epoch():
         counts = chunk.weight[..., 0, 0] > 0
         here = torch.arange(len(counts))[:, None], forecast_from(chunk)
-        target, past = chunk.target[..., 0, 0], chunk.steps.past[here][..., 0]
+        target, past = chunk.values[..., 0, 0], chunk.steps.past[here][..., 0]
         assert counts.any()
         # Values are row numbers.
         for k, offset in enumerate(features.offsets):
@@ -216,7 +266,7 @@ def test_steps_never_know_their_target_or_later(seed, supervision):
 def test_steps_of_a_chunk_follow_one_another(seed):
     _, chunks = chunks_of(seed=seed)
     for chunk in chunks.epoch():
-        target, counts = chunk.target[..., 0, 0], chunk.weight[..., 0, 0] > 0
+        target, counts = chunk.values[..., 0, 0], chunk.weight[..., 0, 0] > 0
         both = counts[:, 1:] & counts[:, :-1]
         assert (target.diff(dim=1)[both] == 1).all()
         # What counts in a chunk is one stretch.
@@ -228,12 +278,12 @@ def test_chunks_of_a_long_series_are_as_long_as_the_window(seed):
     # Where the first target has a window of values before it, no chunk is shorter.
     _, chunks = chunks_of([50, 40], reach=W, seed=seed, batch_size=2)
     for chunk in chunks.epoch():
-        assert chunk.target.shape[1] == W
+        assert chunk.values.shape[1] == W
 
 
 def test_chunks_of_short_series_are_as_long_as_these():
     _, chunks = chunks_of([5, 50, 5, 50], batch_size=2, reach=W)
-    lengths = [chunk.target.shape[1] for chunk in chunks.epoch()]
+    lengths = [chunk.values.shape[1] for chunk in chunks.epoch()]
     assert lengths.count(4) == 1  # both short series in one batch, without padding
     assert set(lengths) == {4, W}
 
@@ -277,14 +327,14 @@ def test_batches_drawn_together_are_those_drawn_one_by_one(monkeypatch, supervis
     }
 
     def batches(read):
-        monkeypatch.setattr(chunks_module, "READ", read)
+        monkeypatch.setattr(chunks_module, "NUMBERS_PER_READ", read)
         _, chunks = chunks_of(lengths, **settings)
         made = [(*tensors_of(chunk), chunk.n_targets) for chunk in chunks.epoch()]
         # The order of the batches is random.
         return sorted(made, key=lambda batch: [str(part) for part in batch])
 
     alone = batches(1)
-    for read in (1000, 2**21):
+    for read in (1000, NUMBERS_PER_READ):
         together = batches(read)
         assert len(together) == len(alone)
         for one, other in zip(together, alone, strict=True):
@@ -303,7 +353,7 @@ def test_no_more_is_read_at_once_than_asked_for(monkeypatch):
 
     monkeypatch.setattr(chunks, "_gather", watched)
     for read in (2000, 10_000):
-        monkeypatch.setattr(chunks_module, "READ", read)
+        monkeypatch.setattr(chunks_module, "NUMBERS_PER_READ", read)
         sizes.clear()
         n = len(list(chunks.epoch()))
         assert len(sizes) < n  # of which several are read at once
@@ -319,7 +369,7 @@ def pairs_that_count(panel, chunks):
     for chunk in chunks.epoch():
         step = chunk.steps.past[..., 0, 0].gather(1, forecast_from(chunk)).long() + 1
         for b, k, j in np.argwhere(chunk.weight[..., 0].numpy() > 0):
-            pair = int(step[b, k]), int(chunk.target[b, k, j, 0])
+            pair = int(step[b, k]), int(chunk.values[b, k, j, 0])
             times[pair] = times.get(pair, 0) + 1
     return times
 
@@ -347,7 +397,7 @@ def test_targets_ahead_count_once_each_and_none_beyond_stop(supervision, held_ou
 
 def test_of_many_horizons_each_step_is_forecast_from_in_one_of_several_epochs():
     features, lengths = features_of(lags=(3,), horizons=tuple(range(1, 7))), np.array([12, 60, 9])
-    panel, chunks = chunks_of(lengths, features=features, batch_size=2, views=2)
+    panel, chunks = chunks_of(lengths, features=features, batch_size=2, visits_per_target=2)
     assert chunks.every == 3
     first = panel.offsets[:-1]
     allowed = {
@@ -364,6 +414,13 @@ def test_of_many_horizons_each_step_is_forecast_from_in_one_of_several_epochs():
         assert len(pairs) == pytest.approx(len(allowed) / 3, rel=0.35)
         seen |= pairs.keys()
     assert seen == allowed
+
+
+def test_each_target_is_visited_about_as_often_as_the_constant_says():
+    horizons = tuple(range(1, 6 * VISITS_PER_TARGET + 1))
+    panel, chunks = chunks_of([400], features=features_of(lags=(3,), horizons=horizons))
+    inner = counted(panel, chunks.epoch())[len(horizons) : -len(horizons)]
+    assert inner.mean() == pytest.approx(VISITS_PER_TARGET, rel=0.1)
 
 
 @pytest.mark.parametrize("horizons", [None, (1, 4)])
@@ -388,7 +445,7 @@ def test_only_the_missing_column_of_a_target_does_not_count():
     index = pd.RangeIndex(6)
     y = pd.DataFrame({"u": [1.0, 2.0, np.nan, 4.0, 5.0, 6.0], "v": np.arange(6.0)}, index=index)
     panel = Panel.from_pandas(y, None, Covariates.of(None, ())).filled(())
-    features = Features((), (), (), (), n_columns=2, missing=True)
+    features = Features((), (), (), (), 2, Recursive(), missing=True)
     scalers = (
         Scaler(None).fit(panel.values, np.zeros(6, int)),
         Scaler(None).fit(panel.known, np.zeros(6, int)),
@@ -421,8 +478,8 @@ def test_targets_of_a_step_lie_its_horizons_ahead():
     features = features_of(horizons=(1, 2, 5))
     _, data = data_of([10, 12], features)
     t = torch.tensor([[3, 4], [3, 8]])
-    targets, observed = data.targets(torch.tensor([0, 1]), t)
-    assert targets[..., 0].tolist() == [
+    values, observed = data.target_values(torch.tensor([0, 1]), t)
+    assert values[..., 0].tolist() == [
         [[3, 4, 7], [4, 5, 8]],
         [[13, 14, 17], [18, 19, 21]],  # the last one beyond the end: its weight is zero
     ]
@@ -432,11 +489,11 @@ def test_targets_of_a_step_lie_its_horizons_ahead():
 def test_calendar_and_X_ahead_are_those_of_the_targets():
     features = features_of(calendar=("hour",), horizons=(1, 4))
     _, data = data_of([30, 40], features, starts=[5, 2], freq="h")
-    ahead = data.ahead(torch.tensor([0, 1]), torch.tensor([[4, 5], [9, 10]]))
-    assert ahead.known[..., -1].tolist() == [[[-4, -7], [-5, -8]], [[-39, -42], [-40, -43]]]
+    targets = data.targets(torch.tensor([0, 1]), torch.tensor([[4, 5], [9, 10]]))
+    assert targets.known[..., -1].tolist() == [[[-4, -7], [-5, -8]], [[-39, -42], [-40, -43]]]
     for s, t, start in [(0, 4, 5), (1, 9, 2)]:
         angle = 2 * np.pi * (start + t + np.array([0, 3])) / 24
-        made = ahead.known[s, 0, :, :2]
+        made = targets.known[s, 0, :, :2]
         np.testing.assert_allclose(made[:, 0], np.sin(angle), atol=1e-6)
         np.testing.assert_allclose(made[:, 1], np.cos(angle), atol=1e-6)
 
@@ -451,7 +508,7 @@ def test_steps_of_a_patch_lie_a_patch_apart_and_count_at_most_once(seed, lengths
     panel, chunks = chunks_of(lengths, features=features, seed=seed)
     times = np.zeros(panel.offsets[-1])
     for chunk in chunks.epoch():
-        target, counts = chunk.target[..., 0, 0], chunk.weight[..., 0, 0] > 0
+        target, counts = chunk.values[..., 0, 0], chunk.weight[..., 0, 0] > 0
         both = counts[:, 1:] & counts[:, :-1]
         assert (target.diff(dim=1)[both] == 4).all()
         assert counts.any(1).all()
@@ -489,7 +546,7 @@ def test_last_takes_the_window_before_and_with_every_target():
     for chunk in chunks.epoch():
         assert chunk.at.tolist() == [[W - 1]]
         assert chunk.weight.ravel().tolist() == [1.0]
-        last = int(chunk.target[0, -1])
+        last = int(chunk.values[0, -1])
         # Its steps know the window of W values that ends before the target, and no others.
         assert chunk.steps.past[0, :, 0, 0].tolist() == list(range(last - W, last))
         seen.append(last)
@@ -511,14 +568,14 @@ def test_windows_of_several_series_are_all_but_the_first_of_each():
 
 def test_last_drops_the_incomplete_batch():
     _, chunks = chunks_of([30], supervision="last", batch_size=5)  # 22 windows
-    sizes = [len(chunk.target) for chunk in chunks.epoch()]
+    sizes = [len(chunk.values) for chunk in chunks.epoch()]
     assert sizes == [5] * 4
     assert len(chunks) == 4
 
 
 def test_last_keeps_the_only_batch_though_it_is_incomplete():
     _, chunks = chunks_of([30], supervision="last", batch_size=1000)
-    assert [len(chunk.target) for chunk in chunks.epoch()] == [22]
+    assert [len(chunk.values) for chunk in chunks.epoch()] == [22]
 
 
 def test_incomplete_batch_that_is_dropped_holds_other_targets_each_epoch():
@@ -530,7 +587,7 @@ def test_incomplete_batch_that_is_dropped_holds_other_targets_each_epoch():
 
 def test_dense_keeps_the_incomplete_batch():
     _, chunks = chunks_of([50], batch_size=4)
-    sizes = [len(chunk.target) for chunk in chunks.epoch()]
+    sizes = [len(chunk.values) for chunk in chunks.epoch()]
     assert sorted(sizes)[-1] == 4
     assert sum(sizes) in (7, 8)
 
@@ -539,7 +596,7 @@ def test_dense_keeps_the_incomplete_batch():
 
 
 def drawn(chunks):
-    return [chunk.target[..., 0, 0].tolist() for chunk in chunks.epoch()]
+    return [chunk.values[..., 0, 0].tolist() for chunk in chunks.epoch()]
 
 
 @pytest.mark.parametrize("supervision", ["dense", "last"])
@@ -557,7 +614,7 @@ def test_epochs_differ_and_a_seed_repeats_them(supervision):
 def test_dense_chunks_are_cut_at_another_phase_each_epoch():
     _, chunks = chunks_of([50], batch_size=1)
     edges = {
-        min(int(chunk.target[chunk.weight > 0].max()) for chunk in chunks.epoch())
+        min(int(chunk.values[chunk.weight > 0].max()) for chunk in chunks.epoch())
         for _ in range(40)
     }
     # The first chunk ends after 1 to W targets, of which the first is row 2.

@@ -1,0 +1,1 @@
+"""Figures: the tables that a plot draws, and the axes on which it draws them."""

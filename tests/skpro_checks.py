@@ -1,0 +1,44 @@
+"""What every distribution that is handed to skpro must keep."""
+
+import numpy as np
+import pandas as pd
+
+INDEX = pd.MultiIndex.from_tuples(
+    [
+        ("a", pd.Timestamp("2024-01-01")),
+        ("a", pd.Timestamp("2024-01-02")),
+        ("b", pd.Timestamp("2024-01-01")),
+    ],
+    names=["series", "time"],
+)
+INDICES = [INDEX, pd.RangeIndex(3)]
+COLUMNS = pd.Index(["u", "v"])
+
+
+def columns_of(parameters):
+    """Parameters (3, 2, K) of three rows and two columns, no two of them alike."""
+    parts = [parameters[[0, 1, 2]], parameters[[2, 0, 1]]]
+    return np.stack(parts, axis=1)
+
+
+def check_quantiles_and_labels(distribution, parameters, index, has_formula):
+    converted = distribution.skpro(parameters, index=index, columns=COLUMNS)
+    pd.testing.assert_index_equal(converted.index, index)
+    pd.testing.assert_index_equal(converted.columns, COLUMNS)
+    levels = [0.1, 0.5, 0.8]
+    frame = converted.quantile(levels)
+    expected = distribution.quantiles(parameters, levels)
+    # Equally likely values give a quantile up to one of them.
+    low, high = (distribution.quantiles(parameters, np.array(levels) + e) for e in (-0.006, 0.006))
+    for c, column in enumerate(COLUMNS):
+        for a, level in enumerate(levels):
+            values = frame[(column, level)].to_numpy()
+            if has_formula:
+                np.testing.assert_allclose(values, expected[:, c, a], rtol=1e-9)
+            assert (low[:, c, a] <= values + 1e-9).all()
+            assert (values <= high[:, c, a] + 1e-9).all()
+
+
+def check_variance(distribution, parameters):
+    converted = distribution.skpro(parameters, index=INDEX, columns=COLUMNS)
+    np.testing.assert_allclose(converted.var(), distribution.variance(parameters), rtol=1e-6)
