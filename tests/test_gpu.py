@@ -30,9 +30,22 @@ def test_cuda_forecasts_what_the_cpu_forecasts_from_the_same_weights(forecaster)
 
 
 @FORECASTERS
-def test_pickle_of_a_cuda_forecaster_holds_cpu_tensors(forecaster):
+def test_pickle_of_a_cuda_forecaster_holds_cpu_tensors_and_loads_onto_the_device(forecaster):
     y = make_hourly_load(n_series=1, n_hours=300, random_state=0).droplevel(0)
     fitted = forecaster(device="cuda", hidden_size=8, num_epochs=1, random_state=0).fit(y)
+    assert fitted.__getstate__()["fitted_"].model.device == torch.device("cpu")
     loaded = pickle.loads(pickle.dumps(fitted))
-    assert not next(loaded.network_.parameters()).is_cuda
+    assert loaded.device_.type == fitted.device_.type == "cuda"
     np.testing.assert_allclose(loaded.predict([1, 2]), fitted.predict([1, 2]), rtol=1e-4)
+
+
+@FORECASTERS
+def test_pickle_of_a_cuda_forecaster_loads_without_a_device(monkeypatch, forecaster):
+    y = make_hourly_load(n_series=1, n_hours=300, random_state=0).droplevel(0)
+    fitted = forecaster(device="cuda", hidden_size=8, num_epochs=1, random_state=0).fit(y)
+    pickled, expected = pickle.dumps(fitted), fitted.predict([1, 2])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.warns(UserWarning, match="it forecasts on the CPU"):
+        loaded = pickle.loads(pickled)
+    assert loaded.device_.type == "cpu"
+    np.testing.assert_allclose(loaded.predict([1, 2]), expected, rtol=1e-4)

@@ -174,3 +174,10 @@ def test_backtest_without_a_distribution_has_no_quantiles():
         backtest(forecaster, y, alpha=0.1)
     with pytest.raises(ValueError, match=r"levels in \(0, 1\)"):
         backtest(forecaster, y, alpha=[0.1, 1.0])
+
+
+@pytest.mark.parametrize("quantiles", [[0.9], [0.5], [0.5, 0.5]], ids=str)
+def test_interval_needs_two_quantile_levels(quantiles):
+    forecaster = GRUForecaster(**SMALL | {"criterion": "quantile", "quantiles": quantiles})
+    with pytest.raises(ValueError, match="quantiles"):
+        forecaster.fit(pd.Series(np.arange(60.0)))

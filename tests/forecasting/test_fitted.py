@@ -220,8 +220,10 @@ def test_forecast_before_the_first_observation_with_a_past_is_missing(strategy):
 @STRATEGIES
 def test_only_the_end_of_a_long_context_is_read(strategy, monkeypatch):
     y = hourly(1000)
-    forecaster = GRUForecaster(strategy=strategy, **SMALL).fit(y, fh=[1, 3])
+    forecaster = GRUForecaster(strategy=strategy, **SMALL).fit(y, fh=[-4, 1, 3])
     expected = forecaster.predict()
+    in_sample = backtest(forecaster, y, fh=[1], start=1000 - 6)["y_pred"].iloc[0]
+    assert expected.iloc[0] == pytest.approx(in_sample, rel=1e-5)
     model = type(forecaster.fitted_.model)
     lengths, on_device = [], model.on_device
     monkeypatch.setattr(
