@@ -434,6 +434,14 @@ def test_update_with_revised_held_out_rows_trains_as_if_they_were_not_revised(st
     assert not same_weights(made[0], weights(forecaster.clone().fit(y, fh=[1])))  # it has trained
 
 
+def test_update_trains_at_a_tenth_of_the_learning_rate_throughout():
+    forecaster = GRUForecaster(**SMALL | {"num_epochs": 20}).fit(noisy(80))
+    n_epochs = len(forecaster.history_)
+    history = forecaster.update(noisy(100)[80:]).history_[n_epochs:]
+    assert len(history) > 1
+    np.testing.assert_allclose(history["lr"], 0.1 * SMALL["lr"])  # decision 4
+
+
 @pytest.mark.parametrize("validation_split", [None, 0.2])
 def test_update_trains_on_targets_before_new_rows_only_where_none_is_held_out(
     monkeypatch, validation_split
