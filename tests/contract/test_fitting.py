@@ -10,7 +10,9 @@ from torch import nn
 
 from skrnn import GRUForecaster, backtest
 from skrnn.callbacks import Callback
+from skrnn.contract import fitting
 from skrnn.naive import AUTO_LEVEL, AUTO_SEASONAL
+from skrnn.training.trainer import Trainer
 from small_cases import (
     LEARNER,
     SMALL,
@@ -417,6 +419,50 @@ def test_patience_waits_as_many_epochs_for_a_lower_loss(cell, patience):
     losses = forecaster.history_["validation_loss"]
     assert len(losses) < 60
     assert len(losses) - 1 - losses.idxmin() == patience
+
+
+@pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
+def test_update_with_revised_held_out_rows_trains_as_if_they_were_not_revised(strategy):
+    y = noisy(100)
+    changed = y.copy()
+    changed.iloc[80:] = changed.iloc[80:].to_numpy()[::-1]
+    made = []
+    for values in (y, changed):
+        forecaster = GRUForecaster(**SMALL, strategy=strategy, validation_split=0.2)
+        made.append(weights(forecaster.fit(y, fh=[1]).update(values[70:])))
+    assert same_weights(*made)
+    assert not same_weights(made[0], weights(forecaster.clone().fit(y, fh=[1])))  # it has trained
+
+
+def test_update_trains_at_a_tenth_of_the_learning_rate_throughout():
+    forecaster = GRUForecaster(**SMALL | {"num_epochs": 20}).fit(noisy(80))
+    n_epochs = len(forecaster.history_)
+    history = forecaster.update(noisy(100)[80:]).history_[n_epochs:]
+    assert len(history) > 1
+    np.testing.assert_allclose(history["lr"], 0.1 * SMALL["lr"])  # decision 4
+
+
+@pytest.mark.parametrize("validation_split", [None, 0.2])
+def test_update_trains_on_targets_before_new_rows_only_where_none_is_held_out(
+    monkeypatch, validation_split
+):
+    trained = []
+
+    class Spy(Trainer):
+        def fit(self, num_epochs):
+            trained.append((self.chunks.begin.tolist(), self.chunks.stop.tolist()))
+            super().fit(num_epochs)
+
+    monkeypatch.setattr(fitting, "Trainer", Spy)
+    y = noisy(120)
+    forecaster = GRUForecaster(**SMALL, sp=None, lags=2, validation_split=validation_split)
+    forecaster.fit(y[:100]).update(y[100:])
+    first = 100 - SMALL["window_length"] if validation_split is None else 100
+    (_, fitted_stop), (begin, stop) = trained
+    assert fitted_stop == [100 if validation_split is None else 80]
+    assert begin[0] >= first
+    assert begin[0] <= first + 3  # a few steps are inputs of the first target
+    assert stop == [120]
 
 
 # ------------------------------------------------------------------ scaler

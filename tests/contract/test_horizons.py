@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sktime.forecasting.base import ForecastingHorizon
 
-from skrnn import backtest
+from skrnn import GRUForecaster, backtest
 from small_cases import (
     SMALL,
     cells,
@@ -101,3 +101,31 @@ def test_long_horizon_equals_feeding_forecasts_back(cell):
         # A run started afresh at each cutoff may differ in where it starts, so a little in state.
         assert step.iloc[0] == pytest.approx(expected, rel=2e-3)
         fed.update(step.rename("load"), update_params=False)
+
+
+# ------------------------------------------------------------------ of strategy="multioutput"
+
+
+@pytest.mark.parametrize("n", [40, 41])
+def test_horizon_as_long_as_the_longest_series_is_refused_by_the_strategy(n):
+    y = pd.concat({"short": noisy(20).to_frame("y"), "long": noisy(40).to_frame("y")})
+    forecaster = GRUForecaster(**SMALL, strategy="multioutput")
+    with pytest.raises(ValueError, match=f"needs a training target {n} steps ahead .* has 40 obs"):
+        forecaster.fit(y, fh=[1, n])
+    assert forecaster.fit(y, fh=[1, 39]).network_.features.horizons == (1, 39)
+
+
+def test_network_has_the_steps_of_a_relative_horizon_and_all_up_to_an_absolute_one():
+    y = hourly(60)
+    forecaster = GRUForecaster(**SMALL, strategy="multioutput")
+    assert forecaster.fit(y, fh=[-2, 0, 2, 5]).network_.features.horizons == (1, 2, 5)
+    times = y.index[-1] + pd.to_timedelta([2, 5], "h")
+    assert forecaster.fit(y, fh=_absolute(times)).network_.features.horizons == (1, 2, 3, 4, 5)
+
+
+def test_strategy_without_horizon_says_where_to_pass_it():
+    with pytest.raises(ValueError, match="fh"):
+        GRUForecaster(**SMALL, strategy="multioutput").fit(noisy())
+    y = pd.concat({"a": noisy().to_frame("y")})
+    with pytest.raises(ValueError, match=r"strategy='multioutput' needs fh in fit.*fit\(y, fh="):
+        GRUForecaster(**SMALL, strategy="multioutput").pretrain(y)
