@@ -1,4 +1,11 @@
+import os
+
 import pytest
+
+# Several test processes side by side: a second thread in each would wait for a core.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 
 

@@ -425,7 +425,12 @@ OTHERS = [
             ("optimizer", "no optimizer", lambda weights, lr: 5, ["torch Optimizer", "5"]),
             ("optimizer", "a generator", lambda weights, lr: weights, ["torch Optimizer"]),
             ("optimizer", "a layer", nn.Linear, ["the weights and {'lr': 0.004}"]),
-            ("lr_scheduler", "another type", len, ["the optimizer and number of steps", "len()"]),
+            (
+                "lr_scheduler",
+                "another type",
+                len,
+                ["the optimizer and the number of steps", "len()"],
+            ),
             ("lr_scheduler", "no scheduler", lambda optimizer, n: 5, ["torch LRScheduler", "5"]),
             ("lr_scheduler", "nothing", lambda optimizer, n: None, ["torch LRScheduler", "None"]),
         ]

@@ -1,3 +1,4 @@
+<<<<<<<< HEAD:tests/contract/test_horizons.py
 """Horizons: with gaps, absolute, before the cutoff, across it."""
 
 import copy
@@ -129,3 +130,5 @@ def test_strategy_without_horizon_says_where_to_pass_it():
     y = pd.concat({"a": noisy().to_frame("y")})
     with pytest.raises(ValueError, match=r"strategy='multioutput' needs fh in fit.*fit\(y, fh="):
         GRUForecaster(**SMALL, strategy="multioutput").pretrain(y)
+========
+>>>>>>>> main:tests/contract/test_trained_horizons.py

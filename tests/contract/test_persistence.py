@@ -2,11 +2,16 @@
 
 import copy
 import pickle
+import warnings
+from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 
-from small_cases import SMALL, cells, covariate, hourly
+from skrnn import GRUForecaster
+from skrnn.contract.persistence import _moved, on_cpu
+from small_cases import SMALL, cells, covariate, hourly, noisy, panel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -37,3 +42,42 @@ def test_copy_is_independent(cell):
     before = forecaster.predict(fh=[1, 2])
     copy.deepcopy(forecaster).update(y[80:])
     pd.testing.assert_series_equal(forecaster.predict(fh=[1, 2]), before)
+
+
+# ------------------------------------------------------------------ devices
+
+
+@pytest.mark.parametrize("fitted", [True, False], ids=["fitted", "pretrained"])
+def test_pickle_loaded_without_its_device_warns_and_forecasts_on_the_cpu(fitted):
+    # Fitted on the CPU, with a device that was there then: what is loaded finds it missing.
+    forecaster = GRUForecaster(**SMALL)
+    forecaster = forecaster.fit(noisy()) if fitted else forecaster.pretrain(panel())
+    copied = pickle.dumps(forecaster)
+    forecaster.device = "cuda:99"
+    with pytest.warns(UserWarning, match=r"GRUForecaster was fitted on 'cuda:99'.*on the CPU"):
+        loaded = pickle.loads(pickle.dumps(forecaster))
+    expected = pickle.loads(copied)
+    if not fitted:
+        loaded.device = "cpu"
+        loaded, expected = (f.fit(noisy()) for f in (loaded, expected))
+    pd.testing.assert_series_equal(loaded.predict(fh=[1, 2]), expected.predict(fh=[1, 2]))
+
+
+def test_pickle_of_an_unfitted_forecaster_asks_for_no_device():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = pickle.loads(pickle.dumps(GRUForecaster(device="cuda:99")))
+    assert loaded.get_params()["device"] == "cuda:99"
+
+
+def test_networks_elsewhere_are_copied_to_the_cpu_and_stay_where_they_are():
+    forecaster = GRUForecaster(**SMALL).pretrain(panel()).fit(noisy())
+    elsewhere = torch.device("meta")  # a device that every machine has
+    fitted, pretrained = forecaster.fitted_, forecaster.pretrained_model_
+    moved = replace(pretrained, network=copy.deepcopy(pretrained.network).to(elsewhere))
+    copied = _moved(moved, elsewhere)
+    assert copied is moved  # nothing to copy
+    state = on_cpu({"fitted_": fitted, "pretrained_model_": pretrained, "lr": 0.1})
+    assert state == {"fitted_": fitted, "pretrained_model_": pretrained, "lr": 0.1}
+    back = _moved(pretrained, elsewhere)
+    assert (back.device, pretrained.device) == (elsewhere, torch.device("cpu"))
