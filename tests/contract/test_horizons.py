@@ -1,4 +1,3 @@
-<<<<<<<< HEAD:tests/contract/test_horizons.py
 """Horizons: with gaps, absolute, before the cutoff, across it."""
 
 import copy
@@ -130,5 +129,3 @@ def test_strategy_without_horizon_says_where_to_pass_it():
     y = pd.concat({"a": noisy().to_frame("y")})
     with pytest.raises(ValueError, match=r"strategy='multioutput' needs fh in fit.*fit\(y, fh="):
         GRUForecaster(**SMALL, strategy="multioutput").pretrain(y)
-========
->>>>>>>> main:tests/contract/test_trained_horizons.py
