@@ -229,7 +229,7 @@ def test_mean_loss_lets_a_module_reduce_as_it_likes():
     assert mean_loss(nn.L1Loss(reduction="sum")) == 9.5
 
 
-@pytest.mark.parametrize("criterion", [*CRITERIA.values(), nn.L1Loss()], ids=str)
+@pytest.mark.parametrize("criterion", [*CRITERIA.values(), nn.L1Loss()], ids=[*CRITERIA, "L1Loss"])
 def test_mean_loss_of_nothing_that_counts_is_zero(criterion):
     assert mean_loss(criterion, weight=torch.zeros(())) == 0
 

@@ -54,6 +54,9 @@ class Holidays:
     def __hash__(self) -> int:
         return hash(self.days)
 
+    def __repr__(self) -> str:
+        return f"Holidays({self.days!r})"
+
 
 def _of_country(code: str, years: Iterable[int]) -> pd.DatetimeIndex:
     try:

@@ -110,7 +110,7 @@ def test_methods_of_forecasters_have_their_arguments(name):
     assert ARGUMENTS[name] <= set(arguments)
 
 
-@pytest.mark.parametrize("name", set(FORECASTER_METHODS) - {"_get_varnames"})
+@pytest.mark.parametrize("name", sorted(set(FORECASTER_METHODS) - {"_get_varnames"}))
 def test_fit_and_update_call_the_methods_that_are_overridden(name, monkeypatch):
     """Look at `fit` and `update` in sktime/forecasting/base/_base.py: what replaces the call?"""
     calls = []
