@@ -9,6 +9,14 @@ from typing import Any
 
 import numpy as np
 
+# What each method gives, in the words by which sktime's test suite knows the refusal.
+GIVEN = {
+    "predict_interval": "prediction intervals",
+    "predict_quantiles": "quantile predictions",
+    "predict_var": "variance predictions",
+    "predict_proba": "probabilistic predictions",
+}
+
 
 def needs_distribution(method: Callable) -> Callable:
     """Let a method of sktime that predicts distributions say what the forecaster would need."""
@@ -17,8 +25,8 @@ def needs_distribution(method: Callable) -> Callable:
     def predict(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not self.get_tag("capability:pred_int"):
             msg = (
-                f"{method.__name__} needs a distribution, but {type(self).__name__} with "
-                f"criterion={self.criterion!r} forecasts points. Set criterion='quantile', "
+                f"{method.__name__} gives {GIVEN[method.__name__]}, but {type(self).__name__} "
+                f"with criterion={self.criterion!r} forecasts points. Set criterion='quantile', "
                 f"'normal' or 'studentt', or validation_split, whose held-out errors make "
                 f"conformal intervals, and fit again."
             )

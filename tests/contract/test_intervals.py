@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from skrnn import GRUForecaster
+from skrnn.contract.intervals import GIVEN
 from small_cases import SMALL, cells, noisy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -22,7 +23,13 @@ def test_forecaster_of_points_names_what_gives_intervals(cell, method):
     forecaster = cell(**SMALL, criterion="mse").fit(noisy())
     with pytest.raises(NotImplementedError) as error:
         getattr(forecaster, method)(fh=[1], **PROBABILISTIC[method])
-    for words in (method, "criterion='mse'", "criterion='quantile'", "validation_split"):
+    for words in (
+        method,
+        GIVEN[method],
+        "criterion='mse'",
+        "criterion='quantile'",
+        "validation_split",
+    ):
         assert words in str(error.value)
     assert "sktime" not in str(error.value)
 

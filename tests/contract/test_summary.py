@@ -100,6 +100,14 @@ def test_initial_weights_are_those_before_training():
     pd.testing.assert_frame_equal(trained.naive_, untrained.naive_)
 
 
+def test_initial_weights_of_several_horizons_are_their_mean():
+    parameters = SMALL | {"num_epochs": 0, "strategy": "multioutput", "sp": 12}
+    forecaster = GRUForecaster(**parameters).fit(noisy(), fh=[1, 6])
+    weights = forecaster.network_.head.mix_bias.detach().softmax(-1)[:, 0]  # (J, N)
+    assert not torch.equal(weights[0], weights[1])
+    np.testing.assert_allclose(forecaster.naive_.iloc[:, 0], weights.mean(0), rtol=1e-6)
+
+
 def test_without_naive_forecasts_their_table_is_empty():
     naive = GRUForecaster(**SMALL, naive=None).fit(noisy()).naive_
     assert naive.shape == (0, 1)
