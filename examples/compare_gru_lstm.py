@@ -208,27 +208,30 @@ class CarriedState(Callback):
     The batches are shuffled, so that state belongs to other windows. Each epoch starts from zero.
     """
 
-    def on_train_begin(self, forecaster, num_epochs):
-        recurrent = forecaster.network_.recurrent
+    def on_train_begin(self, training, num_epochs):
+        recurrent = training.network.recurrent
         self.hooks = [
             recurrent.register_forward_pre_hook(self.pass_state),
             recurrent.register_forward_hook(self.keep_state),
         ]
 
-    def on_epoch_begin(self, forecaster):
+    def on_epoch_begin(self, training):
         self.state = None
 
     def pass_state(self, module, args):
         return (args[0], self.state)
 
     def keep_state(self, module, args, output):
-        state = output[1]
-        detached = tuple(s.detach() for s in state) if isinstance(state, tuple) else state.detach()
-        self.state = detached
+        self.state = detached(output[1])
 
-    def on_train_end(self, forecaster):
+    def on_train_end(self, training):
         for hook in self.hooks:
             hook.remove()
+
+
+def detached(state):
+    """The state of each layer, and of an LSTM's layer both its parts, without their gradients."""
+    return tuple(map(detached, state)) if isinstance(state, tuple) else state.detach()
 
 
 # ----------------------------------------------------------------------- data and output

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from skrnn import GRUForecaster, backtest
 from skrnn.datasets import make_hourly_load
+from skrnn.training.chunks import Chunks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,13 +26,14 @@ def punctured(y, share=0.2, seed=1):
 def test_missing_targets_have_no_part_in_the_loss(strategy):
     y = punctured(load())
     forecaster = GRUForecaster(strategy=strategy, **SMALL | {"num_epochs": 1}).fit(y, fh=[1, 2])
-    # Were they targets, what stands in for them would be.
-    chunks, values = forecaster._chunks, y.to_numpy()
-    data = forecaster._on_device(forecaster._panel, torch.device("cpu"))
-    for chunk in chunks(data, forecaster._panel.lengths, np.random.default_rng(0)).epoch():
-        t = chunk.steps.n_past[..., None] + data.ahead_by
-        seen = ~np.isnan(values[np.minimum(t.numpy(), len(y) - 1)])
-        assert not (chunk.weight[..., 0].numpy().astype(bool) & ~seen).any()
+    # If they were targets, the values that fill them in would be.
+    panel, values = forecaster.fitted_.panel, y.to_numpy()
+    data = forecaster.fitted_.model.on_device(panel)
+    rng = np.random.default_rng(0)
+    for chunk in Chunks(data, panel.lengths, SMALL["window_length"], 16, "dense", rng).epoch():
+        t = chunk.steps.n_past[..., None] + data.steps_after
+        observed = ~np.isnan(values[np.minimum(t.numpy(), len(y) - 1)])
+        assert not (chunk.weight[..., 0].numpy().astype(bool) & ~observed).any()
         assert chunk.weight.sum() > 0
 
 
@@ -53,8 +54,8 @@ def test_network_is_shown_which_values_are_missing():
     forecaster = GRUForecaster(**SMALL).fit(y)
     whole = GRUForecaster(**SMALL).fit(load())
     # The last value, and each of the two lags, has a channel that says so.
-    shown = forecaster.network_.recurrent.input_size
-    assert shown == whole.network_.recurrent.input_size + 3
+    n_inputs = forecaster.network_.recurrent.layers[0].input_size
+    assert n_inputs == whole.network_.recurrent.layers[0].input_size + 3
 
 
 @STRATEGIES

@@ -58,10 +58,10 @@ class Deadline(Callback):
     def __init__(self, seconds):
         self.seconds = seconds
 
-    def on_train_begin(self, forecaster, num_epochs):
+    def on_train_begin(self, training, num_epochs):
         self.start = time.perf_counter()
 
-    def on_batch_end(self, forecaster, n_batches):
+    def on_batch_end(self, training, n_batches):
         return time.perf_counter() - self.start > self.seconds
 
 

@@ -106,9 +106,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("refused", REFUSED)
-@pytest.mark.parametrize("validation_split", [None, 0.2])
 @pytest.mark.parametrize(
-    ("cls", "strategy"), [(GRUForecaster, "recursive"), (LSTMForecaster, "multioutput")]
+    ("cls", "strategy", "validation_split"),
+    [(GRUForecaster, "recursive", 0.2), (LSTMForecaster, "multioutput", None)],
 )
 def test_update_that_fails_changes_nothing(cls, strategy, validation_split, refused):
     y = panel((N, N - 5))
