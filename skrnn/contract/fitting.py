@@ -149,15 +149,10 @@ def new_model(
         )
     return Model(
         network=network.float().to(device).eval(),
-        scaler=Scaler(forecaster.scaler).fit(panel.values, panel.series_of_rows()),
         known_scaler=known_scaler,
         covariates=panel.covariates,
-        columns=panel.columns,
-        timeline=panel.timeline,
         architecture=architecture_of(forecaster),
-        window_length=forecaster.window_length,
-        stride=forecaster.window_length if forecaster.supervision == "dense" else 1,
-        allows_tf32=forecaster.precision == "tf32",
+        **_of_series(forecaster, panel),
     )
 
 
@@ -191,16 +186,19 @@ def warm_model(forecaster: Any, pretrained: Model, panel: Panel, device: torch.d
     """A copy of a pretrained model for the series of this panel."""
     network = copy.deepcopy(pretrained.network).to(device)
     network.set_dropout(forecaster.dropout)
-    return replace(
-        pretrained,
-        network=network,
-        scaler=Scaler(forecaster.scaler).fit(panel.values, panel.series_of_rows()),
-        columns=panel.columns,
-        timeline=panel.timeline,
-        window_length=forecaster.window_length,
-        stride=forecaster.window_length if forecaster.supervision == "dense" else 1,
-        allows_tf32=forecaster.precision == "tf32",
-    )
+    return replace(pretrained, network=network, **_of_series(forecaster, panel))
+
+
+def _of_series(forecaster: Any, panel: Panel) -> dict[str, Any]:
+    """What a model takes from the series of a fit and from parameters that need no new weights."""
+    return {
+        "scaler": Scaler(forecaster.scaler).fit(panel.values, panel.series_of_rows()),
+        "columns": panel.columns,
+        "timeline": panel.timeline,
+        "window_length": forecaster.window_length,
+        "stride": forecaster.window_length if forecaster.supervision == "dense" else 1,
+        "allows_tf32": forecaster.precision == "tf32",
+    }
 
 
 # --------------------------------------------------------------------------------- training
