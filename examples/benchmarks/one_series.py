@@ -1,0 +1,274 @@
+"""One series at a time: errors relative to a ridge regression, and how many values intervals hold.
+
+    SKRNN_DATA=<folder of the PJM files> python examples/benchmarks/one_series.py [options]
+
+Six regions of PJM by the hour (the last n + 4,000 hours), one day ahead; the same by the quarter of
+an hour and by the day; with ``--ett FILE`` the seven channels of ETTh1 (8,640 hours of training),
+and with ``--m4 FOLDER`` forty series of M4 Hourly (the competition's split, one origin).
+Each forecaster is fitted once with no argument but ``strategy`` and forecasts from every cutoff of
+the test range (every third by default). Mean absolute percentage errors (for ETTh1: absolute
+errors) are divided by those of the ridge regression below, for the next step and for the mean over
+the season ahead. Coverage is that of the 90 % interval, over all steps and in the worst quarter of
+the horizon. Pinball losses are the mean over five levels, relative to those of the ridge with
+split-conformal intervals. ``--oracle`` adds the best of a grid of epochs and units, chosen on the
+test range.
+"""
+
+import argparse
+import time
+from functools import partial
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from m4_hourly import HORIZON, read
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from skrnn import GRUForecaster, LSTMForecaster, backtest
+from skrnn.datasets import fetch_pjm_load
+
+REGIONS = ["DUQ", "COMED", "EKPC", "DAYTON", "AEP", "DOM"]
+SIZES, TEST = (500, 2_000, 8_760, 36_000, 100_000), 4_000
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+PENALTIES = (0.1, 1.0, 10.0, 100.0, 1_000.0)
+ORACLE_EPOCHS, ORACLE_UNITS = (0, 5, 10, 20, 40, 80), (32, 128)
+YEAR = 365.25
+
+
+# ------------------------------------------------------------------------------- series
+
+
+def hours(n):
+    """Yield name, series, observations of training and periods of PJM by the hour."""
+    load = fetch_pjm_load().squeeze()
+    for name in REGIONS:
+        y = load.loc[name].asfreq("h").interpolate().rename(name)
+        if len(y) >= n + TEST:
+            yield f"hourly, {n:,}", y.iloc[-n - TEST :], n, (24, 168)
+
+
+def days():
+    """Yield the same by the day: all but the last 300 days for training."""
+    load = fetch_pjm_load().squeeze()
+    for name in REGIONS:
+        y = load.loc[name].resample("D").mean().interpolate().rename(name)[1:-1]
+        yield "daily", y, len(y) - 300, (7,)
+
+
+def quarter_hours(n=35_000):
+    """Yield the same by the quarter of an hour, interpolated, with noise of 0.3 percent."""
+    load, rng = fetch_pjm_load().squeeze(), np.random.default_rng(0)
+    for name in REGIONS:
+        y = load.loc[name].iloc[-n // 4 - TEST // 4 - 1 :].asfreq("h").interpolate()
+        y = y.resample("15min").interpolate("cubic").rename(name)
+        y *= 1 + 0.003 * rng.standard_normal(len(y))
+        yield "quarter-hourly", y.iloc[-n - TEST :], n, (96, 672)
+
+
+def ett(path):
+    """Yield the channels of ETTh1: 8,640 hours of training, and the 2,880 of the test range."""
+    table = pd.read_csv(path, parse_dates=[0], index_col=0).asfreq("h").iloc[:14_400]
+    for channel in table:
+        yield "ETTh1", table[channel].iloc[2_880:], 8_640, (24, 168)
+
+
+def m4(folder):
+    """Yield forty series of M4 Hourly; the last 48 hours are forecast."""
+    values, test = read(folder, validate=False)
+    for k in np.linspace(0, len(values) - 1, 40).astype(int):
+        y = np.concatenate([values[k], test[k]])
+        index = pd.date_range("2020-01-06", periods=len(y), freq="h")
+        yield "M4 Hourly", pd.Series(y, index, name=f"H{k + 1}"), len(values[k]), (24, 168)
+
+
+# ---------------------------------------------------------------------------- forecasts
+
+
+def regressors(y, periods, with_year, cutoffs):
+    """Lags, place in the longest season, and waves of the year by the place in the shortest one.
+
+    The place of a target differs from that of its cutoff by the same number of steps for all
+    cutoffs, so that one set of regressors serves all horizons.
+    """
+    values, (short, long) = y.to_numpy(), (periods[0], periods[-1])
+    lags = [*range(1, min(2 * short, 48) + 1), *range(short, long + 1, short), long - 1]
+    columns = [values[cutoffs[:, None] - sorted(set(lags))]]
+    stamps = y.index[cutoffs]
+    seconds = (y.index[1] - y.index[0]).total_seconds()
+    number = ((stamps - pd.Timestamp("1970-01-05")).total_seconds() // seconds).astype(int)
+    place = number % long * min(long, 168) // long
+    columns.append(np.eye(min(long, 168))[place])
+    if with_year:
+        angle = 2 * np.pi * stamps.dayofyear.to_numpy() / YEAR
+        of_day = np.eye(min(short, 24))[number % short * min(short, 24) // short]
+        columns += [wave(angle)[:, None] * of_day for wave in (np.sin, np.cos)]
+    return np.concatenate(columns, axis=1)
+
+
+def ridge(y, n, periods, horizon, cutoffs):
+    """Direct ridge regression of each step; forecasts (cutoffs, steps), quantiles (..., levels).
+
+    The penalty, and whether the year is read, is chosen for each step on the last tenth of the
+    training range. Its errors there give split-conformal quantiles.
+    """
+    is_positive = (y > 0).all()
+    log = FunctionTransformer(np.log if is_positive else None, np.exp if is_positive else None)
+    center, scale = (f(log.transform(y.to_numpy()[:n])) for f in (np.mean, np.std))
+    s = pd.Series((log.transform(y.to_numpy()) - center) / scale, y.index)
+    first, late = max(periods) + 1, int(0.9 * n)
+    rows = np.arange(first, n - horizon + 1)
+    target = s.to_numpy()[rows[:, None] + np.arange(horizon)]
+    early, after = rows + horizon <= late, rows >= late
+    candidates = []
+    for with_year in (False, True):
+        read_at = partial(regressors, s, periods, with_year)
+        for penalty in PENALTIES:
+            model = make_pipeline(FunctionTransformer(read_at), Ridge(penalty))
+            model.fit(rows[early], target[early])
+            error = target[after] - model.predict(rows[after])
+            candidates.append((np.abs(error).mean(0), error, model, penalty))
+    best = np.argmin([c[0] for c in candidates], axis=0)  # of each step
+    forecast, quantiles = np.empty((len(cutoffs), horizon)), []
+    for k in np.unique(best):
+        steps = best == k
+        _, error, model, _ = candidates[k]
+        model.fit(rows, target)
+        forecast[:, steps] = model.predict(cutoffs)[:, steps]
+    for level in LEVELS:
+        shift = [np.quantile(candidates[best[h]][1][:, h], level) for h in range(horizon)]
+        quantiles.append(log.inverse_transform((forecast + shift) * scale + center))
+    return log.inverse_transform(forecast * scale + center), np.stack(quantiles, axis=-1)
+
+
+def network(forecaster, y, n, horizon, step_length):
+    """Forecasts and quantiles of a forecaster of this package, and the seconds of its fit."""
+    steps, start = list(range(1, horizon + 1)), time.perf_counter()
+    forecaster.fit(y.iloc[:n], fh=steps)
+    seconds = time.perf_counter() - start
+    alpha = list(LEVELS) if forecaster.get_tag("capability:pred_int") else None
+    table = backtest(forecaster, y, fh=steps, start=n - 1, step_length=step_length, alpha=alpha)
+    forecast = table["y_pred"].to_numpy().reshape(-1, horizon)
+    quantiles = [table[f"y_pred_{level}"].to_numpy() for level in LEVELS] if alpha else [forecast]
+    return forecast, np.stack(quantiles, -1).reshape(*forecast.shape, -1), seconds
+
+
+# ------------------------------------------------------------------------------- scores
+
+
+def scores(truth, forecast, quantiles, size):
+    """Errors of the next step and of the season, coverage, and pinball loss."""
+    error = np.abs(forecast - truth) / size
+    row = {"next": error[:, 0].mean(), "season": error.mean()}
+    if quantiles.shape[-1] < len(LEVELS):
+        return row
+    inside = (truth >= quantiles[..., 0]) & (truth <= quantiles[..., -1])
+    quarters = [part.mean() for part in np.array_split(inside, 4, axis=1)]
+    over = truth[..., None] - quantiles
+    loss = np.maximum(np.array(LEVELS) * over, (np.array(LEVELS) - 1) * over)
+    middle = (truth >= quantiles[..., 1]) & (truth <= quantiles[..., 3])
+    return row | {
+        "90 %": inside.mean(),
+        "worst quarter": min(quarters, key=lambda share: -abs(share - 0.9)),
+        "50 %": middle.mean(),
+        "pinball": (loss.mean(-1) / size).mean(),
+    }
+
+
+def evaluate(y, n, periods, methods, step_length, oracle):
+    """Scores of all methods on one series, a row for each."""
+    horizon = HORIZON if len(y) - n == HORIZON else periods[0]
+    cutoffs = np.arange(n, len(y) - horizon + 1, step_length)
+    truth = y.to_numpy()[cutoffs[:, None] + np.arange(horizon)]
+    size = np.abs(truth) if (y > 0).all() else np.ones_like(truth)
+    rows = {}
+    back = periods[0] * -(-np.arange(1, horizon + 1) // periods[0])
+    naive = y.to_numpy()[cutoffs[:, None] + np.arange(horizon) - back]
+    rows["seasonal naive"] = scores(truth, naive, naive[..., None], size)
+    rows["ridge"] = scores(truth, *ridge(y, n, periods, horizon, cutoffs), size)
+    for name, make in methods.items():
+        forecast, quantiles, seconds = network(make(), y, n, horizon, step_length)
+        rows[name] = scores(truth, forecast, quantiles, size) | {"seconds": seconds}
+    if oracle:
+        found = []
+        for units in ORACLE_UNITS:
+            for epochs in ORACLE_EPOCHS:
+                forecaster = GRUForecaster(
+                    "multioutput", num_epochs=epochs, hidden_size=units, random_state=0
+                )
+                forecast, quantiles, _ = network(forecaster, y, n, horizon, step_length)
+                found.append(scores(truth, forecast, quantiles, size))
+        rows["oracle"] = {name: min(row[name] for row in found) for name in ("next", "season")}
+    table = pd.DataFrame(rows).T
+    relative = ["next", "season", "pinball"]
+    table[relative] /= table.loc["ridge", relative]
+    return table
+
+
+def plot(table, path):
+    """Errors over the season ahead relative to the ridge, over n, mean and range over regions."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    hourly = table[table.index.get_level_values("kind").str.startswith("hourly")]
+    for name, rows in hourly.groupby("method", sort=False):
+        if name == "ridge":
+            continue
+        rows = rows["season"].groupby("kind", sort=False).agg(["mean", "min", "max"])
+        n = [int(kind.split(", ")[1].replace(",", "")) for kind in rows.index]
+        (line,) = axis.plot(n, rows["mean"], marker="o", label=name)
+        axis.fill_between(n, rows["min"], rows["max"], color=line.get_color(), alpha=0.15)
+    axis.axhline(1, color="black", linewidth=1, label="ridge")
+    axis.set(xscale="log", xlabel="hours of training", ylabel="error a day ahead / ridge's")
+    axis.legend()
+    figure.savefig(path, dpi=150)
+
+
+def main():
+    matplotlib.use("agg")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sizes", type=int, nargs="*", default=SIZES, help="hours of training")
+    parser.add_argument("--kinds", nargs="*", default=["days", "quarter_hours"])
+    parser.add_argument("--ett", type=Path, help="ETTh1.csv")
+    parser.add_argument("--m4", type=Path, help="folder of M4 Hourly")
+    parser.add_argument("--methods", nargs="*", default=["gru", "lstm"], choices=["gru", "lstm"])
+    parser.add_argument("--criterion", default="mae", help="of the networks")
+    parser.add_argument("--step-length", type=int, default=3, help="steps between cutoffs")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--oracle", action="store_true")
+    parser.add_argument("--csv", type=Path, help="where to write a row for each series and method")
+    parser.add_argument("--plot", type=Path, help="where to write the figure")
+    args = parser.parse_args()
+    classes = {"gru": GRUForecaster, "lstm": LSTMForecaster}
+    methods = {
+        f"{classes[name].__name__[:-10]} {strategy}": partial(
+            classes[name], strategy, criterion=args.criterion, random_state=args.seed
+        )
+        for name in args.methods
+        for strategy in ("recursive", "multioutput")
+    }
+    sources = [hours(n) for n in args.sizes]
+    sources += [{"days": days, "quarter_hours": quarter_hours}[kind]() for kind in args.kinds]
+    sources += [ett(args.ett)] if args.ett else []
+    sources += [m4(args.m4)] if args.m4 else []
+    parts = {}
+    for source in sources:
+        for kind, y, n, periods in source:
+            table = evaluate(y, n, periods, methods, args.step_length, args.oracle)
+            parts[kind, y.name] = table
+            print(f"{kind}  {y.name}\n{table.round(3).to_string(na_rep='')}\n", flush=True)
+    table = pd.concat(parts, names=["kind", "series", "method"])
+    if args.csv:
+        table.to_csv(args.csv)
+    groups = table.groupby(["kind", "method"], sort=False)
+    mean = groups.mean()
+    mean["worst season"] = groups["season"].max()
+    print(mean.round(3).to_string(na_rep=""))
+    if args.plot:
+        plot(table, args.plot)
+
+
+if __name__ == "__main__":
+    main()
