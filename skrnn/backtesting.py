@@ -196,8 +196,9 @@ def _levels(forecaster: BaseRecurrentForecaster, alpha: Any) -> np.ndarray:
     if len(levels) and not forecaster.get_tag("capability:pred_int"):
         msg = (
             f"The 'alpha' parameter needs a forecaster of distributions, but criterion="
-            f"{forecaster.criterion!r} makes points. Set criterion='quantile', 'normal' or "
-            f"'studentt', or validation_split."
+            f"{forecaster.criterion!r} makes points, and no rows are held out. Leave "
+            f"num_epochs='auto', set validation_split, or set criterion='quantile', 'normal' or "
+            f"'studentt'."
         )
         raise ValueError(msg)
     return levels

@@ -71,6 +71,9 @@ GRID = (np.arange(200) + 0.5) / 200
 class Predictive:
     """Points, quantiles and variance of forecasts, from parameters (..., K) in numpy."""
 
+    # Whether all parameters are values that may come: points, quantiles or samples.
+    has_values = False
+
     def point(self, parameters: Any) -> Any:
         """Point forecast, (...), from parameters in torch or numpy."""
         return parameters[..., 0]
@@ -137,6 +140,7 @@ class Point(Distribution):
     """
 
     is_probabilistic = False
+    has_values = True
     n_outputs = 1
 
     def __init__(self, criterion: Callable):
@@ -306,6 +310,7 @@ class Quantiles(Distribution):
         In (0, 1), at least two different ones.
     """
 
+    has_values = True
     level: Tensor
     gap: Tensor
     knots: Tensor

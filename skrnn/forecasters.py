@@ -93,14 +93,18 @@ class GRUForecaster(BaseRecurrentForecaster):
         plus the trend of the mean). "auto" uses all except "drift" for a series with a season, and
         "last", "mean" and "drift" for one without. None leaves the network without naive
         forecasts: relu and a linear layer on the recurrent output. See `skrnn.naive` for your own.
+    linear_lags : int, list of int, "auto" or None, default="auto"
+        Lags of a linear forecast that is mixed with the naive ones: a ridge regression on past
+        values, the phase of each season, the calendar and X, fitted in closed form. "auto" takes
+        every lag of two of the shortest season, at most 60, and those around whole seasons; without
+        a season, 12. None, and ``naive=None``, for no linear forecast.
     criterion : {"mae", "mse", "huber", "normal", "studentt", "quantile"} or Module, default="mae"
         Loss of the scaled forecasts. A `torch.nn.Module` is called with forecasts and targets, both
         flat, and returns their mean loss; its parameters are trained. "normal" and "studentt"
         forecast a distribution by its negative log-likelihood, and "quantile" the ``quantiles`` by
-        the pinball loss. These give `predict_interval`, `predict_quantiles`, `predict_var` and
-        `predict_proba`. For point forecasts, ``validation_split`` holds out the end of each series;
-        the errors there give conformal intervals per horizon. A module may also be a distribution
-        of your own, see `skrnn.distributions`.
+        the pinball loss. Where rows are held out, see ``validation_split``, their errors calibrate
+        the intervals of every criterion, those of points included. A module may also be a
+        distribution of your own, see `skrnn.distributions`.
     quantiles : list of float, default=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
         Levels, in (0, 1), that ``criterion="quantile"`` forecasts, at least two. They never cross.
         Between and beyond them, quantiles are interpolated linearly in those of a normal
@@ -108,6 +112,11 @@ class GRUForecaster(BaseRecurrentForecaster):
     n_samples : int, default=200
         Number of simulated paths for recursive probabilistic forecasts, run in batches that fit in
         memory.
+    forecast_range : pair of float or None, "auto" or None, default="auto"
+        Least and greatest value that can come, None for no such bound. Forecasts, quantiles and
+        simulated values are those of min(max(y, lower), upper); "normal" and "studentt" are
+        bounded where held-out rows calibrate their quantiles. "auto" is (0, None) for each column
+        of each series that was never negative, (None, None) for the others. None for no bounds.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or callable, default="adamw"
         A callable takes the parameters, ``lr`` and ``optimizer_kwargs``.
     optimizer_kwargs : dict, default=None
@@ -120,8 +129,9 @@ class GRUForecaster(BaseRecurrentForecaster):
         loss). A callable takes the optimizer and the number of steps and returns a torch
         scheduler; a ReduceLROnPlateau steps once an epoch. None keeps it constant.
     num_epochs : int or "auto", default="auto"
-        Passes over the training data. "auto" plans about min(n / 4, 60 n^(1/3)) optimiser steps
-        for n targets: 33 for 132 months, 6,000 for a million hours. 0 leaves the network as it is.
+        Passes over the training data. "auto" takes as many as lower the error on held-out rows, see
+        ``validation_split``; about min(n / 4, 60 n^(1/3)) optimiser steps for n targets at most,
+        and 40 epochs. 0 leaves the network as it is.
     batch_size : int, default=16
         Chunks (windows, with ``supervision="last"``) of an optimiser step.
     max_grad_norm : float or None, default=1.0
@@ -129,11 +139,16 @@ class GRUForecaster(BaseRecurrentForecaster):
     supervision : {"dense", "last"}, default="dense"
         "dense" counts the loss at every step of a chunk; "last" only at the end of each window of
         ``window_length`` steps, which processes an observation as many times.
-    validation_split : float or None, default=None
-        Fraction of each series, at its end, that is held out: it is not trained on but gives the
-        validation loss of each epoch. The weights of the best epoch are kept.
+    validation_split : float, "auto" or None, default="auto"
+        Rows at the end of each series that are held out. "auto" holds out 15 % while it chooses
+        ``num_epochs="auto"``, and then trains on these rows as well; with a given number of epochs,
+        or in series with less than 8 such rows or two horizons, it holds out none. A fraction is
+        held out for good: these rows give the validation loss of each epoch, and the weights of the
+        best epoch are kept. The errors of held-out rows calibrate the intervals. None holds out
+        nothing.
     patience : int or None, default=None
-        Epochs without a new lowest validation loss after which training ends.
+        Epochs without a new lowest validation loss after which training ends; needs a fraction as
+        ``validation_split``.
     device : str or torch.device, default="auto"
         "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
     precision : {"float32", "tf32", "bf16"}, default="float32"
@@ -158,7 +173,7 @@ class GRUForecaster(BaseRecurrentForecaster):
     scaler_ : object
         Statistics of each series, ``center_`` and ``scale_`` of shape (series, columns), in the
         unit of the data; past covariates come after the columns of y.
-    sp_, lags_, calendar_ : tuple
+    sp_, lags_, calendar_, linear_lags_ : tuple
         What was chosen or given.
     naive_ : pandas.DataFrame
         Initial weights of the naive forecasts, a row for each name and period, a column for each
@@ -166,10 +181,10 @@ class GRUForecaster(BaseRecurrentForecaster):
     device_ : torch.device
         Device of the network.
     num_epochs_ : int
-        Epochs that were planned.
+        Epochs that were planned, or chosen.
     history_ : pandas.DataFrame
         A row for each epoch: epoch, loss, lr (at its beginning), seconds, targets_per_second, and
-        validation_loss with ``validation_split``.
+        validation_loss where it was computed.
     fitted_ : object
         The fitted model and its context, as the package uses them.
 
@@ -187,7 +202,7 @@ class GRUForecaster(BaseRecurrentForecaster):
     Let s be the scaled series. The inputs x[t] of step t are the change s[t-1] - s[t-2] of the last
     value, each lag relative to the last value, s[t-l] - s[t-1], and the calendar and X at t. The
     recurrent layer runs over the steps; h[t] is its output. From every step the next value is
-    forecast as a mix of J naive forecasts n[t,j] plus a correction:
+    forecast as a mix of J naive and linear forecasts n[t,j] plus a correction:
 
     .. math::
         f_t = \sum_{j=1}^{J} w_{tj}\, n_{tj} + u\,(A\,\mathrm{relu}(h_t) + b), \qquad
@@ -209,12 +224,22 @@ class GRUForecaster(BaseRecurrentForecaster):
 
     Here U, d, V, A, B, b, M and m are trained; u[h] is the unit of the correction for horizon h.
 
-    A, b, B and M start at zero, and m starts at -4 log(error) of each naive forecast, so that
-    training starts from a good naive forecaster. The error is that of the horizon; recursively, on
-    short series, mostly that over a season. An L2 penalty on A, b, B and M keeps short series near
+    The linear forecast for h steps ahead is s[t-1] plus a linear function of the last value, lags
+    relative to it, the phase of each season, the calendar, holidays and X. Ridge regression fits
+    it before training, with a penalty for each horizon by cross-validation over blocks of time.
+
+    A, b, B and M start at zero. m starts at -4 log(error) of each forecast of the mix, recursively,
+    on short series, mostly the error over a season; with "multioutput" it starts at weights that
+    minimise the absolute error of the mix on left-out steps. So training starts from a good naive
+    or linear forecaster. An L2 penalty on A, b, B and M keeps short series near
     the naive mix, the more so the fewer seasons were observed. Each horizon's and column's loss is
     divided by its e, so that all weigh the same. Recursively, each forecast beyond the first is
-    an input of the next step, and the recurrent state is carried along.
+    an input of the next step, and the recurrent state is carried along. The path is then averaged
+    with a direct forecast, a fixed mix of naive and linear forecasts for that step.
+
+    By default the end of each series is held out, training ends where forecasts of it stop getting
+    better, and a last quarter of the steps trains on all rows. The errors on the held-out rows, and
+    on later ones, calibrate the quantiles of all criteria.
 
     A missing value of y, NaN, is no target. Where it would be an input, the mean of the seasonal
     naive forecasts from earlier values fills it in, and a flag marks it. Several columns of y are
@@ -307,9 +332,11 @@ class RNNForecaster(BaseRecurrentForecaster):
         past_covariates: Sequence[Any] | None = None,
         scaler: str | None = "standard",
         naive: Sequence[Any] | str | None = "auto",
+        linear_lags: int | Sequence[int] | str | None = "auto",
         criterion: str | nn.Module = "mae",
         quantiles: Sequence[float] = DEFAULT_QUANTILES,
         n_samples: int = 200,
+        forecast_range: Sequence[float | None] | str | None = "auto",
         optimizer: str | Callable = "adamw",
         optimizer_kwargs: dict[str, Any] | None = None,
         lr: float = 4e-3,
@@ -318,7 +345,7 @@ class RNNForecaster(BaseRecurrentForecaster):
         batch_size: int = 16,
         max_grad_norm: float | None = 1.0,
         supervision: str = "dense",
-        validation_split: float | None = None,
+        validation_split: float | str | None = "auto",
         patience: int | None = None,
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -341,9 +368,11 @@ class RNNForecaster(BaseRecurrentForecaster):
             past_covariates=past_covariates,
             scaler=scaler,
             naive=naive,
+            linear_lags=linear_lags,
             criterion=criterion,
             quantiles=quantiles,
             n_samples=n_samples,
+            forecast_range=forecast_range,
             optimizer=optimizer,
             optimizer_kwargs=optimizer_kwargs,
             lr=lr,

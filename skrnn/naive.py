@@ -116,8 +116,10 @@ class NaiveForecast:
     ...     def forecast(self, known):
     ...         return (known.value(0) + known.value(1)) / 2
     >>> y = make_hourly_load(n_series=1, n_hours=500, random_state=0)
-    >>> forecaster = GRUForecaster(naive=["last", Middle], num_epochs=1, random_state=0).fit(y)
-    >>> forecaster.naive_.index.tolist()
+    >>> forecaster = GRUForecaster(
+    ...     naive=["last", Middle], linear_lags=None, num_epochs=1, random_state=0
+    ... )
+    >>> forecaster.fit(y).naive_.index.tolist()
     [('last', 1), ('middle', 24), ('middle', 168)]
     """
 

@@ -17,6 +17,7 @@ Y = pd.Series(np.tile([1.0, 4.0, 2.0, 0.0], 15), index=pd.RangeIndex(60), name="
 
 def forecaster_of(*callbacks, **kwargs):
     defaults = {
+        "linear_lags": None,
         "hidden_size": 2,
         "window_length": 5,
         "batch_size": 4,

@@ -380,5 +380,5 @@ def test_sales_that_rest_each_summer_begin_again_in_winter():
     sales = 100 * np.maximum(0, np.cos(2 * np.pi * (days.dayofyear - 15) / 365.25))
     y = pd.Series(sales * (1 + 0.3 * (days.dayofweek >= 5)), days)
     made = GRUForecaster(random_state=0).fit(y).predict(np.arange(1, 151))
-    assert made[:"2022-09-30"].abs().max() < 2
+    assert made[:"2022-09-30"].abs().max() < 3  # of 100 in winter
     assert 50 < made["2022-12-01":"2022-12-14"].mean() < 110  # they were 82 a year before

@@ -256,7 +256,9 @@ def test_forecast_of_a_user_may_read_more_values_for_some_horizons():
 @pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
 def test_forecaster_without_training_forecasts_what_a_user_computes(strategy):
     y = make_hourly_load(n_series=1, n_hours=300, random_state=0)
-    forecaster = GRUForecaster(strategy=strategy, naive=[Middle], sp=24, num_epochs=0)
+    forecaster = GRUForecaster(
+        strategy=strategy, naive=[Middle], linear_lags=None, sp=24, num_epochs=0
+    )
     forecast = forecaster.fit(y, fh=range(1, 25)).predict()
     s = y.to_numpy().ravel()
     np.testing.assert_allclose(forecast.to_numpy().ravel(), (s[-24:] + s[-48:-24]) / 2, rtol=1e-5)
@@ -266,6 +268,7 @@ def test_forecaster_without_training_forecasts_what_a_user_computes(strategy):
 def test_forecasts_of_a_user_are_mixed_with_others_and_trained(strategy):
     y = make_hourly_load(n_series=2, n_hours=300, random_state=0)
     kwargs = {"strategy": strategy, "hidden_size": 8, "num_epochs": 1, "random_state": 0}
+    kwargs["linear_lags"] = None
     forecaster = GRUForecaster(naive=["last", Middle, Center, Trimmed], sp=[4, 24], **kwargs)
     forecaster.fit(y, fh=[1, 5])
     assert forecaster.naive_.index.tolist() == [

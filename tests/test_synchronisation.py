@@ -19,6 +19,7 @@ from skrnn.datasets import make_hourly_load
 from skrnn.features import means
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.means import accumulator_dtype, trailing_means
+from skrnn.training import least_squares
 from skrnn.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -30,8 +31,8 @@ N_EPOCHS = 2
 FH = [-1, 1, 2, 5]
 # Device-to-host reads of a fit besides one an epoch: the number of observations that the network
 # was trained on, for the starting point and for the penalty; the initial weights of the naive
-# forecasts; the check that training has not diverged.
-READS_OF_A_FIT = Counter({"item": 3, "cpu": 1})
+# forecasts; the penalties of the linear forecast; the check that training has not diverged.
+READS_OF_A_FIT = Counter({"item": 3, "cpu": 2})
 # Of an update: the number of observations for the penalty, and the check.
 READS_OF_AN_UPDATE = Counter({"item": 2})
 SETTINGS = {
@@ -80,7 +81,8 @@ class OneDevice(TorchDispatchMode):
 @pytest.fixture
 def device(monkeypatch):
     """Accept "meta" as a device without float64, and count reads of values of its tensors."""
-    monkeypatch.setattr(means, "accumulator_dtype", lambda device: MPS_SUMS)
+    for module in (means, least_squares):
+        monkeypatch.setattr(module, "accumulator_dtype", lambda device: MPS_SUMS)
     reads, mode = Counter(), OneDevice()
 
     def read(name, dummy):
@@ -202,7 +204,7 @@ def test_everything_that_a_step_can_read_is_on_the_device(device, y, strategy):
     assert device.mode.uploads_in_steps == []
     with device() as reads:
         fitted.predict(fh=FH, X=X.drop(columns="past"))
-    assert reads == Counter({"cpu": 2})
+    assert reads == Counter({"cpu": 4 if strategy == "recursive" else 2})
 
 
 @STRATEGIES
@@ -225,14 +227,17 @@ def test_prediction_reads_its_results_alone(device, y, strategy, criterion):
         fitted = on_meta(strategy=strategy, criterion=criterion).fit(y, fh=FH)
     with device() as reads:
         fitted.predict(fh=FH)
-    assert reads == Counter({"cpu": 2})  # forecasts in the sample, and ahead
+    # Recursive forecasts are averaged with direct ones, by shares.
+    ahead = 3 if strategy == "recursive" else 1
+    assert reads == Counter({"cpu": 1 + ahead})  # forecasts in the sample, and ahead
     if criterion != "mae":
         with device() as reads:
             fitted.predict_quantiles(fh=FH, alpha=[0.1, 0.9])
-        assert reads == Counter({"cpu": 2})
+        # Beside simulated paths that of the point forecast is computed.
+        assert reads == Counter({"cpu": 1 + ahead + (strategy == "recursive")})
     with device() as reads:
         backtest(fitted, y, fh=[1, 2], start=0.5)
-    assert reads == Counter({"cpu": 1})
+    assert reads == Counter({"cpu": ahead})
 
 
 def test_update_without_training_reads_nothing(device, y):

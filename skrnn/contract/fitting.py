@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,34 +18,45 @@ from skrnn.data.covariates import Covariates
 from skrnn.data.held_out import FEWEST_TRAINING_ROWS, HeldOut
 from skrnn.data.holidays import Holidays
 from skrnn.data.panel import Panel
-from skrnn.data.ragged import evenly_spaced, numbered
 from skrnn.data.scaling import Scaler
 from skrnn.distributions import distribution_of
 from skrnn.features.calendar import calendar_cycle, calendar_fields
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.features import Features, Strategy
-from skrnn.features.naive_forecasts import NaiveForecasts
+from skrnn.features.linear_forecast import linear_lags
 from skrnn.features.seasonality import check_within, level_period, seasonal_periods
 from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.model import Model
-from skrnn.forecasting.strategies import MultiOutput
+from skrnn.forecasting.validation import HeldOutPaths, validation
 from skrnn.naive import AUTO_LEVEL, AUTO_SEASONAL, naive_kinds
 from skrnn.network.cells import CELLS
 from skrnn.network.devices import resolve_device
 from skrnn.network.network import RecurrentNetwork
 from skrnn.network.randomness import RandomStreams, drawing_from
+from skrnn.training.averages import WeightAverage
 from skrnn.training.chunks import Chunks
 from skrnn.training.prior import NaivePrior
-from skrnn.training.schedules import OPTIMIZERS, SCHEDULERS, planned_epochs
+from skrnn.training.schedules import (
+    OPTIMIZERS,
+    SCHEDULERS,
+    is_milestone,
+    one_cycle,
+    planned_epochs,
+    warm_up,
+)
+from skrnn.training.start import fit_linear_forecasts, start
 from skrnn.training.trainer import Trainer
 
-# Forecasts whose mean loss is the validation loss: enough to know it, in less time than an epoch.
-MOST_VALIDATED_FORECASTS = 1_000_000
 # An update trains at this share of the learning rate (decision 4).
 UPDATE_LR_SHARE = 0.1
-# Chunks on which naive forecasts are compared over a season: short ones, so that a few batches
-# hold many seasons of many series.
-COMPARED_CHUNK_STEPS, COMPARED_CHUNKS_PER_BATCH = 32, 16
+# The linear forecast reads calendar fields of which the data cover one cycle: its few waves are
+# smooth, and penalised.
+LINEAR_CALENDAR_CYCLES = 0.95  # 365 days hold a year of 365.25
+# Where held-out rows choose how long to train, the last share of the steps trains on all rows. It
+# begins at this share of the learning rate.
+FINAL_SHARE, FINAL_LR = 0.25, 0.5
+# Epochs to wait for a lower validation loss: so many, and so many for each epoch up to the best.
+CHOOSING_PATIENCE, CHOOSING_PATIENCE_PER_EPOCH = 5, 0.6
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,16 @@ def _pretrained_covariates(pretrained: Model, X: pd.DataFrame | None) -> Covaria
         )
         raise ValueError(msg)
     return pretrained.covariates
+
+
+def held_out_rows(forecaster: Any, panel: Panel, strategy: Strategy) -> HeldOut:
+    """The rows that choose how long to train, or give validation losses alone."""
+    share = forecaster.validation_split
+    if not isinstance(share, str):
+        return HeldOut.of(panel, share)
+    if forecaster.num_epochs != "auto":
+        return HeldOut.of(panel, None)
+    return HeldOut.automatic(panel, strategy.horizons[-1])
 
 
 def training_panel(panel: Panel, held_out: HeldOut) -> Panel:
@@ -179,7 +199,21 @@ def chosen_features(forecaster: Any, panel: Panel, strategy: Strategy) -> Featur
         patch_length=forecaster.patch_length,
         level_period=level_period(panel),
         cycle=calendar_cycle(calendar, panel),
+        linear_lags=chosen_lags(forecaster, sp, panel),
+        linear_calendar=calendar_fields(forecaster.calendar, panel, LINEAR_CALENDAR_CYCLES),
     )
+
+
+def chosen_lags(forecaster: Any, sp: tuple[int, ...], panel: Panel) -> tuple[int, ...]:
+    """Lags of the linear forecast: those given, or with "auto" those of the seasons."""
+    lags = forecaster.linear_lags
+    if lags is None or forecaster.naive is None:
+        return ()
+    if not isinstance(lags, str):
+        given = tuple_of(lags, auto=())
+        check_within("linear_lags", given, int(panel.lengths.max()))
+        return tuple(sorted({1, *given}))
+    return linear_lags(sp, int(np.median(panel.lengths)))
 
 
 def warm_model(forecaster: Any, pretrained: Model, panel: Panel, device: torch.device) -> Model:
@@ -211,8 +245,12 @@ def train(
     held_out: HeldOut,
     streams: RandomStreams,
     is_new: bool,
-) -> tuple[Model, Record]:
-    """Train the model's network in place on the rows that are not held out."""
+) -> tuple[Model, Model, Record]:
+    """Train the model's network in place; also the model that the held-out rows have not changed.
+
+    With ``validation_split="auto"``, training on the other rows shows how long it helps; then all
+    rows are trained on.
+    """
     data = model.on_device(panel)
     stop, _ = held_out.rows(panel)
     chunks = _chunks(forecaster, data, stop, streams)
@@ -220,13 +258,16 @@ def train(
     if num_epochs or is_new:
         _check_targets(model, chunks, panel)
     if is_new:
-        model = _started(model, data, chunks, streams)
-    validate = None if held_out.is_empty else _validation(model, panel, data, held_out)
+        model = _started(model, chunks, streams)
+    validate = None if held_out.is_empty else validation(model, panel, data, held_out)
     training = Training(type(forecaster).__name__, model.network)
-    if num_epochs:
-        model.network.n_observations += chunks.n_observations
-        trainer = _trainer(forecaster, model, chunks, streams, training, forecaster.lr)
-        trainer.validate = validate
+    if not num_epochs:
+        return model, model, Record(training.history, 0)
+    n_before = model.network.n_observations.clone()
+    model.network.n_observations += chunks.n_observations
+    trainer = _trainer(forecaster, model, chunks, streams, training, forecaster.lr)
+    trainer.validate = validate
+    if held_out.is_empty or not held_out.is_trained_on:
         schedule = named(forecaster.lr_scheduler, SCHEDULERS)
         if schedule is not None:
             steps = num_epochs * len(chunks)
@@ -234,7 +275,31 @@ def train(
                 "lr_scheduler", LRScheduler, schedule, trainer.optimizer, steps
             )
         trainer.fit(num_epochs)
-    return model, Record(training.history, num_epochs)
+        return model, model, Record(training.history, num_epochs)
+    trainer.scheduler, trainer.is_validated = warm_up(trainer.optimizer), is_milestone
+    trainer.average = WeightAverage(model.network)
+    trainer.patience, trainer.patience_per_epoch = CHOOSING_PATIENCE, CHOOSING_PATIENCE_PER_EPOCH
+    trainer.validated()  # untrained
+    trainer.fit(max(1, round(num_epochs * (1 - FINAL_SHARE))))
+    HeldOutPaths(model, panel, data, held_out).set_share()
+    # From here on the network changes; this model has not been trained on the held-out rows.
+    early = replace(model, network=copy.deepcopy(model.network))
+    num_epochs = trainer.progress.best_epoch
+    if not (trainer.interrupted or trainer.stopped):
+        whole = _chunks(forecaster, data, panel.lengths, streams)
+        if num_epochs:
+            fit_linear_forecasts(model.network, whole)
+        elif is_new:
+            model = _started(model, whole, streams)
+        steps = round(num_epochs * len(chunks) * FINAL_SHARE / (1 - FINAL_SHARE))
+        if steps:
+            model.network.n_observations.copy_(n_before + whole.n_observations)
+            lr = FINAL_LR * forecaster.lr
+            trainer = _trainer(forecaster, model, whole, streams, training, lr)
+            trainer.scheduler = one_cycle(trainer.optimizer, steps)
+            trainer.callbacks.append(StopAfter(steps))
+            trainer.fit(-(-steps // len(whole)))
+    return model, early, Record(training.history, num_epochs)
 
 
 def train_on(
@@ -322,31 +387,6 @@ def _has_target(model: Model, chunks: Chunks, panel: Panel) -> np.ndarray:
     return np.array(result)
 
 
-def _started(model: Model, data: DevicePanel, chunks: Chunks, streams: RandomStreams) -> Model:
-    """Let training start from the naive forecasts that do best on the rows to train on."""
-    network, features = model.network, model.features
-    errors = network.naive_forecasts.errors(chunks.epoch())
-    season_errors = None
-    if features.naive and model.strategy.name == "recursive":
-        features = features.over_a_season(MultiOutput)
-        compared = Chunks(
-            data.with_features(features),
-            chunks.stop,
-            COMPARED_CHUNK_STEPS,
-            COMPARED_CHUNKS_PER_BATCH,
-            "dense",
-            streams.numpy.spawn(1)[0],
-            visits_per_target=len(features.horizons),
-        )
-        naive_forecasts = NaiveForecasts(features).to(data.device)
-        season_errors = naive_forecasts.errors(compared.epoch(), pooled=True)
-    prior = NaivePrior(network, chunks.n_observations)
-    network.start_from(errors, season_errors, prior.weight)
-    if not features.naive:
-        return model
-    return replace(model, initial_weights=network.initial_weights().cpu().numpy())
-
-
 def _trainer(
     forecaster: Any,
     model: Model,
@@ -373,37 +413,9 @@ def _trainer(
     )
 
 
-def _validation(
-    model: Model, panel: Panel, data: DevicePanel, held_out: HeldOut
-) -> Callable[[], float]:
-    """Mean loss over the held-out rows, as forecasts are made later."""
-    first, stop = held_out.rows(panel)
-    series, k = numbered(stop - first)
-    n_horizons = len(model.features.horizons)
-    kept = evenly_spaced(len(series), MOST_VALIDATED_FORECASTS // n_horizons)
-    series, cutoff = series[kept], (first[series] + k)[kept]
-    on_device, t = (torch.from_numpy(part).to(data.device) for part in (series, cutoff))
-    values, observed = data.target_values(on_device, t[:, None])  # (n, 1, J, C)
-    inside = t[:, None] + data.steps_after <= data.last[on_device][:, None]  # (n, J)
-    inside = inside[:, None, :, None].expand_as(values)
-    weight = (inside if observed is None else inside & observed).to(values.dtype)
-    if not inside.any():
-        msg = (
-            f"validation_split must hold out targets of the horizons "
-            f"{list(model.features.horizons)}, but the longest held-out end has "
-            f"{(stop - first).max()} rows. Raise it, shorten fh, or pass None."
-        )
-        raise ValueError(msg)
-    if not weight.any():
-        msg = (
-            "validation_split must hold out an observation, but all values that it holds out are "
-            "missing. Raise it, or pass None."
-        )
-        raise ValueError(msg)
-
-    def validate() -> float:
-        parameters = torch.from_numpy(model.decoder(panel, data, series, cutoff).parameters())
-        parameters = parameters.to(values.device)
-        return model.network.loss(parameters[:, None], values, weight).item()
-
-    return validate
+def _started(model: Model, chunks: Chunks, streams: RandomStreams) -> Model:
+    """The model with its network ready to be trained."""
+    start(model.network, chunks, streams)
+    if not model.features.n_mixed:
+        return model
+    return replace(model, initial_weights=model.network.initial_weights().cpu().numpy())

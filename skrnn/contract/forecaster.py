@@ -16,16 +16,29 @@ from torch import nn
 
 from skrnn.callbacks import Callback
 from skrnn.contract.attributes import of_fitted
-from skrnn.contract.fitting import new_model, read, train, train_on, training_panel, warm_model
+from skrnn.contract.fitting import (
+    held_out_rows,
+    new_model,
+    read,
+    train,
+    train_on,
+    training_panel,
+    warm_model,
+)
 from skrnn.contract.horizons import steps_ahead, strategy_of
 from skrnn.contract.intervals import needs_distribution, refuse_covariances
-from skrnn.contract.parameters import DEFAULT_QUANTILES, check_parameters, renamed, tuple_of
+from skrnn.contract.parameters import (
+    DEFAULT_QUANTILES,
+    check_parameters,
+    plain,
+    renamed,
+    tuple_of,
+)
 from skrnn.contract.persistence import on_cpu, put_back
 from skrnn.contract.pretrained import check_fits
 from skrnn.contract.summary import naive_table, summary_table
 from skrnn.contract.tags import TAGS, contract_settings
 from skrnn.data.diagnosis import explain_refusal
-from skrnn.data.held_out import HeldOut
 from skrnn.data.ragged import series_offsets
 from skrnn.distributions import is_probabilistic
 from skrnn.forecasting.fitted import Fitted
@@ -66,9 +79,11 @@ class BaseRecurrentForecaster(BaseForecaster):
         past_covariates: Sequence[Any] | None = None,
         scaler: str | None = "standard",
         naive: Sequence[Any] | str | None = "auto",
+        linear_lags: int | Sequence[int] | str | None = "auto",
         criterion: str | nn.Module = "mae",
         quantiles: Sequence[float] = DEFAULT_QUANTILES,
         n_samples: int = 200,
+        forecast_range: Sequence[float | None] | str | None = "auto",
         optimizer: str | Callable = "adamw",
         optimizer_kwargs: dict[str, Any] | None = None,
         lr: float = 4e-3,
@@ -77,7 +92,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         batch_size: int = 16,
         max_grad_norm: float | None = 1.0,
         supervision: str = "dense",
-        validation_split: float | None = None,
+        validation_split: float | str | None = "auto",
         patience: int | None = None,
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -98,9 +113,11 @@ class BaseRecurrentForecaster(BaseForecaster):
         self.past_covariates = past_covariates
         self.scaler = scaler
         self.naive = naive
+        self.linear_lags = linear_lags
         self.criterion = criterion
         self.quantiles = quantiles
         self.n_samples = n_samples
+        self.forecast_range = forecast_range
         self.optimizer = optimizer
         self.optimizer_kwargs = optimizer_kwargs
         self.lr = lr
@@ -126,7 +143,11 @@ class BaseRecurrentForecaster(BaseForecaster):
 
     def __dynamic_tags__(self) -> None:
         """Tags that depend on parameters; sktime calls this when the object is made."""
-        has_intervals = is_probabilistic(self.criterion) or self.validation_split is not None
+        chooses_epochs = isinstance(self.num_epochs, str) and self.num_epochs == "auto"
+        holds_out = self.validation_split is not None and (
+            chooses_epochs or not isinstance(self.validation_split, str)
+        )
+        has_intervals = is_probabilistic(self.criterion) or holds_out
         at_once = isinstance(self.strategy, str) and self.strategy == "multioutput"
         self.set_tags(
             **{
@@ -148,17 +169,21 @@ class BaseRecurrentForecaster(BaseForecaster):
         streams = RandomStreams.of(self.random_state)
         pretrained = getattr(self, "pretrained_model_", None)
         panel = read(self, y, X, pretrained)
-        held_out = HeldOut.of(panel, self.validation_split)
-        trained = training_panel(panel, held_out)
         strategy = strategy_of(self, panel, fh, pretrained)
+        held_out = held_out_rows(self, panel, strategy)
+        trained = training_panel(panel, held_out)
         if pretrained is None:
             model = new_model(self, trained, strategy, device, streams)
         else:
             check_fits(self, pretrained, panel, strategy)
             model = warm_model(self, pretrained, trained, device)
         panel = panel.filled(model.features.seasons)
-        model, record = train(self, model, panel, held_out, streams, is_new=pretrained is None)
-        self.fitted_ = Fitted(model, panel, held_out, streams.seed)
+        model, early, record = train(
+            self, model, panel, held_out, streams, is_new=pretrained is None
+        )
+        self.fitted_ = Fitted(
+            model, panel, held_out, streams.seed, early, plain(self.forecast_range)
+        )
         self.history_, self.num_epochs_ = record.history, record.num_epochs
         return self
 
@@ -238,6 +263,7 @@ class BaseRecurrentForecaster(BaseForecaster):
     device_ = of_fitted(attrgetter("model.device"), "Device of the network.")
     sp_ = of_fitted(attrgetter("model.features.sp"), "Seasonal periods.")
     lags_ = of_fitted(attrgetter("model.features.lags"), "Lags read beside the last value.")
+    linear_lags_ = of_fitted(attrgetter("model.features.linear_lags"), "Lags of the regression.")
     calendar_ = of_fitted(attrgetter("model.features.calendar"), "Calendar fields.")
     naive_ = of_fitted(naive_table, "Initial weights of the naive forecasts.")
 

@@ -26,9 +26,11 @@ def needs_distribution(method: Callable) -> Callable:
         if not self.get_tag("capability:pred_int"):
             msg = (
                 f"{method.__name__} gives {GIVEN[method.__name__]}, but {type(self).__name__} "
-                f"with criterion={self.criterion!r} forecasts points. Set criterion='quantile', "
-                f"'normal' or 'studentt', or validation_split, whose held-out errors make "
-                f"conformal intervals, and fit again."
+                f"with criterion={self.criterion!r} forecasts points, and num_epochs="
+                f"{self.num_epochs!r} with validation_split={self.validation_split!r} holds out no "
+                f"rows, whose errors would make intervals. Leave num_epochs='auto', set "
+                f"validation_split, or set criterion='quantile', 'normal' or 'studentt', and fit "
+                f"again."
             )
             raise NotImplementedError(msg)
         given = parameters.bind(self, *args, **kwargs).arguments

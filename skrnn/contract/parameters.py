@@ -40,9 +40,11 @@ CONSTRAINTS: dict[str, list] = {
     "past_covariates": [str, "array-like", None],
     "scaler": [StrOptions({kind for kind in SCALERS if kind}), None],
     "naive": [StrOptions({"auto", *NAIVE_FORECASTS}), "array-like", None],
+    "linear_lags": [StrOptions({"auto"}), POSITIVE, "array-like", None],
     "criterion": [StrOptions({*CRITERIA, *DISTRIBUTIONS}), nn.Module],
     "quantiles": ["array-like"],
     "n_samples": [POSITIVE],
+    "forecast_range": [StrOptions({"auto"}), "array-like", None],
     "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
     "optimizer_kwargs": [dict, None],
     "lr": [Interval(Real, 0, None, closed="neither")],
@@ -51,7 +53,7 @@ CONSTRAINTS: dict[str, list] = {
     "batch_size": [POSITIVE],
     "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
     "supervision": [StrOptions({"dense", "last"})],
-    "validation_split": [Interval(Real, 0, 1, closed="neither"), None],
+    "validation_split": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither"), None],
     "patience": [POSITIVE, None],
     "device": [str, torch.device],
     "precision": [StrOptions({"float32", "tf32", "bf16"})],
@@ -72,6 +74,7 @@ ARCHITECTURE = (
     "holidays",
     "past_covariates",
     "naive",
+    "linear_lags",
     "criterion",
     "quantiles",
 )
@@ -80,6 +83,7 @@ DEFAULT_QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 ENTRIES: dict[str, list] = {
     "sp": [POSITIVE],
     "lags": [POSITIVE],
+    "linear_lags": [POSITIVE],
     "calendar": [StrOptions(set(CALENDAR))],
     "naive": [StrOptions(set(NAIVE_FORECASTS)), type],
     "quantiles": [Interval(Real, 0, 1, closed="neither")],
@@ -103,14 +107,32 @@ def check_parameters(caller: str, params: Mapping[str, Any]) -> None:
     if "lr" in (params["optimizer_kwargs"] or {}):
         msg = "The 'optimizer_kwargs' parameter must not hold 'lr'. Pass it as the lr parameter."
         raise ValueError(msg)
-    if params["patience"] is not None and params["validation_split"] is None:
+    split = params["validation_split"]
+    if params["patience"] is not None and (split is None or isinstance(split, str)):
         msg = (
-            "The 'patience' parameter needs a validation loss to wait for, but validation_split "
-            "is None. Set it, for example to 0.1."
+            f"The 'patience' parameter needs a validation loss of every epoch, but "
+            f"validation_split is {split!r}. Set it, for example to 0.1."
         )
         raise ValueError(msg)
+    _check_range(params["forecast_range"])
     _check_patches(params)
     _check_quantiles(params)
+
+
+def _check_range(given: Any) -> None:
+    if given is None or isinstance(given, str):
+        return
+    bounds = tuple(given)
+    numbers = [b for b in bounds if isinstance(b, Real) and not isinstance(b, bool)]
+    is_pair = len(bounds) == 2 and len(numbers) + bounds.count(None) == 2
+    ordered = len(numbers) < 2 or numbers[0] < numbers[1]
+    if not is_pair or not ordered or any(b != b for b in numbers):  # NaN differs from itself
+        msg = (
+            f"The 'forecast_range' parameter must be a lower and a greater upper bound, each a "
+            f"number or None. Got {given!r} instead. Pass (0, None) for values that cannot be "
+            f"negative."
+        )
+        raise ValueError(msg)
 
 
 def _check_patches(params: Mapping[str, Any]) -> None:

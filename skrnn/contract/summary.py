@@ -16,6 +16,8 @@ def naive_table(fitted: Fitted) -> pd.DataFrame:
     """
     model = fitted.model
     pairs = [(f.name, f.period) for f in model.features.naive_forecasts]
+    if model.features.linear_lags:
+        pairs.append(("linear", 1))
     index = pd.MultiIndex.from_tuples(pairs, names=["naive", "period"])
     if model.initial_weights is None:
         index = pd.MultiIndex.from_arrays([[], []], names=index.names)
@@ -39,6 +41,7 @@ def summary_table(forecaster: Any) -> pd.DataFrame:
         ("strategy", features.strategy.name, "given"),
         ("sp", _listed(features.sp), _kind(parameters["sp"])),
         ("lags", _listed(features.lags), _kind(parameters["lags"])),
+        ("linear_lags", _listed(features.linear_lags), _kind(parameters["linear_lags"])),
         ("calendar", _listed(features.calendar), _kind(parameters["calendar"])),
         ("largest naive weights", mix or "none", _kind(parameters["naive"])),
         ("trainable weights", sum(p.numel() for p in model.network.parameters()), ""),

@@ -29,10 +29,16 @@ TAGS: dict[str, Any] = {
 
 def contract_settings() -> list[dict[str, Any]]:
     """Small settings that train in a fraction of a second."""
-    small = {"hidden_size": 4, "num_epochs": 2, "window_length": 8, "random_state": 0}
+    small: dict[str, Any] = {
+        "hidden_size": 4,
+        "num_epochs": 2,
+        "window_length": 8,
+        "linear_lags": None,
+        "random_state": 0,
+    }
     at_once = small | {"strategy": "multioutput"}
     return [
-        small,
+        small | {"linear_lags": "auto"},
         small
         | {
             "window_length": 5,
@@ -52,7 +58,7 @@ def contract_settings() -> list[dict[str, Any]]:
         },
         small | {"criterion": "quantile", "n_samples": 20, "sp": 3},
         small | {"criterion": "studentt", "n_samples": 20, "lr_scheduler": "plateau"},
-        at_once | {"criterion": "huber", "validation_split": 0.4, "sp": 3},
+        at_once | {"criterion": "huber", "validation_split": 0.4, "sp": 3, "linear_lags": [2, 3]},
         at_once | {"criterion": "normal", "patch_length": 2, "holidays": ["2000-01-01"]},
         at_once | {"criterion": "quantile", "quantiles": [0.1, 0.9], "naive": None},
     ]

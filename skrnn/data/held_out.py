@@ -10,6 +10,11 @@ from skrnn.data.panel import Panel
 
 # Rows that a series needs to be trained on: a value and one to forecast from it.
 FEWEST_TRAINING_ROWS = 2
+# With "auto", the share of each series that is held out, and how many rows of all series together
+# are enough, unless they would be so few of each.
+AUTO_SHARE, MOST_HELD_OUT, FEWEST_OF_LONG = 0.15, 20_000, 1_000
+# With "auto" at least so many rows are held out, and so many times the longest horizon.
+FEWEST_HELD_OUT, HORIZONS_HELD_OUT = 8, 2
 
 
 @dataclass(frozen=True)
@@ -20,10 +25,13 @@ class HeldOut:
     ----------
     first, stop : np.ndarray of shape (S,)
         Positions ``first`` to ``stop`` (excluded) are held out; none if both are equal.
+    is_trained_on : bool
+        Whether these rows are trained on at last, once they have shown how long to train.
     """
 
     first: np.ndarray
     stop: np.ndarray
+    is_trained_on: bool = False
 
     @classmethod
     def of(cls, panel: Panel, share: float | None) -> HeldOut:
@@ -47,6 +55,17 @@ class HeldOut:
             )
             raise ValueError(msg)
         return cls(panel.origin + n_trained, panel.end)
+
+    @classmethod
+    def automatic(cls, panel: Panel, horizon: int) -> HeldOut:
+        """Hold out the ends of series that are long enough for forecasts up to ``horizon``.
+
+        A panel of many long series holds out less of each.
+        """
+        n = np.floor(AUTO_SHARE * panel.lengths)
+        n = np.minimum(n, max(FEWEST_OF_LONG, MOST_HELD_OUT / panel.n_series)).astype(np.int64)
+        n = np.where(n >= max(FEWEST_HELD_OUT, HORIZONS_HELD_OUT * horizon), n, 0)
+        return cls(panel.end - n, panel.end, bool(n.any()))
 
     def rows(self, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
         """First row and stop of each series in a panel that holds them."""

@@ -29,6 +29,21 @@ class Steps(NamedTuple):
         return Steps(*parts)  # type: ignore[arg-type]
 
 
+class Regressors(NamedTuple):
+    """What the linear forecast reads beside past values, at each of L steps of B sequences.
+
+    ordinal : number of the step on its calendar, (B, L); its remainder by a period is the phase.
+    calendar : calendar fields of the step, (B, L, Q).
+    known : holidays and numeric columns of X at each of J targets, (B, L, J, P); None without any.
+    known_before : the same at the row before the step, (B, L, P).
+    """
+
+    ordinal: Tensor
+    calendar: Tensor
+    known: Tensor | None
+    known_before: Tensor | None
+
+
 class Targets(NamedTuple):
     """What is known of the J targets of each of L steps of B sequences.
 
@@ -40,6 +55,7 @@ class Targets(NamedTuple):
     known : calendar and numeric columns of X at each target, (B, L, J, Q); None if the target is
         the step itself, whose inputs hold them.
     codes : categories of X at each target, (B, L, J, E); None if there are none.
+    regressors : what the linear forecast reads; None if there is no linear forecast.
     """
 
     past: Tensor
@@ -47,6 +63,7 @@ class Targets(NamedTuple):
     n_past: Tensor
     known: Tensor | None
     codes: Tensor | None
+    regressors: Regressors | None = None
 
 
 class Chunk(NamedTuple):

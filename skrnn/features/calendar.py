@@ -19,18 +19,24 @@ CALENDAR = {
     "dayofweek": (lambda t: t.dayofweek / 7, 7.0, 3),
     "dayofyear": (lambda t: (t.dayofyear - 1) / 366, 365.25, 2),
 }
+YEAR_FIELD = "dayofyear"
 # Channels of holidays: the day itself, the day before one, the day after one.
 N_HOLIDAY_CHANNELS = 3
 DAY = pd.Timedelta(days=1)
+# Steps are numbered from a Monday; a month has so many days at least, and in the mean.
+MONDAY = pd.Timestamp("1970-01-05")
+SHORTEST_MONTH, MEAN_MONTH = 28, 30.4375
 # Steps over which the length of one is averaged: months and quarters differ, years hardly.
 AVERAGED_STEPS = 12
 
 
-def calendar_fields(calendar: str | Sequence[str] | None, panel: Panel) -> tuple[str, ...]:
+def calendar_fields(
+    calendar: str | Sequence[str] | None, panel: Panel, cycles: float = 2
+) -> tuple[str, ...]:
     """Choose the calendar fields: those asked for, or with "auto" those that the data can teach.
 
-    "auto" takes a cycle of more than two steps of which the data cover at least two: from a single
-    winter nobody learns what winters do.
+    "auto" takes a cycle of more than two steps of which the data cover at least so many: from a
+    single winter a network would learn that winter.
     """
     if calendar is None:
         return ()
@@ -48,7 +54,7 @@ def calendar_fields(calendar: str | Sequence[str] | None, panel: Panel) -> tuple
     step = step_in_days(timeline)
     span = step * (panel.end.max() - panel.origin.min())
     return tuple(
-        name for name, (_, days, _) in CALENDAR.items() if 2 * step < days <= span / 2 + step
+        name for name, (_, days, _) in CALENDAR.items() if 2 * step < days <= span / cycles + step
     )
 
 
@@ -66,6 +72,29 @@ def step_in_days(timeline: Timeline) -> float:
     if isinstance(stamps, pd.PeriodIndex):
         stamps = stamps.to_timestamp()
     return (stamps[1] - stamps[0]) / DAY / AVERAGED_STEPS
+
+
+def ordinals(timeline: Timeline, positions: np.ndarray) -> np.ndarray:
+    """Number of each position on its calendar, the same on every timeline of that frequency, (n,).
+
+    The remainder by a period is the phase: of hours by 168, the hour of the week. Steps of local
+    time are counted as the clock shows them. Of steps of other kinds than those below, positions
+    are counted from the start of the timeline.
+    """
+    if not timeline.is_calendar:
+        return np.asarray(timeline.stamps(positions), dtype=np.int64) // timeline.freq
+    stamps, step = timeline.stamps(positions), step_in_days(timeline)
+    if isinstance(stamps, pd.PeriodIndex):
+        stamps = stamps.to_timestamp()
+    stamps = stamps.tz_localize(None)
+    if isinstance(timeline.freq, pd.offsets.BusinessDay):
+        return np.busday_count(MONDAY.to_numpy().astype("M8[D]"), stamps.to_numpy().astype("M8[D]"))
+    if step >= SHORTEST_MONTH:
+        months = np.asarray(12 * stamps.year + stamps.month - 1, dtype=np.int64)
+        return months // round(step / MEAN_MONTH)
+    if isinstance(timeline.freq, (pd.offsets.Tick, pd.offsets.Day, pd.offsets.Week)):
+        return np.asarray((stamps - MONDAY) // pd.Timedelta(days=step), dtype=np.int64)
+    return np.asarray(positions, dtype=np.int64)
 
 
 def n_calendar_channels(calendar: Sequence[str], holidays: Holidays | None) -> int:

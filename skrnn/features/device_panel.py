@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from skrnn.data.panel import Panel
 from skrnn.data.ragged import numbered
 from skrnn.data.scaling import Scaler
-from skrnn.features.batch import Steps, Targets
+from skrnn.features.batch import Regressors, Steps, Targets
+from skrnn.features.calendar import encode_calendar, ordinals
 from skrnn.features.features import Features
 from skrnn.features.means import trailing_means
 
@@ -63,6 +64,9 @@ class DevicePanel:
         shared = stop - base < len(group)
         positions = np.arange(base, stop) if shared else panel.positions()
         self.calendar = put(features.encode_calendar(panel.timeline, positions))  # (T, Q)
+        linear = encode_calendar(features.linear_calendar, None, panel.timeline, positions)
+        self.linear_calendar = put(linear)  # (T, Q')
+        self.ordinal = put(ordinals(panel.timeline, positions))  # (T,)
         self.first = put(panel.offsets[:-1])  # (S,)
         # From a row of the panel to the row of the calendar.
         lead = panel.origin - base - panel.offsets[:-1]
@@ -110,12 +114,27 @@ class DevicePanel:
             known = torch.cat([known, self.numbers[rows]], dim=-1)
         return known, None if self.codes is None else self.codes[rows]
 
+    def regressors(self, series: Tensor, t: Tensor) -> Regressors | None:
+        """What the linear forecast from the steps t (B, L) reads beside past values."""
+        features = self.features
+        if not features.linear_lags:
+            return None
+        rows = self.rows(series, t)
+        rows = rows + _per_row(self.lead[series], rows)
+        calendar = F.embedding(rows, self.linear_calendar)
+        known = before = None
+        if features.n_linear_known:
+            known = self.known(series, t[..., None] + self.steps_after)[0]
+            before = self.known(series, t - 1)[0]
+            known, before = (part[..., features.n_calendar :] for part in (known, before))
+        return Regressors(self.ordinal[rows], calendar, known, before)
+
     def means_before(self, series: Tensor, t: Tensor) -> Tensor | None:
         """Trailing means (B, L, P, 1 + J, C) that the naive forecasts of the steps t read."""
-        if self.means is None:
+        if not self.features.mean_periods:
             return None
         rows = self.rows(series, t[..., None, None] - self.mean_offsets)  # (B, L, P, 1 + J)
-        return self.means[rows, self.mean_period]
+        return self.means[rows, self.mean_period]  # type: ignore[index]
 
     def times(self, start: Tensor, length: int) -> Tensor:
         """Rows (B, L) of the steps from ``start`` on, a patch apart."""

@@ -11,14 +11,13 @@ import numpy as np
 from torch import nn
 
 from skrnn.data.holidays import Holidays
-from skrnn.data.ragged import evenly_spaced
 from skrnn.data.timeline import Timeline
 from skrnn.features.batch import Steps, Targets
-from skrnn.features.calendar import encode_calendar, n_calendar_channels
+from skrnn.features.calendar import YEAR_FIELD, encode_calendar, n_calendar_channels
 from skrnn.naive import NaiveForecast, naive_forecasts, seasons_back
 
-# Steps within a season for which the errors of naive forecasts are compared (decision 11).
-MOST_COMPARED = 24
+# Steps ahead of the direct forecast that recursive forecasts are averaged with: a week of hours.
+MOST_DIRECT = 168
 
 
 class Strategy(Protocol):
@@ -39,6 +38,9 @@ class Strategy(Protocol):
 
     def targets(self, data: Any, series: Any, t: Any, steps: Steps | None) -> Targets:
         """What is known of the targets of the steps t."""
+
+    def direct(self, features: Features) -> Features | None:
+        """Features of direct forecasts up to a season ahead; None if all forecasts are direct."""
 
     def head(self, hidden_size: int, n_known: int, shape: tuple[int, int, int]) -> nn.Module:
         """The layers that decode the recurrent output."""
@@ -85,6 +87,10 @@ class Features:
         Values of which the level of a series without a season is the mean.
     cycle : int
         Steps of the longest cycle of the calendar.
+    linear_lags : tuple of int
+        Lags of the linear forecast, ascending; empty for no such forecast.
+    linear_calendar : tuple of str
+        Calendar fields that the linear forecast reads.
     """
 
     sp: tuple[int, ...]
@@ -101,6 +107,8 @@ class Features:
     patch_length: int = 1
     level_period: int = 1
     cycle: int = 0
+    linear_lags: tuple[int, ...] = ()
+    linear_calendar: tuple[str, ...] = ()
 
     @property
     def seasons(self) -> tuple[int, ...]:
@@ -122,12 +130,14 @@ class Features:
     @cached_property
     def offsets(self) -> tuple[int, ...]:
         """Rows before a step of the past values that it reads, ascending, 1 and 2 the first."""
-        return self.strategy.step_offsets(self._input_offsets, self._naive_offsets())
+        naive = self._naive_offsets() | set(self.linear_lags)
+        return self.strategy.step_offsets(self._input_offsets, naive)
 
     @cached_property
     def naive_offsets(self) -> tuple[int, ...]:
         """Rows before a step of the past values that its naive forecasts read, 1 the first."""
-        return self.strategy.target_offsets(self._input_offsets, self._naive_offsets())
+        naive = self._naive_offsets() | set(self.linear_lags)
+        return self.strategy.target_offsets(self._input_offsets, naive)
 
     @property
     def _input_offsets(self) -> set[int]:
@@ -153,7 +163,7 @@ class Features:
     def needed(self) -> int:
         """Past values that a step should have before it is a training target."""
         waited_for = [f for f in self.naive_forecasts if f.waits]
-        return max(self._input_offsets | self._naive_offsets(waited_for))
+        return max(self._input_offsets | self._naive_offsets(waited_for) | set(self.linear_lags))
 
     @property
     def history(self) -> int:
@@ -161,15 +171,15 @@ class Features:
         means = (p * (1 + seasons_back(h, p)) for p in self.mean_periods for h in self.horizons)
         return max(self.offsets[-1], self.naive_offsets[-1], *means)
 
-    def over_a_season(self, strategy_of: Any) -> Features:
-        """The same naive forecasts, of steps up to the longest season ahead, all at once.
+    def ahead(self, strategy_of: Any) -> Features:
+        """The same naive and linear forecasts of every step up to a season ahead, all at once.
 
         Parameters
         ----------
         strategy_of : callable
             Makes the strategy that forecasts the given horizons at once.
         """
-        horizons = tuple(int(h) + 1 for h in evenly_spaced(self.longest_season, MOST_COMPARED))
+        horizons = tuple(range(1, min(self.longest_season, MOST_DIRECT) + 1))
         return replace(
             self,
             strategy=strategy_of(horizons),
@@ -190,6 +200,35 @@ class Features:
     def n_outputs(self) -> int:
         """Columns that are forecast."""
         return self.strategy.n_outputs(self.n_columns, self.n_past)
+
+    @property
+    def n_mixed(self) -> int:
+        """Forecasts that are mixed: the naive ones, and the linear one."""
+        return len(self.naive_forecasts) + bool(self.linear_lags)
+
+    @property
+    def n_calendar(self) -> int:
+        """Channels of the calendar without holidays."""
+        return n_calendar_channels(self.calendar, None)
+
+    @property
+    def n_linear_calendar(self) -> int:
+        """Channels of the calendar that the linear forecast reads."""
+        return n_calendar_channels(self.linear_calendar, None)
+
+    @property
+    def n_linear_known(self) -> int:
+        """Holidays and numeric columns of X."""
+        return self.n_known - self.n_calendar
+
+    @property
+    def year_channels(self) -> tuple[int, ...]:
+        """Channels of the linear forecast's calendar that hold the first wave of the year."""
+        if YEAR_FIELD not in self.linear_calendar:
+            return ()
+        before = self.linear_calendar[: self.linear_calendar.index(YEAR_FIELD)]
+        first = n_calendar_channels(before, None)
+        return (first, first + 1)
 
     @property
     def n_known(self) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from skrnn.features.batch import Chunk, Targets
 from skrnn.features.features import Features
+from skrnn.features.linear_forecast import LinearForecast
 from skrnn.naive import (
     NAIVE_FORECASTS,
     KnownValues,
@@ -57,6 +58,11 @@ class NaiveForecasts(nn.Module):
             constants[f"offsets_{i}"] = offsets
             constants[f"position_{i}"] = torch.tensor(places).long()
             constants[f"periods_ahead_{i}"] = torch.tensor(periods_ahead)[:, None].float()
+        self.linear = None
+        if features.linear_lags:
+            self.linear = LinearForecast(features)
+            of_linear = torch.full((len(horizons), 1), self.linear.depth)
+            constants["depth"] = torch.cat([constants["depth"], of_linear], dim=1)
         for name, constant in constants.items():
             self.register_buffer(name, constant, persistent=False)
 
@@ -68,6 +74,8 @@ class NaiveForecasts(nn.Module):
             f.forecast(self._known(i, f.period, f.reads_means, past, targets)).expand_as(shape)
             for i, f in enumerate(self.features.naive_forecasts)
         ]
+        if self.linear is not None:
+            forecasts.append(self.linear(targets).to(shape.dtype))
         exists = (targets.n_past[..., None, None] >= self.depth)[:, :, :, None]
         if not forecasts:
             return shape[..., None][..., :0], exists
@@ -95,16 +103,16 @@ class NaiveForecasts(nn.Module):
         )
 
     @torch.no_grad()
-    def errors(self, chunks: Iterable[Chunk], pooled: bool = False) -> Tensor:
-        """Mean absolute errors on a few batches, (J, C, N); pooled over horizons, (1, C, N).
+    def errors(self, chunks: Iterable[Chunk]) -> Tensor:
+        """Mean absolute errors on a few batches, (J, C, N).
 
         A forecast that exists only late in a series is compared with the last value on the targets
         that it has: its error is that of the last value on all targets, times the ratio of the two.
         """
         n_outputs = self.features.n_outputs
-        shape = (len(self.features.horizons), n_outputs, len(self.features.naive_forecasts))
+        shape = (len(self.features.horizons), n_outputs, self.features.n_mixed)
         sums = self.depth.new_zeros(2, *shape, dtype=torch.float32)  # (2, J, C, N)
-        if not self.features.naive_forecasts:
+        if not self.features.n_mixed:
             return sums[0]  # no batch is drawn for nothing
         total = sums.new_zeros(2, *shape[:2], 1)  # (2, J, C, 1)
         for chunk in islice(chunks, N_COMPARED_BATCHES):
@@ -117,8 +125,8 @@ class NaiveForecasts(nn.Module):
             sums[1] += (last_error * counts).sum((0, 1))
             total[0] += (last_error * weight).sum((0, 1))
             total[1] += weight.sum((0, 1))
-        if pooled:
-            sums, total = sums.mean(1, keepdim=True), total.mean(1, keepdim=True)
+        if self.linear is not None:
+            sums[0, ..., -1] *= self.linear.optimism
         error, last_error = sums
         baseline = total[0] / total[1].clamp(min=1)  # of the last value, on all targets
         # A horizon without a sampled target gets the largest of these errors.

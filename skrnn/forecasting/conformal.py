@@ -1,128 +1,301 @@
-"""Conformal prediction: intervals of point forecasts from the errors on held-out rows."""
+"""Conformal prediction: quantiles that hold what they claim, from errors on held-out rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 
 from skrnn.data.held_out import HeldOut
 from skrnn.data.panel import Panel
-from skrnn.data.ragged import evenly_spaced, numbered
-from skrnn.distributions import Predictive
+from skrnn.distributions import Predictive, empirical
 from skrnn.forecasting.model import Model
+from skrnn.forecasting.samples import Samples
 
-# Cutoffs whose held-out residuals are computed: enough for the quantiles of 1 in 100.
-MOST_RESIDUAL_CUTOFFS = 5_000
-# The size of a series' errors is drawn towards that of all series as if by so many residuals more.
-PSEUDO_RESIDUALS = 10.0
+# Cutoffs whose held-out errors are computed, of points or distributions, and of simulated paths,
+# and the paths of each.
+MOST_CUTOFFS, MOST_SIMULATED_CUTOFFS, N_SIMULATED = 2_000, 300, 20
+# The size of a series' errors is drawn towards that of all series as if by so many errors more.
+PSEUDO_ERRORS = 10.0
 # 0.95 times 20 is rank 19, whatever floating point makes of it.
 RANK_TOLERANCE = 1e-9
+# Step size of adaptive conformal inference: after each error, a quantile moves by so much of the
+# distance between the 10 % and the 90 % quantile, divided by the root of the steps ahead.
+ADAPTATION = 0.08
 
 
-class Residuals(Predictive):
-    r"""Split conformal prediction: a point forecast plus quantiles of held-out residuals.
-
-    Of n held-out residuals in ascending order, the quantile at level a is the one with rank
-    :math:`\lceil (n + 1) a \rceil` above the median and :math:`\lfloor (n + 1) a \rfloor` below it.
-    So an interval covers at least its share of exchangeable residuals, as far as n residuals allow.
+@dataclass(frozen=True)
+class HeldOutErrors:
+    """Errors of forecasts of held-out rows, in units of their expected size, in order of time.
 
     Parameters
     ----------
-    residuals : list of list of np.ndarray
-        Of each horizon and column, relative to the size of the errors of their series.
+    cutoff : np.ndarray of shape (S, G)
+        Row of the first step forecast, ascending; the length of the series and more where there
+        is none.
+    errors : np.ndarray of shape (S, G, J, C)
+        NaN where no value was observed.
+    is_first : np.ndarray of shape (S, G, J)
+        Which errors, those of held-out rows, give the first quantiles; the others move them.
+    steps : np.ndarray of shape (J,)
+    stride : int
+        Rows from one cutoff to the next.
+    """
+
+    cutoff: np.ndarray
+    errors: np.ndarray
+    is_first: np.ndarray
+    steps: np.ndarray
+    stride: int
+
+    def tracked(self, levels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        r"""Quantiles at ascending levels after so many errors, (S, U, J, C, A).
+
+        The first ones are those of split conformal prediction. After each later error e a quantile
+        q at level a moves by :math:`\eta\,(a - 1[e \le q'])`, where q' is the quantile as it was
+        when the forecast was made. So in the long run a share a of errors lies below theirs,
+        whatever changes in the series.
+
+        Parameters
+        ----------
+        levels : np.ndarray of shape (A,)
+        counts : np.ndarray of shape (U,)
+            Numbers of errors, ascending, each between 0 and G.
+        """
+        n_series, _, n_horizons, n_columns = self.errors.shape
+        start = np.empty((n_horizons, n_columns, len(levels)))
+        width = np.empty((n_horizons, n_columns, 1))
+        for j in range(n_horizons):
+            for c in range(n_columns):
+                pooled = self.errors[:, :, j, c][self.is_first[:, :, j]]
+                pooled = np.sort(pooled[~np.isnan(pooled)])
+                start[j, c] = _ranked(pooled, levels)
+                width[j, c] = np.ptp(_ranked(pooled, [0.1, 0.9]))
+        step = ADAPTATION * self.stride * width / np.sqrt(self.steps)[:, None, None]
+        # Errors that were known when a forecast was made end so many cutoffs before it.
+        before = -(-self.steps // self.stride) - 1
+        n_recent, horizon = int(before.max()) + 1, np.arange(n_horizons)
+        # The latest quantiles; the place of those after k errors is the remainder of k.
+        recent = np.tile(start, (n_recent, n_series, 1, 1, 1))
+        quantile, result = recent[0], np.empty((n_series, len(counts), *start.shape))
+        place = np.searchsorted(counts, np.arange(counts[-1] + 1))
+        for k in range(counts[-1] + 1):
+            recent[k % n_recent] = quantile
+            if counts[place[k]] == k:
+                result[:, place[k]] = quantile
+            if k == counts[-1]:
+                break
+            made_with = recent[np.maximum(k - before, 0) % n_recent, :, horizon]  # (J, S, C, A)
+            error = self.errors[:, k, :, :, None]
+            move = step * (levels - (error <= made_with.swapaxes(0, 1)))
+            stays = self.is_first[:, k, :, None, None] | np.isnan(error)
+            quantile = quantile + np.where(stays, 0.0, move)
+        return np.sort(result, axis=-1)
+
+
+class Calibrated(Predictive):
+    r"""A forecast plus quantiles of the errors of earlier forecasts.
+
+    With m the centre of the forecast, s the expected size of its error and q the quantile of the
+    errors e = (y - m) / s of earlier forecasts, the quantile at level a is :math:`m + s\,q_a`.
+    Of n held-out errors, :math:`q_a` is the one with rank :math:`\lceil (n + 1) a \rceil` above the
+    median and :math:`\lfloor (n + 1) a \rfloor` below it. From there on it follows each further
+    error by adaptive conformal inference, see `HeldOutErrors.tracked`.
+
+    Parameters
+    ----------
+    errors : HeldOutErrors
 
     Notes
     -----
-    Parameters are (..., 3): forecast, size of the errors, number of the horizon.
+    Parameters are (..., 8 + V): forecast, centre, size, lower and upper bound, numbers of the
+    series, of the known errors and of the horizon, and V simulated values, if there are any.
 
     References
     ----------
     J. Lei et al., "Distribution-Free Predictive Inference for Regression", JASA 113, 2018.
+    I. Gibbs, E. Candes, "Adaptive Conformal Inference Under Distribution Shift", NeurIPS 2021.
+    A. Angelopoulos, E. Candes, R. Tibshirani, "Conformal PID Control for Time Series Prediction",
+    NeurIPS 2023 (quantiles that follow errors).
     """
 
-    def __init__(self, residuals: list[list[np.ndarray]]):
-        self.residuals = [[np.sort(column) for column in row] for row in residuals]
+    N_NUMBERS = 8
+
+    def __init__(self, errors: HeldOutErrors):
+        self.errors = errors
 
     def quantiles(self, parameters: np.ndarray, levels: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Quantiles, (n, C, A), from parameters (n, C, 3)."""
-        table = np.array([[_ranked(r, levels) for r in row] for row in self.residuals])  # (J, C, A)
-        location, size, horizon = np.moveaxis(parameters, -1, 0)
+        """Quantiles, (..., C, A), from parameters (..., C, K)."""
+        levels = np.asarray(levels, dtype=np.float64)
+        order = np.argsort(levels)
+        _, center, size, lower, upper, *place = np.moveaxis(
+            parameters[..., : self.N_NUMBERS], -1, 0
+        )
+        series, count, horizon = (part.astype(np.int64) for part in place)
+        counts, count = np.unique(count, return_inverse=True)
+        table = self.errors.tracked(levels[order], counts)[..., np.argsort(order)]
         column = np.arange(parameters.shape[-2])
-        return location[..., None] + size[..., None] * table[horizon.astype(np.int64), column]
+        quantile = table[series, count.reshape(series.shape), horizon, column]
+        quantile = center[..., None] + size[..., None] * quantile
+        return np.clip(quantile, lower[..., None], upper[..., None])
+
+    def skpro(self, parameters: np.ndarray, **labels: Any) -> Any:
+        """Distribution of skpro; of simulated paths, whose order at each step stays the same."""
+        n_samples = parameters.shape[-1] - self.N_NUMBERS
+        if not n_samples:
+            return super().skpro(parameters, **labels)
+        values = self.quantiles(parameters, (np.arange(n_samples) + 0.5) / n_samples)
+        rank = parameters[..., self.N_NUMBERS :].argsort(-1).argsort(-1)
+        paths = np.take_along_axis(values, rank, axis=-1)
+        return empirical(paths, time_indep=False, **labels)
 
 
-def with_residuals(
-    points: np.ndarray,
+def calibrated(
+    distribution: Predictive,
+    parameters: np.ndarray,
     series: np.ndarray,
+    rows: np.ndarray,
     steps: np.ndarray,
+    bounds: tuple[np.ndarray, np.ndarray],
     model: Model,
     panel: Panel,
     held_out: HeldOut,
-) -> tuple[Residuals, np.ndarray]:
-    """Conformal distribution of point forecasts (n, J, C) of series (n,), steps (n, J) ahead.
+) -> tuple[Calibrated, np.ndarray]:
+    """Calibrated distribution of forecasts of series (n,) from rows (n,), and its parameters.
 
-    Its parameters are (n, J, C, 3).
+    Parameters
+    ----------
+    distribution, parameters : Predictive, np.ndarray of shape (n, J, C, K)
+    series, rows : np.ndarray of shape (n,)
+        The rows before each of ``rows`` are known.
+    steps : np.ndarray of shape (n, J)
+        Steps ahead.
+    bounds : tuple of np.ndarray of shape (S, C)
+        Lower and upper bound of the quantiles of each series.
+    model : Model
+        One that the held-out rows have not changed.
+    panel : Panel
+        All observations so far.
+    held_out : HeldOut
 
     Raises
     ------
     ValueError
-        If no held-out observation lies so many steps after another held-out row.
+        If point forecasts have no held-out error so many steps ahead.
     """
     horizons = np.unique(steps)
-    distribution, sizes = held_out_residuals(model, panel, held_out, horizons)
-    place = np.broadcast_to(np.searchsorted(horizons, steps)[..., None], points.shape)
-    size = np.broadcast_to(sizes[series][:, None], points.shape)
-    return distribution, np.stack([points, size, place], axis=-1)
+    errors, sizes = held_out_errors(model, panel, held_out, horizons)
+    center, size = _center_and_size(distribution, parameters)
+    size = size * sizes[series][:, None]
+    horizon = np.searchsorted(horizons, steps)
+    # Errors are known as far as their target lies before the row.
+    latest = rows[:, None] - steps  # (n, J)
+    count = (errors.cutoff[series][:, None] <= latest[..., None]).sum(-1)
+    numbers = [distribution.point(parameters), center, size]
+    numbers += [np.broadcast_to(bound[series][:, None], center.shape) for bound in bounds]
+    numbers += [
+        np.broadcast_to(part[..., None], center.shape)
+        for part in (np.broadcast_to(series[:, None], steps.shape), count, horizon)
+    ]
+    result = np.stack(numbers, axis=-1)
+    if isinstance(distribution, Samples) and parameters.shape[-1] > 1:  # not of a point
+        result = np.concatenate([result, parameters], axis=-1)
+    return Calibrated(errors), result
 
 
-def held_out_residuals(
+def held_out_errors(
     model: Model, panel: Panel, held_out: HeldOut, steps: np.ndarray
-) -> tuple[Residuals, np.ndarray]:
-    """Residuals on the held-out rows, and the size of each series' errors (S, C).
+) -> tuple[HeldOutErrors, np.ndarray]:
+    """Errors since the first held-out rows, and the size of each series' errors (S, C).
 
-    Series differ in how well they are forecast. Each one's residuals are divided by their mean
-    size, which is drawn towards that of all series, see `PSEUDO_RESIDUALS`.
+    Series differ in how well they are forecast. Each one's errors are divided by their mean size
+    over the held-out rows, which is drawn towards that of all series, see `PSEUDO_ERRORS`.
     """
     n_columns = len(model.columns)
     first, stop = held_out.rows(panel)
-    series, k = numbered(stop - first)
-    cutoff = first[series] + k
-    kept = evenly_spaced(len(cutoff), MOST_RESIDUAL_CUTOFFS)
-    series, cutoff = series[kept], cutoff[kept]
-    row = cutoff[:, None] + steps - 1  # (n, J)
-    inside = row < stop[series][:, None]
-    row = panel.offsets[series][:, None] + np.minimum(row, stop[series][:, None] - 1)
-    counts = np.broadcast_to(inside[..., None], (*row.shape, n_columns))
+    is_simulated = (
+        model.strategy.name == "recursive" and model.network.distribution.is_probabilistic
+    )
+    is_simulated = is_simulated and steps[-1] > 1
+    most = MOST_SIMULATED_CUTOFFS if is_simulated else MOST_CUTOFFS
+    stride = max(1, -(-int((stop - first).sum()) // most))
+    last = np.where(stop > first, panel.lengths, first)
+    n_cutoffs = -(-(last - first) // stride)  # (S,)
+    k = np.arange(n_cutoffs.max())
+    cutoff = first[:, None] + stride * k  # (S, G)
+    inside = k < n_cutoffs[:, None]
+    series, place = np.nonzero(inside)
+    rows = cutoff[series, place]
+    target = rows[:, None] + steps - 1  # (n, J)
+    is_row = target < panel.lengths[series][:, None]
+    is_first = target < stop[series][:, None]
+    target = panel.offsets[series][:, None] + np.where(is_row, target, 0)
+    counts = np.broadcast_to(is_row[..., None], (*target.shape, n_columns))
     if panel.observed is not None:
-        counts = counts & panel.observed[row][..., :n_columns]  # (n, J, C)
-    missing = np.argwhere(~counts.any(0))
+        counts = counts & panel.observed[target][..., :n_columns]  # (n, J, C)
+    chosen = counts & is_first[..., None]
+    missing = np.argwhere(~chosen.any(0))
     if len(missing):
         msg = (
-            f"Intervals of point forecasts need held-out residuals {steps[missing[0][0]]} steps "
-            f"ahead, but validation_split holds out none. Raise validation_split, shorten fh, or "
-            f"set criterion='quantile'."
+            f"Intervals need errors of held-out rows {steps[missing[0][0]]} steps ahead, but "
+            f"{(stop - first).max()} rows are held out of the longest series. Pass longer series, "
+            f"raise validation_split, shorten fh, or set criterion='quantile' and "
+            f"validation_split=None for intervals that are not calibrated."
         )
         raise ValueError(msg)
-    distribution, parameters = model.forecast(panel, series, cutoff, steps)
-    residual = panel.values[row][..., :n_columns] - distribution.point(parameters)
+    generator = torch.Generator(model.device).manual_seed(0) if is_simulated else None
+    n_samples = N_SIMULATED if is_simulated else 0
+    if model.network.distribution.is_probabilistic and not is_simulated:
+        n_samples = N_SIMULATED if model.strategy.name == "recursive" else 0
+    distribution, parameters = model.forecast(panel, series, rows, steps, n_samples, generator)
+    center, size = _center_and_size(distribution, parameters)
+    error = panel.values[target][..., :n_columns] - center
     scale = model.scaler.scale_[:, :n_columns]  # type: ignore[union-attr]
-    residual = residual / scale[series][:, None]
-    size = np.where(counts, np.abs(residual), 0.0)
-    mean = size.sum(0) / counts.sum(0)  # of each horizon
-    relative = size / np.where(mean > 0, mean, 1.0)
-    total = np.full((2, panel.n_series, n_columns), PSEUDO_RESIDUALS)
+    if not model.network.distribution.is_probabilistic:
+        size = size * scale[series][:, None]
+    error = error / size
+    # Mean sizes, over the held-out rows.
+    absolute = np.where(chosen, np.abs(error), 0.0)
+    mean = absolute.sum(0) / np.maximum(chosen.sum(0), 1)  # of each horizon
+    relative = absolute / np.where(mean > 0, mean, 1.0)
+    total = np.full((2, panel.n_series, n_columns), PSEUDO_ERRORS)
     np.add.at(total[0], series, relative.sum(1))
-    np.add.at(total[1], series, counts.sum(1))
+    np.add.at(total[1], series, chosen.sum(1))
     sizes = total[0] / total[1]
-    residual = residual / sizes[series][:, None]
-    table = [[residual[counts[:, j, c], j, c] for c in range(n_columns)] for j in range(len(steps))]
-    return Residuals(table), sizes * scale
+    result = np.full((*inside.shape, len(steps), n_columns), np.nan)
+    result[series, place] = np.where(counts, error / sizes[series][:, None], np.nan)
+    cutoff = np.where(inside, cutoff, np.iinfo(np.int64).max)
+    of_all = np.zeros(result.shape[:3], dtype=bool)
+    of_all[series, place] = is_first
+    if not model.network.distribution.is_probabilistic:
+        sizes = sizes * scale
+    return HeldOutErrors(cutoff, result, of_all, steps, stride), sizes
 
 
-def _ranked(residuals: np.ndarray, levels: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Conformal quantiles of ascending residuals."""
-    n, level = len(residuals), np.asarray(levels, dtype=np.float64)
+def _center_and_size(
+    distribution: Predictive, parameters: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Centre of each forecast and the size of its error, (n, J, C); 1 for a point."""
+    if isinstance(distribution, Samples):
+        if parameters.shape[-1] == 1:
+            return parameters[..., 0], np.ones(parameters.shape[:-1])
+        center = np.median(parameters, axis=-1)
+        size = np.abs(parameters - center[..., None]).mean(-1)
+    elif getattr(distribution, "is_probabilistic", True):
+        low, center, high = np.moveaxis(distribution.quantiles(parameters, [0.1, 0.5, 0.9]), -1, 0)
+        size = (high - low) / 2
+    else:
+        center = distribution.point(parameters)
+        size = np.ones(center.shape)
+    return center, np.maximum(size, np.finfo(np.float64).tiny)
+
+
+def _ranked(errors: np.ndarray, levels: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Conformal quantiles of ascending errors."""
+    n, level = len(errors), np.asarray(levels, dtype=np.float64)
     place = (n + 1) * level
     rank = np.where(level > 0.5, np.ceil(place - RANK_TOLERANCE), np.floor(place + RANK_TOLERANCE))
-    return residuals[np.clip(rank, 1, n).astype(np.int64) - 1]
+    return errors[np.clip(rank, 1, n).astype(np.int64) - 1]

@@ -158,6 +158,21 @@ class Decoder:
             result[cutoffs] = values.cpu().numpy()
         return result
 
+    @torch.no_grad()
+    def direct(self) -> np.ndarray | None:
+        """The network's direct forecasts, (n, H, C); None if it has none."""
+        direct = self.network.direct
+        if direct is None:
+            return None
+        data, n_horizons = self.data.with_features(direct.features), len(direct.features.horizons)
+        n_at_once = max(1, FORECASTS_AT_ONCE // n_horizons)
+        parts = []
+        for first in range(0, len(self.cutoff), n_at_once):
+            part = slice(first, first + n_at_once)
+            series, t = self._put(self.series[part], self.cutoff[part])
+            parts.append(direct(data.targets(series, t[:, None]))[:, 0].cpu().numpy())
+        return np.concatenate(parts)
+
     def _runs_at_once(self) -> int:
         patch_length = self.network.features.patch_length
         return max(1, STEPS_AT_ONCE * patch_length // self.runs.steps_per_run)
@@ -245,7 +260,7 @@ def recursive(
             output, state = network.encode(steps, state)
             hidden = output[:, 0]
         past = values[:, row - data.naive_offsets][:, None]  # (n, 1, K, C)
-        targets = Targets(past, means.before(row), t, None, None)
+        targets = Targets(past, means.before(row), t, None, None, data.regressors(series, t))
         parameters = network.decode(hidden[:, None], targets)[:, 0, 0]  # (n, C, K)
         if generator is None:
             values[:, row] = distribution.point(parameters)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from skrnn.data.held_out import HeldOut
 from skrnn.data.panel import Panel
 from skrnn.distributions import Predictive
 from skrnn.features.device_panel import DevicePanel
-from skrnn.forecasting.conformal import with_residuals
+from skrnn.forecasting.conformal import calibrated
 from skrnn.forecasting.model import Model
 from skrnn.forecasting.samples import Samples
 from skrnn.network.randomness import RandomStreams
@@ -33,12 +35,32 @@ class Fitted:
         Rows that the model was not trained on.
     seed : int
         Of simulated paths, so that all calls simulate the same.
+    early : Model
+        The model before the held-out rows were trained on; the same if they were not.
+    forecast_range : tuple of float or None, "auto" or None
+        Bounds of forecasts; "auto" is zero for what was never negative.
     """
 
     model: Model
     panel: Panel
     held_out: HeldOut
     seed: int
+    early: Model
+    forecast_range: Any = None
+
+    @cached_property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper bound of forecasts of each series and column, (S, C) each."""
+        low, high = (None, None) if self.forecast_range in (None, "auto") else self.forecast_range
+        shape = (self.panel.n_series, len(self.panel.columns))
+        lower = np.full(shape, -np.inf if low is None else low)
+        if isinstance(self.forecast_range, str):
+            values = self.panel.values[:, : shape[1]]
+            if self.panel.observed is not None:
+                values = np.where(self.panel.observed[:, : shape[1]], values, 0.0)
+            least = np.minimum.reduceat(values, self.panel.offsets[:-1])
+            lower = np.where(least >= 0, 0.0, -np.inf)
+        return lower, np.full(shape, np.inf if high is None else high)
 
     def appended(self, y: pd.DataFrame, X: pd.DataFrame | None) -> Fitted:
         """The same model with a context that holds these observations as well."""
@@ -107,15 +129,26 @@ class Fitted:
         self, steps: np.ndarray, X: pd.DataFrame | None, n_samples: int
     ) -> tuple[Predictive, pd.Index, np.ndarray]:
         """The same with a distribution that has quantiles: the network's, or a conformal one."""
-        if self.is_probabilistic:
-            return self.forecast(steps, X, n_samples)
-        _, index, parameters = self.forecast(steps, X)
-        points = parameters[..., 0].reshape(*steps.shape, -1)  # (S, J, C)
-        every, horizons = np.arange(len(points)), np.maximum(steps, 1)
-        distribution, parameters = with_residuals(
-            points, every, horizons, self.model, self.panel, self.held_out
+        distribution, index, parameters = self.forecast(
+            steps, X, n_samples if self.is_probabilistic else 0
         )
-        return distribution, index, parameters.reshape(len(index), *parameters.shape[2:])
+        if not self.is_calibrated:
+            return distribution, index, parameters
+        panel, shape = self.panel, steps.shape
+        # A forecast up to the cutoff is one step ahead of the row before it.
+        rows = panel.lengths[:, None] - 1 + np.minimum(steps, 1)
+        result, parameters = calibrated(
+            distribution,
+            parameters.reshape(-1, 1, *parameters.shape[1:]),
+            np.repeat(np.arange(len(steps)), shape[1]),
+            rows.ravel(),
+            np.maximum(steps, 1).reshape(-1, 1),
+            self.bounds,
+            self.early,
+            panel,
+            self.held_out,
+        )
+        return result, index, parameters[:, 0]
 
     # ----------------------------------------------------------------- from many cutoffs
 
@@ -128,11 +161,18 @@ class Fitted:
         n_samples: int = 0,
         data: DevicePanel | None = None,
     ) -> tuple[Predictive, np.ndarray]:
-        """`Model.forecast` with the random numbers of this fit."""
+        """`Model.forecast` with the random numbers of this fit, within `forecast_range`."""
         generator = None
         if n_samples:
             generator = RandomStreams(self.seed).sampling(self.model.device)
-        return self.model.forecast(panel, series, rows, steps, n_samples, generator, data)
+        distribution, parameters = self.model.forecast(
+            panel, series, rows, steps, n_samples, generator, data
+        )
+        if distribution.has_values:
+            # Points, quantiles and samples of y become those of min(max(y, lower), upper).
+            bounds = (bound[series][:, None, :, None] for bound in self.bounds)
+            parameters = np.clip(parameters, *bounds)
+        return distribution, parameters
 
     def predictive_from(
         self,
@@ -144,17 +184,32 @@ class Fitted:
         data: DevicePanel,
     ) -> tuple[Predictive, np.ndarray]:
         """The same with a distribution that has quantiles."""
-        if self.is_probabilistic:
-            return self.forecast_from(panel, series, rows, steps, n_samples, data)
-        distribution, parameters = self.forecast_from(panel, series, rows, steps, data=data)
-        points = distribution.point(parameters)
-        horizons = np.broadcast_to(steps, points.shape[:2])
-        return with_residuals(points, series, horizons, self.model, self.panel, self.held_out)
+        n_samples = n_samples if self.is_probabilistic else 0
+        distribution, parameters = self.forecast_from(panel, series, rows, steps, n_samples, data)
+        if not self.is_calibrated:
+            return distribution, parameters
+        ahead = np.broadcast_to(steps, parameters.shape[:2])
+        return calibrated(
+            distribution,
+            parameters,
+            series,
+            rows,
+            ahead,
+            self.bounds,
+            self.early,
+            panel,
+            self.held_out,
+        )
 
     @property
     def is_probabilistic(self) -> bool:
         """Whether the network forecasts a distribution."""
         return self.model.network.distribution.is_probabilistic
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether held-out rows calibrate the quantiles; those of points need it."""
+        return not (self.is_probabilistic and self.held_out.is_empty)
 
     # ------------------------------------------------------------------------- what is read
 

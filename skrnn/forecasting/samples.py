@@ -13,6 +13,8 @@ from skrnn.distributions import Predictive, empirical
 class Samples(Predictive):
     """Equally likely values of each forecast, the last axis: simulated paths, or a single point."""
 
+    has_values = True
+
     def point(self, parameters: np.ndarray) -> np.ndarray:
         """Mean, (...)."""
         return parameters.mean(-1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from skrnn.distributions import Distribution, Predictive
 from skrnn.features.batch import Steps, Targets
 from skrnn.features.device_panel import DevicePanel
-from skrnn.features.features import Strategy
+from skrnn.features.features import Features, Strategy
 from skrnn.forecasting.decoding import Decoder
 from skrnn.forecasting.samples import Samples
 from skrnn.network.heads import HorizonHead, StepHead
@@ -69,7 +69,13 @@ class Recursive:
     def targets(self, data: DevicePanel, series: Tensor, t: Tensor, steps: Steps | None) -> Targets:
         """Past values and means; the calendar and X are inputs of the step itself."""
         past = data.past(series, t, data.naive_offsets) if steps is None else steps.past
-        return Targets(past, data.means_before(series, t), t, None, None)
+        return Targets(
+            past, data.means_before(series, t), t, None, None, data.regressors(series, t)
+        )
+
+    def direct(self, features: Features) -> Features | None:
+        """All steps up to a season ahead."""
+        return features.ahead(MultiOutput) if features.n_mixed else None
 
     def head(self, hidden_size: int, n_known: int, shape: tuple[int, int, int]) -> nn.Module:
         """Correction and scores from the recurrent output alone."""
@@ -98,13 +104,34 @@ class Recursive:
         """
         distribution, horizon = decoder.network.distribution, int(steps.max())
         if horizon > 1:
-            return Samples(), decoder.paths(horizon, n_samples, generator)[:, steps - 1]
+            return Samples(), _averaged(decoder, horizon, n_samples, generator)[:, steps - 1]
         # A single step needs no simulation: its quantiles are known.
         parameters = decoder.parameters().astype(np.float64)
         if not n_samples:
             return Samples(), distribution.point(parameters)[..., None]
         levels = (np.arange(n_samples) + 0.5) / n_samples
         return Samples(), distribution.quantiles(parameters, levels)
+
+
+def _averaged(
+    decoder: Decoder, horizon: int, n_samples: int, generator: torch.Generator | None
+) -> np.ndarray:
+    """Paths, (n, H, C, V), moved so that the point path is averaged with the direct forecast.
+
+    Errors grow along a path. Those of a direct forecast are others, so that the mean of the two is
+    better than each. Over the second half of the steps that are forecast directly, its share falls
+    to zero.
+    """
+    paths = decoder.paths(horizon, n_samples, generator)
+    direct = decoder.direct()  # (n, H', C)
+    if direct is None or decoder.network.direct is None:
+        return paths
+    point = decoder.paths(horizon)[..., 0] if n_samples else paths[..., 0]
+    n = min(horizon, direct.shape[1])
+    fading = np.clip(2 - 2 * np.arange(n) / direct.shape[1], 0, 1)
+    share = decoder.network.direct.share[:n].cpu().numpy() * fading
+    paths[:, :n] += (share[:, None] * (direct[:, :n] - point[:, :n]))[..., None]
+    return paths
 
 
 @dataclass(frozen=True)
@@ -138,7 +165,10 @@ class MultiOutput:
         """Past values, means, and the calendar and X at each target."""
         past = data.past(series, t, data.naive_offsets)
         known = data.known(series, t[..., None] + data.steps_after)
-        return Targets(past, data.means_before(series, t), t, *known)
+        return Targets(past, data.means_before(series, t), t, *known, data.regressors(series, t))
+
+    def direct(self, features: Features) -> None:
+        """None: every forecast is a direct one."""
 
     def head(self, hidden_size: int, n_known: int, shape: tuple[int, int, int]) -> nn.Module:
         """Correction and scores of each horizon, decoded from its known inputs."""

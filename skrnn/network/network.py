@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from skrnn.distributions import Distribution
 from skrnn.features.batch import Steps, Targets
+from skrnn.features.direct_forecast import DirectForecast
 from skrnn.features.features import Features
 from skrnn.features.naive_forecasts import NaiveForecasts
 from skrnn.network.cells import RecurrentLayers, State
@@ -74,13 +75,16 @@ class RecurrentNetwork(nn.Module):
         super().__init__()
         self.features, self.distribution = features, distribution
         self.naive_forecasts = NaiveForecasts(features)
+        self.ahead = features.strategy.direct(features)
+        has_direct = self.ahead is not None and features.linear_lags
+        self.direct = DirectForecast(self.ahead) if has_direct else None  # type: ignore[arg-type]
         widths = [min(MOST_EMBEDDING_DIMENSIONS, 1 + size // 2) for size in features.sizes]
         self.embeddings = nn.ModuleList(map(nn.Embedding, features.sizes, widths))
         hidden_size, num_layers = int(hidden_size), int(num_layers)  # torch refuses numpy's
         self.recurrent = RecurrentLayers(
             cell, features.n_inputs + sum(widths), hidden_size, num_layers, 0.0
         )
-        n_naive = len(features.naive_forecasts)
+        n_naive = features.n_mixed
         n_known = features.n_known + sum(widths) + features.n_outputs * n_naive
         shape = (features.n_outputs, distribution.n_outputs, n_naive)
         self.head: Any = features.strategy.head(hidden_size, n_known, shape)
@@ -244,3 +248,8 @@ class RecurrentNetwork(nn.Module):
     def initial_weights(self) -> Tensor:
         """Weights of the mix before any correction, (J, C, N)."""
         return self.head.mix_bias.detach().softmax(-1)
+
+
+def error_weights(errors: Tensor) -> Tensor:
+    """Weights of forecasts with these mean absolute errors, (..., N)."""
+    return (-ERROR_EXPONENT * errors.log()).softmax(-1)

@@ -24,8 +24,14 @@ OPTIMIZERS: dict[str, Callable] = {
 STEPS_PER_RISING_STEP, FINAL_SHARE = 10, 1e-4
 # The plateau schedule multiplies the rate by this after the fifth epoch without a lower loss.
 PLATEAU_FACTOR, PLATEAU_EPOCHS = 0.5, 5
+# Steps to the full learning rate where the length of training is not known before.
+WARM_UP_STEPS = 20
+# Milestones of training for each factor of e in epochs.
+MILESTONE_DENSITY = 6
 # Planned optimiser steps for n targets: min(n / 4, 60 n^(1/3)).
 TARGETS_PER_STEP, STEPS_PER_CUBE_ROOT = 4, 60
+# One series of ten to a hundred thousand hours is learnt best in 10 to 40 epochs.
+MOST_EPOCHS = 40
 
 
 def one_cycle(optimizer: torch.optim.Optimizer, total_steps: int) -> Any:
@@ -42,6 +48,16 @@ def one_cycle(optimizer: torch.optim.Optimizer, total_steps: int) -> Any:
         return FINAL_SHARE + (1 - FINAL_SHARE) * 0.5 * (1 + math.cos(math.pi * done))
 
     return LambdaLR(optimizer, factor)
+
+
+def warm_up(optimizer: torch.optim.Optimizer) -> Any:
+    """Rise to the learning rate over `WARM_UP_STEPS`, and stay there."""
+    return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / WARM_UP_STEPS))
+
+
+def is_milestone(epoch: int) -> bool:
+    """Whether an epoch is 1 to 5, or the first after one more tenth of the epochs so far."""
+    return int(MILESTONE_DENSITY * math.log(epoch + 1)) > int(MILESTONE_DENSITY * math.log(epoch))
 
 
 def cosine(optimizer: torch.optim.Optimizer, total_steps: int) -> Any:
@@ -74,4 +90,4 @@ def planned_epochs(num_epochs: int | str, n_targets: int, n_batches: int) -> int
     """Epochs of a training: those asked for, or with "auto" those with about the planned steps."""
     if not isinstance(num_epochs, str):
         return num_epochs
-    return max(1, round(planned_steps(n_targets) / n_batches))
+    return min(MOST_EPOCHS, max(1, round(planned_steps(n_targets) / n_batches)))

@@ -21,6 +21,7 @@ from skrnn.features.batch import Chunk
 from skrnn.network.devices import tf32
 from skrnn.network.network import RecurrentNetwork
 from skrnn.network.randomness import RandomStreams
+from skrnn.training.averages import WeightAverage
 from skrnn.training.chunks import Chunks
 
 # Training has diverged if the mean error of its forecasts is more than this many times the mean
@@ -90,12 +91,18 @@ class Trainer:
         What callbacks get; its rows go on from those of earlier trainings.
     patience : int or None
         Epochs to wait for a new lowest validation loss.
+    patience_per_epoch : float
+        Further epochs to wait for each up to the best.
     precision : {"float32", "tf32", "bf16"}
     scheduler : torch.optim.lr_scheduler.LRScheduler or None
         Steps once a batch; a ReduceLROnPlateau once an epoch, by the validation loss if there is
         one, else by the training loss.
     validate : callable or None
         Returns the validation loss. The weights of the epoch with the lowest are kept.
+    is_validated : callable
+        Whether an epoch, by its number, is validated.
+    average : WeightAverage or None
+        The weights that are validated and kept; those of the last step without it.
     keep_at_interrupt : bool
         Whether an interrupt (Ctrl-C) ends training with a warning and keeps the weights; if not,
         it is raised.
@@ -110,11 +117,15 @@ class Trainer:
     callbacks: list[Callback]
     training: Training
     patience: int | None = None
+    patience_per_epoch: float = 0.0
     precision: str = "float32"
     scheduler: Any = None
     validate: Callable[[], float] | None = None
+    is_validated: Callable[[int], bool] = lambda epoch: True
+    average: WeightAverage | None = None
     keep_at_interrupt: bool = True
     stopped: bool = field(default=False, init=False)
+    interrupted: bool = field(default=False, init=False)
     progress: Progress = field(default_factory=Progress, init=False)
 
     def fit(self, num_epochs: int) -> None:
@@ -130,8 +141,8 @@ class Trainer:
             self._fit(num_epochs)
 
     def _fit(self, num_epochs: int) -> None:
-        progress, epoch, interrupted = self.progress, 0, False
-        self.stopped = False
+        progress, epoch = self.progress, 0
+        self.stopped = self.interrupted = False
         if progress.last_weights is not None:
             self.network.load_state_dict(progress.last_weights)
             progress.last_weights = None
@@ -144,7 +155,7 @@ class Trainer:
         except KeyboardInterrupt:
             if not self.keep_at_interrupt:
                 raise
-            interrupted = True
+            self.interrupted = True
         finally:
             if progress.best_weights is not None:
                 progress.last_weights = copy.deepcopy(self.network.state_dict())
@@ -152,23 +163,22 @@ class Trainer:
             self.network.eval()
             self._notify_end()
         self._check_diverged()
-        if interrupted:  # after the progress bar is closed
+        if self.interrupted:  # after the progress bar is closed
             self._warn_of_interrupt(f"{epoch} of {num_epochs}")
 
     def _is_over(self) -> bool:
-        waited = self.progress.epoch - self.progress.best_epoch
-        return self.stopped or (self.patience is not None and waited >= self.patience)
+        if self.stopped or self.patience is None:
+            return self.stopped
+        best = self.progress.best_epoch
+        return self.progress.epoch - best >= self.patience + self.patience_per_epoch * best
 
     def _epoch(self) -> None:
         """One pass over all targets, its validation and its row of the history."""
         row = self.train_epoch()
         progress = self.progress
         progress.epoch += 1
-        if self.validate is not None:
-            loss = row["validation_loss"] = self._validated()
-            if loss < progress.best_loss:
-                progress.best_loss, progress.best_epoch = loss, progress.epoch
-                progress.best_weights = copy.deepcopy(self.network.state_dict())
+        if self.validate is not None and self.is_validated(progress.epoch):
+            row["validation_loss"] = self.validated()
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(row.get("validation_loss", row["loss"]))
         self.training.rows.append(row)
@@ -233,6 +243,8 @@ class Trainer:
         self.optimizer.step()
         if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
+        if self.average is not None:
+            self.average.update()
         return loss.detach()
 
     @cached_property
@@ -253,10 +265,16 @@ class Trainer:
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         torch._foreach_div_(gradients, (norm / max_norm).clamp(min=1.0))
 
-    def _validated(self) -> float:
+    def validated(self) -> float:
+        """The validation loss; the weights are kept if it is the lowest so far."""
         self.network.eval()
-        loss = self.validate()  # type: ignore[misc]
-        check_finite("validation loss", loss)
+        progress = self.progress
+        with nullcontext() if self.average is None else self.average.used():
+            loss = self.validate()  # type: ignore[misc]
+            check_finite("validation loss", loss)
+            if loss < progress.best_loss:
+                progress.best_loss, progress.best_epoch = loss, progress.epoch
+                progress.best_weights = copy.deepcopy(self.network.state_dict())
         return loss
 
     # ------------------------------------------------------------------------------ state

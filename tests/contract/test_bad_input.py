@@ -490,7 +490,7 @@ OTHERS = [
         "patience without validation_split",
         lambda: fit(patience=2),
         ValueError,
-        ["'patience'", "validation_split is None", "0.1"],
+        ["'patience'", "validation_split is 'auto'", "0.1"],
     ),
     (
         "verbose without tqdm",

@@ -71,7 +71,8 @@ def test_naive_forecasts_of_auto_are_those_of_a_season_or_of_none(strategy, sp, 
     naive = forecaster.fit(noisy(40), fh=[1, 2]).naive_
     # A quarter of 40 observations is a level.
     period = {"last": 1} if sp else {"last": 1, "mean": 10, "drift": 10}
-    assert naive.index.tolist() == [(name, period.get(name, 12)) for name in names]
+    expected = [(name, period.get(name, 12)) for name in names]
+    assert naive.index.tolist() == [*expected, ("linear", 1)]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,8 @@ def test_naive_forecasts_of_auto_are_those_of_a_season_or_of_none(strategy, sp, 
 )
 def test_untrained_recursive_forecast_repeats_the_naive_forecast_of_one_step(naive, n):
     y = noisy(n)
-    forecaster = GRUForecaster(**SMALL | {"num_epochs": 0}, naive=[naive], sp=12).fit(y)
+    settings = SMALL | {"num_epochs": 0, "linear_lags": None}
+    forecaster = GRUForecaster(**settings, naive=[naive], sp=12).fit(y)
     s = y.tolist()
     one_step = {
         "mean": lambda: np.mean(s[-12:]),
@@ -210,7 +212,7 @@ def test_dropout_is_for_training_only(cell):
 
 @cells
 def test_history_has_a_row_for_each_epoch(cell):
-    history = cell(**{**SMALL, "num_epochs": 5}, sp=None).fit(noisy()).history_
+    history = cell(**{**SMALL, "num_epochs": 5}, sp=None, linear_lags=None).fit(noisy()).history_
     columns = ["epoch", "loss", "lr", "seconds", "targets_per_second"]
     assert history.columns.tolist() == columns
     assert history["epoch"].tolist() == [1, 2, 3, 4, 5]
@@ -233,7 +235,7 @@ def test_loss_of_an_epoch_is_the_mean_of_its_one_step_errors(cell, criterion, lo
     y = noisy()
     # One chunk holds the whole series, and the learning rate moves nothing.
     parameters = {**SMALL, "window_length": 200, "num_epochs": 1, "lr": 1e-12}
-    forecaster = cell(**parameters, criterion=criterion, sp=None).fit(y)
+    forecaster = cell(**parameters, criterion=criterion, sp=None, linear_lags=None).fit(y)
     error = (forecaster.predict(fh=range(-97, 1)) - y[2:]) / y.std(ddof=0)
     assert forecaster.history_["loss"][0] == pytest.approx(loss(error).mean(), rel=1e-4)
 
@@ -357,6 +359,7 @@ def test_clipped_gradients_take_clipped_steps(cell):
 @cells
 def test_auto_plans_epochs_by_optimiser_steps(cell):
     parameters = {**SMALL, "hidden_size": 2, "num_epochs": "auto", "sp": None}
+    parameters |= {"linear_lags": None, "validation_split": None}
     # 120 targets in 11 or fewer chunks, one batch, are worth 30 steps.
     assert len(cell(**parameters).fit(noisy(122)).history_) == 30
     # 8 series of 125 targets, 1,000 in all: 250 steps, of 8 times 12 chunks in batches of 4.

@@ -92,7 +92,8 @@ def test_in_sample_forecasts_of_a_panel_are_those_of_each_series(cell):
 @cells
 def test_long_horizon_equals_feeding_forecasts_back(cell):
     y = hourly()
-    forecaster = cell(**SMALL).fit(y)
+    # With a linear forecast the path would be averaged with direct forecasts.
+    forecaster = cell(**SMALL, linear_lags=None).fit(y)
     made = forecaster.predict(fh=range(1, 13))
     fed = copy.deepcopy(forecaster)
     for time, expected in made.items():

@@ -159,7 +159,7 @@ def test_pretraining_twice_learns_on(cls):
 def test_network_counts_the_observations_that_it_has_learnt_from():
     y = noisy(100)
     panel = pd.DataFrame({"y": np.tile(y, 3)}, pd.MultiIndex.from_product([range(3), y.index]))
-    forecaster = GRUForecaster(**SMALL, sp=4).pretrain(panel)
+    forecaster = GRUForecaster(**SMALL, sp=4, linear_lags=None).pretrain(panel)
     # Targets begin where a season and the value before it exist.
     assert forecaster.pretrained_model_.network.n_observations == 3 * 95
     forecaster.fit(y[:80])
@@ -184,6 +184,7 @@ OTHERS = {
     "holidays": (["2000-01-01"], {}),
     "past_covariates": (["price"], {}),
     "naive": (None, {}),
+    "linear_lags": (None, {}),
     "criterion": ("mse", {}),
     "quantiles": ([0.1, 0.9], {"criterion": "quantile"}),
 }

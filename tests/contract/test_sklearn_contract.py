@@ -14,7 +14,13 @@ from skrnn import GRUForecaster, LSTMForecaster, RNNForecaster, smape, smape_sco
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CLASSES = [GRUForecaster, LSTMForecaster, RNNForecaster]
-SMALL = {"window_length": 12, "hidden_size": 4, "num_epochs": 0, "random_state": 0}
+SMALL = {
+    "window_length": 12,
+    "hidden_size": 4,
+    "num_epochs": 0,
+    "linear_lags": None,
+    "random_state": 0,
+}
 # Best in the middle: neither the first nor the last is chosen by mistake, nor the worst.
 GRID = {"naive": [["last"], ["last", "shifted"], ["last", "seasonal"]]}
 CV = TimeSeriesSplit(n_splits=3, test_size=6)

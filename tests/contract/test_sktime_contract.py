@@ -103,7 +103,7 @@ def test_sktimes_grid_search_picks_the_lowest_smape(cls):
     y = monthly()
     cv = ExpandingWindowSplitter(initial_window=72, step_length=6, fh=FH)
     naive = [["last"], ["shifted"], ["seasonal"]]
-    forecaster = cls(**{**SMALL, "num_epochs": 0})
+    forecaster = cls(**{**SMALL, "num_epochs": 0, "linear_lags": None})
     search = ForecastingGridSearchCV(
         forecaster, cv, {"naive": naive}, scoring=SMAPE(), error_score="raise"
     )
@@ -127,7 +127,7 @@ def test_sktimes_grid_search_compares_the_cells():
     cv = SlidingWindowSplitter(window_length=60, step_length=12, fh=FH)
     cells = ["gru", "lstm", "rnn"]
     # Enough training that the cells part company.
-    forecaster = RNNForecaster(**{**SMALL, "num_epochs": 10, "lr": 0.03})
+    forecaster = RNNForecaster(**{**SMALL, "num_epochs": 10, "lr": 0.03, "linear_lags": None})
     search = ForecastingGridSearchCV(forecaster, cv, {"cell": cells}, scoring=SMAPE())
     search.fit(y)
     expected = [

@@ -19,6 +19,7 @@ ATTRIBUTES = (
     "sp_",
     "lags_",
     "calendar_",
+    "linear_lags_",
     "naive_",
     "num_epochs_",
     "history_",
@@ -56,17 +57,20 @@ def test_what_auto_chose_is_that_of_the_index_and_the_data():
     assert forecaster.device_ == torch.device("cuda" if torch.cuda.is_available() else "cpu")
     assert forecaster.num_epochs_ == 2
     periods = forecaster.naive_.reset_index().groupby("naive")["period"].apply(set)
-    assert set(periods.index) == set(AUTO_SEASONAL)
+    assert set(periods.index) == {*AUTO_SEASONAL, "linear"}
     assert periods["seasonal"] == {24, 168}
 
 
 def test_what_was_given_is_taken():
     parameters = SMALL | {"sp": [7, 12], "lags": 3, "calendar": None, "device": "cpu"}
-    forecaster = GRUForecaster(**parameters | {"naive": ["last", "seasonal"]}).fit(hourly())
+    forecaster = GRUForecaster(
+        **parameters | {"naive": ["last", "seasonal"], "linear_lags": [1, 5]}
+    ).fit(hourly())
     assert forecaster.sp_ == (7, 12)
     assert forecaster.lags_ == (3,)
     assert forecaster.calendar_ == ()
-    expected = [("last", 1), ("seasonal", 7), ("seasonal", 12)]
+    assert forecaster.linear_lags_ == (1, 5)
+    expected = [("last", 1), ("linear", 1), ("seasonal", 7), ("seasonal", 12)]
     assert sorted(forecaster.naive_.index) == expected
 
 
@@ -80,7 +84,7 @@ def test_initial_weights_are_a_mix_for_each_column_that_favours_the_better_forec
     y += 0.01 * np.random.default_rng(0).normal(size=y.shape)
     X = pd.DataFrame({"x": season})
     parameters = SMALL | {"strategy": strategy, "past_covariates": past, "sp": 4}
-    forecaster = GRUForecaster(**parameters, naive=["last", "seasonal"])
+    forecaster = GRUForecaster(**parameters, naive=["last", "seasonal"], linear_lags=None)
     naive = forecaster.fit(y, X if past else None, fh=[1, 2]).naive_
     assert naive.columns.tolist() == ["season", "walk"]
     assert naive.index.names == ["naive", "period"]

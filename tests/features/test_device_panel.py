@@ -221,7 +221,7 @@ def test_numbers_follow_the_calendar():
 
 def test_panel_is_read_for_other_horizons_without_a_copy():
     data = device_panel_of(panel_with(), features_of(sp=(3,), naive=NAIVE))
-    features = data.features.over_a_season(MultiOutput)
+    features = data.features.ahead(MultiOutput)
     other = data.with_features(features)
     assert other.values is data.values
     assert other.means is data.means

@@ -179,24 +179,24 @@ def test_n_inputs_counts_the_channels(more):
     assert network_of(features).inputs(steps).shape == (1, 11, features.n_inputs)
 
 
-def test_a_long_season_is_compared_at_a_few_of_its_steps():
-    horizons = features_of(sp=(24, 168), naive=NAIVE).over_a_season(MultiOutput).horizons
-    assert (len(horizons), horizons[0], horizons[-1]) == (24, 1, 168)
-    assert set(np.diff(horizons)) == {7, 8}
+@pytest.mark.parametrize(("sp", "longest"), [((24, 168), 168), ((24, 672), 168), ((4,), 4)])
+def test_steps_ahead_are_those_of_the_longest_season_up_to_a_week_of_hours(sp, longest):
+    horizons = features_of(sp=sp, naive=NAIVE).ahead(MultiOutput).horizons
+    assert horizons == tuple(range(1, longest + 1))
 
 
-def test_over_a_season_nothing_but_the_naive_forecasts_is_read():
-    features = features_of(sp=(4,), lags=(50,), naive=NAIVE).over_a_season(MultiOutput)
+def test_a_season_ahead_nothing_but_the_naive_forecasts_is_read():
+    features = features_of(sp=(4,), lags=(50,), naive=NAIVE).ahead(MultiOutput)
     assert features.lags == ()
     assert features.patch_length == 1
     assert mixed(features) == mixed(features_of(sp=(4,), naive=NAIVE))
 
 
-def test_over_a_season_past_covariates_are_forecast_along():
+def test_a_season_ahead_past_covariates_are_forecast_along():
     features = features_of(sp=(4,), naive=NAIVE, n_columns=2, n_past=1)
-    over_a_season = features.over_a_season(MultiOutput)
-    assert (over_a_season.n_outputs, features.n_outputs) == (3, 3)
-    assert (over_a_season.n_values, features.n_values) == (3, 3)
+    ahead = features.ahead(MultiOutput)
+    assert (ahead.n_outputs, features.n_outputs) == (3, 3)
+    assert (ahead.n_values, features.n_values) == (3, 3)
 
 
 @pytest.mark.parametrize(

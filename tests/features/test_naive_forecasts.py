@@ -9,7 +9,6 @@ import torch
 from builders import NAIVE, OF_VALUES, features_of, naive_by_hand, read
 from skrnn.features.batch import Chunk
 from skrnn.features.naive_forecasts import N_COMPARED_BATCHES, NaiveForecasts
-from skrnn.forecasting.strategies import MultiOutput
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -146,25 +145,6 @@ def test_naive_forecasts_of_several_horizons_exist_once_their_deepest_values_do(
     needed = [[1, 1, 8, 4, 5, 8, 4], [1, 1, 8, 1, 5, 8, 1], [1, 1, 12, 4, 9, 12, 4]]
     expected = [[[t >= n for n in row] for row in needed] for t in range(1, 20)]
     assert exists[0, :, :, 0].tolist() == expected
-
-
-def test_errors_over_a_season_are_the_mean_over_its_steps():
-    features = features_of(sp=(4,), naive=("last", "seasonal")).over_a_season(MultiOutput)
-    assert features.horizons == (1, 2, 3, 4)
-    s = np.arange(24.0)
-    steps, targets, values = read(features, s, start=4)
-    weight = torch.ones_like(values)
-    for h in range(2, 5):
-        weight[:, 21 - h :, h - 1] = 0.0  # beyond the end
-    counts = np.array([20, 19, 18, 17])
-    missed = (counts * [1, 2, 3, 4]).sum() / counts.sum()
-    chunk = Chunk(steps, targets, values, weight)
-    errors = NaiveForecasts(features).errors([chunk], pooled=True)
-    # The season is off by four throughout; as if two targets more had been missed by as much as
-    # the last value misses.
-    n = counts.mean()
-    seasonal = missed * (4 * n + 2 * missed) / (missed * n + 2 * missed)
-    np.testing.assert_allclose(errors.ravel(), [missed, seasonal], rtol=1e-5)
 
 
 def line(slope=1.0, n=24, horizons=(1, 4), start=4):

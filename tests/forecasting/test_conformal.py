@@ -2,9 +2,35 @@ import numpy as np
 import pytest
 
 from skpro_checks import INDICES, check_quantiles_and_labels, check_variance, columns_of
-from skrnn.forecasting.conformal import Residuals
+from skrnn.forecasting.conformal import ADAPTATION, Calibrated, HeldOutErrors
 
 rng = np.random.default_rng(0)
+
+
+def calibrated(table, steps=None):
+    """Calibrated forecasts of one series, from held-out errors of each horizon and column."""
+    longest = max(len(errors) for row in table for errors in row)
+    errors = np.full((1, longest, len(table), len(table[0])), np.nan)
+    for j, row in enumerate(table):
+        for c, column in enumerate(row):
+            errors[0, : len(column), j, c] = column
+    steps = np.arange(1, len(table) + 1) if steps is None else steps
+    return Calibrated(held_out(errors, longest, steps))
+
+
+def held_out(errors, n_first, steps=(1,)):
+    """Errors (1, G, J, C) of a cutoff in every row, of which the first ones are held out."""
+    is_first = np.broadcast_to((np.arange(errors.shape[1]) < n_first)[:, None], errors.shape[1:3])
+    cutoff = np.arange(errors.shape[1])[None]
+    return HeldOutErrors(cutoff, errors, is_first[None], np.asarray(steps), 1)
+
+
+def parameters_of(forecasts, count=0):
+    """Parameters, from point forecasts, sizes of their errors and horizons, (n, C, 3)."""
+    forecast, size, horizon = np.moveaxis(np.asarray(forecasts, dtype=float), -1, 0)
+    bounds = [0 * size - np.inf, 0 * size + np.inf]
+    place = [0 * size, 0 * size + count, horizon]
+    return np.stack([forecast, forecast, size, *bounds, *place], axis=-1)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +56,7 @@ rng = np.random.default_rng(0)
 )
 def test_conformal_quantile_is_the_residual_at_its_place(n, level, place):
     residuals = rng.permutation(np.arange(1.0, n + 1)) * 10
-    made = Residuals([[residuals]]).quantiles(np.array([[[500.0, 2.0, 0.0]]]), [level])
+    made = calibrated([[residuals]]).quantiles(parameters_of([[[500.0, 2.0, 0.0]]]), [level])
     assert made.tolist() == [[[500 + 2 * 10 * place]]]
 
 
@@ -41,10 +67,10 @@ def test_conformal_quantile_is_the_residual_at_its_place(n, level, place):
 )
 def test_interval_covers_its_share_of_exchangeable_residuals(n, coverage):
     values = np.sort(rng.normal(size=n + 1))
-    parameters = np.array([[[0.0, 1.0, 0.0]]])
+    parameters = parameters_of([[[0.0, 1.0, 0.0]]])
     inside = 0
     for k in range(n + 1):
-        others = Residuals([[np.delete(values, k)]])
+        others = calibrated([[np.delete(values, k)]])
         low, high = others.quantiles(parameters, [(1 - coverage) / 2, (1 + coverage) / 2])[0, 0]
         inside += low <= values[k] <= high
     assert inside >= coverage * (n + 1) - 1e-9
@@ -53,40 +79,88 @@ def test_interval_covers_its_share_of_exchangeable_residuals(n, coverage):
 def test_residuals_are_those_of_the_horizon_and_the_column():
     table = [[np.array([1.0]), np.array([2.0])], [np.array([3.0]), np.array([4.0])]]
     # Of forecasts 10, 20 and so on, of errors of size 1 or 100.
-    parameters = np.array(
+    parameters = parameters_of(
         [
             [[10.0, 1.0, 0.0], [20.0, 1.0, 0.0]],
             [[30.0, 100.0, 1.0], [40.0, 100.0, 1.0]],
             [[50.0, 1.0, 1.0], [60.0, 100.0, 0.0]],
         ]
     )
-    made = Residuals(table).quantiles(parameters, [0.1, 0.9])
+    made = calibrated(table).quantiles(parameters, [0.1, 0.9])
     assert made[..., 0].tolist() == [[11, 22], [330, 440], [53, 260]]
     assert made[..., 1].tolist() == made[..., 0].tolist()
 
 
 def test_point_of_residuals_is_the_forecast_itself():
-    parameters = np.array([[[10.0, 1.0, 0.0]], [[30.0, 100.0, 0.0]]])
-    assert Residuals([[np.arange(9.0)]]).point(parameters).tolist() == [[10.0], [30.0]]
+    parameters = parameters_of([[[10.0, 1.0, 0.0]], [[30.0, 100.0, 0.0]]])
+    assert calibrated([[np.arange(9.0)]]).point(parameters).tolist() == [[10.0], [30.0]]
 
 
 def test_variance_of_residuals_grows_with_the_square_of_the_size_of_the_errors():
     residuals = np.sort(rng.normal(size=2000))
-    parameters = np.array([[[10.0, 1.0, 0.0]], [[30.0, 7.0, 0.0]]])
-    made = Residuals([[residuals]]).variance(parameters)[:, 0]
+    parameters = parameters_of([[[10.0, 1.0, 0.0]], [[30.0, 7.0, 0.0]]])
+    made = calibrated([[residuals]]).variance(parameters)[:, 0]
     np.testing.assert_allclose(made, residuals.var() * np.array([1.0, 49.0]), rtol=0.05)
+
+
+# ------------------------------------------------------------------------ adaptation
+
+
+def test_quantile_moves_by_the_step_size_after_each_error_and_as_far_as_it_was_wrong():
+    errors = np.sort(rng.normal(size=99))
+    after = np.array([5.0, 5.0, -5.0])
+    table = np.concatenate([errors, after])[None, :, None, None]
+    found = held_out(table, 99).tracked(np.array([0.9]), np.arange(103))[0, :, 0, 0, 0]
+    width = errors[89] - errors[9]  # ranks 90 and 10 of 99
+    assert found[0] == errors[89]
+    steps = np.diff(found)[-3:]
+    np.testing.assert_allclose(steps, ADAPTATION * width * np.array([0.9, 0.9, -0.1]))
+
+
+def test_errors_are_compared_with_the_quantile_that_the_forecast_was_made_with():
+    # Three steps ahead, a forecast is made three errors after the last that it knows.
+    table = np.full((1, 6, 1, 1), 1.0)
+    table[0, :2] = [[[-1.0]], [[2.0]]]
+    found = held_out(table, 2, steps=[3]).tracked(np.array([0.5]), np.arange(7))[0, :, 0, 0, 0]
+    step = ADAPTATION * 3 / np.sqrt(3)  # the quantiles of two errors are the two themselves
+    made_with = found[[0, 1, 2, 3]]
+    expected = found[0] + np.cumsum(step * (0.5 - (table[0, 2:, 0, 0] <= made_with)))
+    np.testing.assert_allclose(found[3:], expected)
+
+
+def test_coverage_recovers_after_the_spread_of_the_errors_has_doubled():
+    calm, wild = rng.normal(size=500), 2 * rng.normal(size=2_000)
+    table = np.concatenate([calm, wild])[None, :, None, None]
+    low, high = held_out(table, 500).tracked(np.array([0.05, 0.95]), np.arange(2_500))[0, :, 0, 0].T
+    inside = (table[0, :, 0, 0] >= low) & (table[0, :, 0, 0] <= high)
+    assert inside[500:520].mean() < 0.85
+    assert abs(inside[600:].mean() - 0.9) < 0.02
+
+
+def test_missing_errors_move_nothing():
+    table = np.array([1.0, 2.0, np.nan, np.nan])[None, :, None, None]
+    found = held_out(table, 2).tracked(np.array([0.5]), np.arange(5))[0, :, 0, 0, 0]
+    assert found[2] == found[3] == found[4]
+
+
+def test_quantiles_of_a_forecast_are_those_after_the_errors_that_were_known():
+    made = Calibrated(held_out(rng.normal(size=(1, 50, 1, 1)), 20))
+    tracked = made.errors.tracked(np.array([0.2, 0.7]), np.arange(51))[0, :, 0, 0]
+    for count in (0, 1, 50):
+        quantiles = made.quantiles(parameters_of([[[10.0, 2.0, 0.0]]], count), [0.7, 0.2])
+        np.testing.assert_allclose(quantiles[0, 0], 10 + 2 * tracked[count, ::-1])
 
 
 # --------------------------------------------------------------------- skpro
 
-RESIDUALS = Residuals([[rng.normal(size=40), rng.normal(size=30) ** 2]])
-PARAMETERS = columns_of(np.array([[3.0, 1.0, 0], [9.0, 2.0, 0], [0.0, 5.0, 0]]))
+CALIBRATED = calibrated([[rng.normal(size=400), rng.normal(size=300) ** 2]])
+PARAMETERS = parameters_of(columns_of(np.array([[3.0, 1.0, 0], [9.0, 2.0, 0], [0.0, 5.0, 0]])))
 
 
 @pytest.mark.parametrize("index", INDICES, ids=["panel", "series"])
 def test_distribution_of_skpro_has_the_same_quantiles_and_labels(index):
-    check_quantiles_and_labels(RESIDUALS, PARAMETERS, index, has_formula=False)
+    check_quantiles_and_labels(CALIBRATED, PARAMETERS, index, has_formula=False)
 
 
 def test_distribution_of_skpro_has_the_same_variance():
-    check_variance(RESIDUALS, PARAMETERS)
+    check_variance(CALIBRATED, PARAMETERS)

@@ -9,7 +9,7 @@ import pytest
 from skrnn import GRUForecaster, backtest
 from skrnn.data.held_out import HeldOut
 from skrnn.forecasting import conformal
-from skrnn.forecasting.conformal import PSEUDO_RESIDUALS, Residuals, held_out_residuals
+from skrnn.forecasting.conformal import PSEUDO_ERRORS, held_out_errors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -21,26 +21,18 @@ def noise(n=200, seed=0):
     return pd.Series(np.random.default_rng(seed).normal(size=n), name="y")
 
 
-def residuals_of(forecaster, *steps):
-    """Residuals of each horizon and column, ascending, and sizes of errors (S, C)."""
+def errors_of(forecaster, *steps):
+    """Held-out errors of each horizon and column, ascending, and sizes of errors (S, C)."""
     fitted = forecaster.fitted_
-    table, sizes = held_out_residuals(fitted.model, fitted.panel, fitted.held_out, np.array(steps))
-    return table.residuals, sizes
-
-
-# ------------------------------------------------------------------------------- ranks
-
-
-@pytest.mark.parametrize(
-    ("level", "rank"),
-    # (99 + 1) * 0.55 and 0.07 are a little more than 55 and 7 in floating point, 0.29 less than 29.
-    [(0.55, 55), (0.07, 7), (0.29, 29), (0.551, 56), (0.289, 28), (0.99, 99), (0.01, 1)],
-)
-def test_quantile_of_99_residuals_is_the_one_with_the_rank(level, rank):
-    residuals = np.random.default_rng(0).permutation(np.arange(1.0, 100.0))
-    parameters = np.array([[[10.0, 2.0, 0.0]]])  # forecast, size of the errors, horizon
-    quantile = Residuals([[residuals]]).quantiles(parameters, [level])
-    assert quantile.item() == 10.0 + 2.0 * rank
+    errors, sizes = held_out_errors(fitted.early, fitted.panel, fitted.held_out, np.array(steps))
+    table = [
+        [
+            np.sort(column[~np.isnan(column)])
+            for column in errors.errors[:, :, j][errors.is_first[:, :, j]].T
+        ]
+        for j in range(len(steps))
+    ]
+    return table, sizes
 
 
 def test_interval_of_a_panel_is_that_of_relative_errors_times_the_size_of_the_series():
@@ -66,10 +58,10 @@ def test_interval_of_a_panel_is_that_of_relative_errors_times_the_size_of_the_se
     for name, parts in errors.items():
         relative = sum(np.abs(e).sum() / m for e, m in zip(parts, means, strict=True))
         n = sum(map(len, parts))
-        expected_sizes[name] = (PSEUDO_RESIDUALS + relative) / (PSEUDO_RESIDUALS + n)
+        expected_sizes[name] = (PSEUDO_ERRORS + relative) / (PSEUDO_ERRORS + n)
         for h in (0, 1):
             every[h].append(parts[h] / expected_sizes[name])
-    table, made_sizes = residuals_of(forecaster, 1, 2)
+    table, made_sizes = errors_of(forecaster, 1, 2)
     np.testing.assert_allclose(made_sizes[:, 0], list(expected_sizes.values()), rtol=1e-4)
     for h in (0, 1):
         np.testing.assert_allclose(table[h][0], np.sort(np.concatenate(every[h])), atol=1e-4)
@@ -92,7 +84,7 @@ def test_few_errors_of_a_series_say_little_about_their_size():
     parts["short"] = pd.DataFrame({"y": 10 * rng.normal(size=12)})
     y = pd.concat(parts)
     forecaster = GRUForecaster(scaler=None, validation_split=0.25, **SMALL).fit(y)
-    _, sizes = residuals_of(forecaster, 1)
+    _, sizes = errors_of(forecaster, 1)
     sizes = dict(zip(forecaster.fitted_.panel.keys, sizes[:, 0], strict=True))
     usual = np.mean([sizes[f"s{k}"] for k in range(8)])
     assert sizes["long"] / usual == pytest.approx(10, rel=0.3)
@@ -108,7 +100,7 @@ def test_filled_values_are_no_residuals(strategy):
     y.iloc[[160, 163, 164, 199]] = np.nan
     forecaster = GRUForecaster(strategy=strategy, validation_split=0.25, **SMALL)
     forecaster.fit(y, fh=[1, 3])
-    table, _ = residuals_of(forecaster, 1, 3)
+    table, _ = errors_of(forecaster, 1, 3)
     assert len(table[0][0]) == 50 - 4
     assert len(table[1][0]) == 48 - 4
     point = backtest(forecaster, y, fh=[1], start=149)
@@ -124,19 +116,19 @@ def test_filled_values_of_one_column_are_residuals_of_none_but_the_other():
     y = pd.DataFrame({"a": noise(200, 0), "b": noise(200, 1)})
     y.loc[170:179, "b"] = np.nan
     forecaster = GRUForecaster(validation_split=0.25, **SMALL).fit(y)
-    (columns,), _ = residuals_of(forecaster, 1)
+    (columns,), _ = errors_of(forecaster, 1)
     assert [len(column) for column in columns] == [50, 40]
 
 
 @STRATEGIES
 @pytest.mark.parametrize("update_params", [False, True])
-def test_rows_after_the_held_out_ones_are_no_residuals(strategy, update_params):
+def test_rows_after_the_held_out_ones_are_none_of_the_first_errors(strategy, update_params):
     y = noise(260)
     forecaster = GRUForecaster(strategy=strategy, validation_split=0.25, **SMALL)
     forecaster.fit(y[:200], fh=[1, 3])
-    before, _ = residuals_of(forecaster, 1, 3)
+    before, _ = errors_of(forecaster, 1, 3)
     forecaster.update(y[200:], update_params=update_params)
-    after, _ = residuals_of(forecaster, 1, 3)
+    after, _ = errors_of(forecaster, 1, 3)
     assert [len(row[0]) for row in after] == [len(row[0]) for row in before] == [50, 48]
     if not update_params:
         for one, other in zip(before, after, strict=True):
@@ -147,9 +139,9 @@ def test_held_out_rows_are_the_same_moments_after_an_update_with_earlier_rows():
     index = pd.date_range("2024-01-01", periods=300, freq="h")
     y = noise(300).set_axis(index)
     forecaster = GRUForecaster(validation_split=0.25, **SMALL).fit(y[100:])
-    before, _ = residuals_of(forecaster, 1)
+    before, _ = errors_of(forecaster, 1)
     forecaster.update(y[50:110], update_params=False)
-    after, _ = residuals_of(forecaster, 1)
+    after, _ = errors_of(forecaster, 1)
     np.testing.assert_allclose(after[0][0], before[0][0], rtol=1e-5)
 
 
@@ -159,7 +151,7 @@ def test_held_out_rows_that_an_update_revises_give_the_errors_of_their_new_value
     revised = y.copy()
     revised.iloc[180:] = np.nan
     forecaster.update(revised[170:], update_params=False)
-    (columns,), _ = residuals_of(forecaster, 1)
+    (columns,), _ = errors_of(forecaster, 1)
     assert len(columns[0]) == 50 - 20
 
 
@@ -179,9 +171,9 @@ def test_held_out_rows_end_with_the_series(lengths, first, stop):
 def test_cutoffs_of_many_held_out_rows_are_spread_evenly(monkeypatch):
     y = noise(200)
     forecaster = GRUForecaster(validation_split=0.25, **SMALL).fit(y)
-    every, _ = residuals_of(forecaster, 1)
-    monkeypatch.setattr(conformal, "MOST_RESIDUAL_CUTOFFS", 10)
-    some, _ = residuals_of(forecaster, 1)
+    every, _ = errors_of(forecaster, 1)
+    monkeypatch.setattr(conformal, "MOST_CUTOFFS", 10)
+    some, _ = errors_of(forecaster, 1)
     assert len(some[0][0]) == 10
     sizes = np.abs(every[0][0]).mean() / np.abs(some[0][0]).mean()
     assert 0.3 < sizes < 3
@@ -196,7 +188,7 @@ def test_horizon_without_a_held_out_error_is_named(strategy):
     forecaster.fit(y, fh=[1, 5, 6])
     if strategy == "recursive":
         assert forecaster.predict_interval(fh=[1, 5]).notna().all(axis=None)
-    with pytest.raises(ValueError, match="need held-out residuals 6 steps ahead"):
+    with pytest.raises(ValueError, match="need errors of held-out rows 6 steps ahead"):
         forecaster.predict_interval(fh=[1, 5, 6])
 
 

@@ -426,6 +426,9 @@ def test_forecasts_of_two_days_are_not_frozen(change, scaler, strategy):
     else:
         y = (y - 100) * 1e-6
     settings = {"scaler": scaler, "hidden_size": 8, "num_epochs": 0, "random_state": 0}
+    if change == "unit":
+        # The linear forecast minimises squares: where the unit changes, the large values rule it.
+        settings["linear_lags"] = None
     forecast = GRUForecaster(strategy=strategy, **settings).fit(y, fh=range(1, 49)).predict()
     # Some hours are equal in what single precision leaves at the scale of the glitch; a frozen
     # forecast has a single value.

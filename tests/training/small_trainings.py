@@ -34,6 +34,7 @@ SEVERAL_HORIZONS = features_of(MultiOutput((1, 3)))
 
 # What a forecaster needs to train in a few milliseconds: three epochs of three or four steps.
 SMALL = {
+    "linear_lags": None,
     "hidden_size": 2,
     "window_length": 5,
     "batch_size": 4,

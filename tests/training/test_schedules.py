@@ -9,6 +9,7 @@ from torch import nn
 from skrnn import GRUForecaster
 from skrnn.training.schedules import (
     FINAL_SHARE,
+    MOST_EPOCHS,
     OPTIMIZERS,
     PLATEAU_EPOCHS,
     PLATEAU_FACTOR,
@@ -149,7 +150,8 @@ def test_schedules_by_step_are_planned_over_all_epochs_of_the_forecaster(name):
     ("n_targets", "n_batches", "epochs"),
     [
         (128, 1, 32),  # a quarter of the targets
-        (1_000_000, 100, 60),  # 60 * 100 steps, 100 an epoch
+        (1_000_000, 200, 30),  # 60 * 100 steps, 200 an epoch
+        (1_000_000, 100, MOST_EPOCHS),
         (1_000_000, 3900, 2),  # 1.54 epochs
         (1_000_000, 4100, 1),  # 1.46 epochs
         (1_000_000, 10**6, 1),

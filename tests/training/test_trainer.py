@@ -484,7 +484,7 @@ def test_validation_loss_weighs_each_horizon_by_its_loss_weight():
 def test_validation_of_very_many_forecasts_takes_evenly_spaced_cutoffs(monkeypatch):
     s = np.random.default_rng(0).normal(size=60).cumsum()
     settings = SMALL | {"lr": 1e-6, "num_epochs": 1, "naive": ["last"], "validation_split": 0.25}
-    monkeypatch.setattr("skrnn.contract.fitting.MOST_VALIDATED_FORECASTS", 3)
+    monkeypatch.setattr("skrnn.forecasting.validation.MOST_VALIDATED_FORECASTS", 3)
     loss = GRUForecaster(**settings).fit(pd.Series(s)).history_["validation_loss"][0]
     errors = np.abs(np.diff(s))[[44, 51, 58]]  # the first, the middle and the last held out
     assert loss == pytest.approx(errors.mean() / s[:45].std(), rel=1e-3)

@@ -1,0 +1,45 @@
+"""The direct forecast: a fixed mix of naive and linear forecasts, made at once for each step."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from skrnn.features.batch import Targets
+from skrnn.features.features import Features
+from skrnn.features.naive_forecasts import NaiveForecasts
+
+
+class DirectForecast(nn.Module):
+    """A fixed mix of the naive and linear forecasts of each step up to a season ahead.
+
+    Recursive forecasts are averaged with it.
+
+    Parameters
+    ----------
+    features : Features
+        Its horizons are those of the direct forecast.
+    """
+
+    weights: Tensor
+    share: Tensor
+
+    def __init__(self, features: Features):
+        super().__init__()
+        self.features = features
+        self.naive_forecasts = NaiveForecasts(features)
+        n_horizons = len(features.horizons)
+        shape = (n_horizons, features.n_outputs, features.n_mixed)
+        self.register_buffer("weights", torch.full(shape, 1 / features.n_mixed))
+        # Share of the direct forecast in the average with a recursive one.
+        h = torch.arange(1.0, n_horizons + 1)
+        self.register_buffer("share", (1 - 1 / h) / 2)
+
+    def forward(self, targets: Targets) -> Tensor:
+        """Forecasts, (B, L, J, C)."""
+        forecasts, exists = self.naive_forecasts(targets)
+        weights = self.weights * exists
+        total = weights.sum(-1)
+        # Where none exists, the last value, which is the first of the mix.
+        mixed = (weights * forecasts).sum(-1) / total.clamp(min=torch.finfo(total.dtype).tiny)
+        return torch.where(total > 0, mixed, forecasts[..., 0])

@@ -1,0 +1,200 @@
+r"""The linear forecast: a regression on past values, the season, the calendar and X."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skrnn.features.batch import Targets
+from skrnn.features.features import Features
+
+# With a season: every lag up to two of the shortest season, at most so many, and the lags around
+# whole seasons. Without one: at most a year of months.
+MOST_NEAR_LAGS, MOST_LAGS_WITHOUT_SEASON = 60, 12
+# No lag reaches beyond this share of a series, so that enough rows are left to fit to.
+LONGEST_LAG_SHARE = 1 / 3
+# A season has an effect for each of its steps, or for each of at most so many equal parts of it;
+# coefficients that differ within a season have a value for each of at most so many parts.
+MOST_PHASES, MOST_CROSSED_PHASES = 168, 24
+# Of at most so many columns each reads the others: their last value, last change and season.
+MOST_CROSS_COLUMNS = 20
+# The nearest lags have coefficients that differ within the season, and those around a season.
+NEAREST_CROSSED_LAGS = 6
+
+
+def linear_lags(periods: Sequence[int], n_observations: int) -> tuple[int, ...]:
+    """Lags of the linear forecast of a series with these seasonal periods and this length."""
+    seasons = sorted(p for p in periods if p > 1)
+    if seasons:
+        shortest, longest = seasons[0], seasons[-1]
+        lags = set(range(1, min(2 * shortest, MOST_NEAR_LAGS) + 1))
+        lags |= {lag + k for lag in (2 * shortest, *seasons) for k in (-1, 0, 1)}
+        multiples = range(shortest, longest, shortest)
+        lags |= set(multiples) if len(multiples) <= MOST_NEAR_LAGS else set()
+    else:
+        lags = set(range(1, MOST_LAGS_WITHOUT_SEASON + 1))
+    most = max(1, int(LONGEST_LAG_SHARE * n_observations))
+    return tuple(sorted(lag for lag in lags if 1 <= lag <= most))
+
+
+def n_phases(period: int, most: int) -> int:
+    """Parts of a season that have an effect each: the largest divisor up to ``most``."""
+    return max(k for k in range(1, min(period, most) + 1) if period % k == 0)
+
+
+class _Regressors(NamedTuple):
+    """Regressors of B x L steps.
+
+    values : the last value, and lags relative to it, (B, L, K, C).
+    others : one, the calendar, the known inputs before the step, and other columns, (B, L, O).
+    phases : phase of each season, (B, L) each.
+    crossed_phase : phase by which the coefficients of ``crossed`` differ, (B, L).
+    crossed : regressors whose coefficients differ within the season, (B, L, X, C).
+    """
+
+    values: Tensor
+    others: Tensor
+    phases: list[Tensor]
+    crossed_phase: Tensor | None
+    crossed: Tensor | None
+
+
+class LinearForecast(nn.Module):
+    r"""A linear forecast of each horizon; its coefficients are fitted in closed form.
+
+    With s the scaled series and :math:`d_{tl} = s_{t-l} - s_{t-1}`, the forecast for h steps ahead
+    of step t is
+
+    .. math:: s_{t-1} + a_h s_{t-1} + \sum_l b_{hl} d_{tl} + c_h^\top z_t + c'^\top_h x_{t-1}
+              + \sum_p g_{hp}[\phi_p] + \sum_k v_{tk}\, q_{hk}[\phi] + r_h^\top x_{t-1+h},
+
+    where :math:`\phi_p` is the phase of step t in the season p and :math:`\phi` that in the
+    shortest season. z holds 1, the calendar, and of all columns, if there are several, the last
+    value, its change and that since a season before. x holds the holidays and the numeric columns
+    of X, and v the first wave of the year, the last value and some of the d.
+
+    Parameters
+    ----------
+    features : Features
+    """
+
+    coefficients: Tensor
+    known_coefficients: Tensor
+    optimism: Tensor
+    lag_position: Tensor
+    crossed_position: Tensor
+    cross_position: Tensor
+
+    def __init__(self, features: Features):
+        super().__init__()
+        self.features = features
+        lags = [lag for lag in features.linear_lags if lag > 1]
+        position = {offset: k for k, offset in enumerate(features.naive_offsets)}
+        places = torch.tensor([position[lag] for lag in lags]).long()
+        self.register_buffer("lag_position", places, persistent=False)
+        self.depth = max(features.linear_lags)
+        # Of each season its period and its number of phases.
+        seasons = sorted(features.seasons)
+        self.phases = [(p, n_phases(p, MOST_PHASES)) for p in seasons]
+        crossed = _crossed_lags(features)
+        places = torch.tensor([1 + lags.index(lag) if lag > 1 else 0 for lag in crossed]).long()
+        self.register_buffer("crossed_position", places, persistent=False)
+        self.waves = features.year_channels if seasons else ()
+        self.n_crossed = len(crossed) + len(self.waves)
+        self.n_crossed_phases = n_phases(seasons[0], MOST_CROSSED_PHASES) if seasons else 0
+        # Of other columns: the change of the last step, and since a season before.
+        cross = [2, *seasons] if 1 < features.n_values <= MOST_CROSS_COLUMNS else []
+        cross = [lag for lag in cross if lag in features.linear_lags]
+        places = torch.tensor([position[lag] for lag in cross]).long()
+        self.register_buffer("cross_position", places, persistent=False)
+        self.reads_columns = 1 < features.n_values <= MOST_CROSS_COLUMNS
+        n_known = features.n_linear_known
+        n_others = 1 + features.n_linear_calendar + n_known
+        n_others += self.reads_columns * features.n_values * (1 + len(cross))
+        self.sizes = [1 + len(lags), n_others, *(n for _, n in self.phases)]
+        shape = (len(features.horizons), features.n_outputs)
+        # D regressors that all horizons share, the crossed ones last, and P of their own.
+        self.n_plain = sum(self.sizes)
+        n = self.n_plain + self.n_crossed * self.n_crossed_phases
+        self.register_buffer("coefficients", torch.zeros(n, *shape))
+        self.register_buffer("known_coefficients", torch.zeros(n_known, *shape))
+        # Error on rows that were not fitted to, relative to that on the others.
+        self.register_buffer("optimism", torch.ones(shape))
+
+    def take(self, other: LinearForecast) -> None:
+        """Take the coefficients of another linear forecast, of its last horizon for later ones."""
+        horizons = [min(h, other.features.horizons[-1]) for h in self.features.horizons]
+        places = [other.features.horizons.index(h) for h in horizons]
+        self.coefficients.copy_(other.coefficients[:, places])
+        self.known_coefficients.copy_(other.known_coefficients[:, places])
+        self.optimism.copy_(other.optimism[places])
+
+    def forward(self, targets: Targets) -> Tensor:
+        """Forecasts, (B, L, J, C)."""
+        regressors = self._regressors(targets)
+        of_values, of_others, *tables = self.coefficients[: self.n_plain].split(self.sizes)
+        result = regressors.values[:, :, :1] + torch.einsum(
+            "blkc,kjc->bljc", regressors.values, of_values
+        )
+        result = result + torch.tensordot(regressors.others, of_others, 1)
+        for phase, table in zip(regressors.phases, tables, strict=True):
+            result = result + F.embedding(phase, table.flatten(1)).view_as(result)
+        if regressors.crossed is not None:
+            table = self.coefficients[self.n_plain :].unflatten(0, (-1, self.n_crossed))
+            looked_up = F.embedding(regressors.crossed_phase, table.flatten(1))  # type: ignore
+            looked_up = looked_up.unflatten(-1, table.shape[1:])  # (B, L, X, J, C)
+            result = result + (looked_up * regressors.crossed[:, :, :, None]).sum(2)
+        known = targets.regressors.known  # type: ignore[union-attr]
+        if known is not None:
+            result = result + torch.einsum("bljp,pjc->bljc", known, self.known_coefficients)
+        return result
+
+    def design(self, targets: Targets, column: int) -> Tensor:
+        """The regressors of one column as a matrix, (B, L, D)."""
+        regressors = self._regressors(targets)
+        dtype = regressors.values.dtype
+        columns = [regressors.values[..., column], regressors.others]
+        for phase, (_, n) in zip(regressors.phases, self.phases, strict=True):
+            columns.append(F.one_hot(phase, n).to(dtype))
+        if regressors.crossed is not None and regressors.crossed_phase is not None:
+            one_hot = F.one_hot(regressors.crossed_phase, self.n_crossed_phases).to(dtype)
+            crossed = one_hot[..., None] * regressors.crossed[..., None, :, column]
+            columns.append(crossed.flatten(-2))
+        return torch.cat(columns, dim=-1)
+
+    def _regressors(self, targets: Targets) -> _Regressors:
+        given = targets.regressors
+        past = targets.past[..., : self.features.n_outputs]
+        last = past[:, :, :1]
+        values = torch.cat([last, past[:, :, self.lag_position] - last], dim=2)
+        calendar, before = given.calendar, given.known_before  # type: ignore[union-attr]
+        others = [calendar.new_ones((*calendar.shape[:-1], 1)), calendar]
+        if before is not None:
+            others.append(before)
+        if self.reads_columns:
+            every = targets.past[:, :, :1]
+            changes = targets.past[:, :, self.cross_position] - every
+            others.append(torch.cat([every, changes], dim=2).flatten(2))
+        ordinal = given.ordinal  # type: ignore[union-attr]
+        phases = [ordinal % p // (p // n) for p, n in self.phases]
+        crossed = crossed_phase = None
+        if self.n_crossed and self.n_crossed_phases:
+            shortest = self.phases[0][0]
+            crossed_phase = ordinal % shortest // (shortest // self.n_crossed_phases)
+            waves = calendar[..., list(self.waves), None].expand(-1, -1, -1, past.shape[-1])
+            crossed = torch.cat([waves, values[:, :, self.crossed_position]], dim=2)
+        return _Regressors(values, torch.cat(others, dim=-1), phases, crossed_phase, crossed)
+
+
+def _crossed_lags(features: Features) -> list[int]:
+    """Lags whose coefficients differ within the season: the nearest, and around a season."""
+    if not features.seasons:
+        return []
+    shortest, longest = min(features.seasons), max(features.seasons)
+    near = {*range(1, NEAREST_CROSSED_LAGS + 1)}
+    around = {shortest - 1, shortest, shortest + 1, longest}
+    return sorted((near | around) & {1, *features.linear_lags})

@@ -1,0 +1,135 @@
+"""Validation: the loss of forecasts of the held-out rows, made as forecasts are made later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from skrnn.data.held_out import HeldOut
+from skrnn.data.panel import Panel
+from skrnn.data.ragged import evenly_spaced, numbered
+from skrnn.features.device_panel import DevicePanel
+from skrnn.forecasting.model import Model
+
+# Forecasts whose mean loss is the validation loss: enough to know it, in less time than an epoch.
+MOST_VALIDATED_FORECASTS = 1_000_000
+# The same where the length of training is chosen; paths over a season, and their steps.
+MOST_CHOOSING_FORECASTS, MOST_PATHS, MOST_PATH_STEPS = 200_000, 200, 48
+# A loss below this counts as this, as a divisor.
+LEAST_LOSS = 1e-6
+# Rows that the initial share of the direct forecast counts as; horizons up to this factor apart
+# share the estimate.
+SHARE_ROWS, SHARE_WIDTH = 20.0, 1.5
+
+
+def validation(
+    model: Model, panel: Panel, data: DevicePanel, held_out: HeldOut
+) -> Callable[[], float]:
+    """Loss over the held-out rows, as forecasts are made later."""
+    next_step = _next_step_validation(model, panel, data, held_out)
+    if not held_out.is_trained_on or model.strategy.name != "recursive":
+        return next_step
+    paths = HeldOutPaths(model, panel, data, held_out)
+    first: list[float] = []
+
+    def validate() -> float:
+        loss, path_loss = next_step(), paths.error()
+        if not first:
+            # Relative to the untrained network, but for log densities, whose zero says nothing.
+            has_unit = model.network.distribution.has_unit
+            first.extend((max(loss, LEAST_LOSS) if has_unit else 1.0, max(path_loss, LEAST_LOSS)))
+        return loss / first[0] + path_loss / first[1]
+
+    return validate
+
+
+class HeldOutPaths:
+    """Forecasts up to a season ahead, step by step, from some of the held-out rows."""
+
+    def __init__(self, model: Model, panel: Panel, data: DevicePanel, held_out: HeldOut):
+        self.model, self.panel, self.data = model, panel, data
+        first, stop = held_out.rows(panel)
+        most = min(model.features.longest_season, MOST_PATH_STEPS, int((stop - first).max()) // 2)
+        self.steps = np.arange(1, max(1, most) + 1)
+        series, k = numbered(np.maximum(stop - first - most + 1, 0))
+        kept = evenly_spaced(len(series), MOST_PATHS)
+        self.series, self.cutoff = series[kept], (first[series] + k)[kept]
+        rows = panel.offsets[self.series][:, None] + self.cutoff[:, None] + self.steps - 1
+        n = len(model.columns)
+        self.values = data.values[torch.from_numpy(rows).to(data.device)].cpu().numpy()[..., :n]
+        self.counts = np.ones_like(self.values)
+        if panel.observed is not None:
+            self.counts = panel.observed[rows][..., :n].astype(self.values.dtype)
+        self.n_held_out = int((stop - first).sum())
+
+    def error(self) -> float:
+        """Mean absolute error, scaled."""
+        decoder = self.model.decoder(self.panel, self.data, self.series, self.cutoff)
+        distribution, parameters = self.model.strategy.forecast(decoder, self.steps, 0, None)
+        point = distribution.point(parameters)[..., : self.values.shape[-1]]
+        return float((np.abs(point - self.values) * self.counts).sum() / max(1, self.counts.sum()))
+
+    @torch.no_grad()
+    def set_share(self) -> None:
+        r"""Set the direct forecast's share of each horizon by least squares.
+
+        Of n held-out rows, n / h are independent for h steps ahead; the initial share counts as
+        `SHARE_ROWS` more. Neighbouring horizons are taken together.
+        """
+        direct = self.model.network.direct
+        if direct is None or not len(self.series):
+            return
+        decoder = self.model.decoder(self.panel, self.data, self.series, self.cutoff)
+        n, h = self.values.shape[-1], self.steps
+        path = decoder.paths(int(h[-1]))[..., :n, 0]
+        other = decoder.direct()[:, : h[-1], :n]  # type: ignore[index]
+        product = ((self.values - path) * (other - path) * self.counts).sum((0, 2))
+        square = ((other - path) ** 2 * self.counts).sum((0, 2))
+        near = (h <= SHARE_WIDTH * h[:, None]) & (h * SHARE_WIDTH >= h[:, None])
+        found = np.clip((near @ product) / np.maximum(near @ square, LEAST_LOSS), 0, 1)
+        share = direct.share.cpu().numpy()
+        n_independent = self.n_held_out / h
+        share[: len(h)] = (n_independent * found + SHARE_ROWS * share[: len(h)]) / (
+            n_independent + SHARE_ROWS
+        )
+        share[0], share[len(h) :] = 0.0, share[len(h) - 1]
+        direct.share.copy_(torch.from_numpy(share))
+
+
+def _next_step_validation(
+    model: Model, panel: Panel, data: DevicePanel, held_out: HeldOut
+) -> Callable[[], float]:
+    """Mean loss over the held-out rows."""
+    first, stop = held_out.rows(panel)
+    series, k = numbered(stop - first)
+    n_horizons = len(model.features.horizons)
+    most = MOST_CHOOSING_FORECASTS if held_out.is_trained_on else MOST_VALIDATED_FORECASTS
+    kept = evenly_spaced(len(series), max(1, most // n_horizons))
+    series, cutoff = series[kept], (first[series] + k)[kept]
+    on_device, t = (torch.from_numpy(part).to(data.device) for part in (series, cutoff))
+    values, observed = data.target_values(on_device, t[:, None])  # (n, 1, J, C)
+    inside = t[:, None] + data.steps_after <= data.last[on_device][:, None]  # (n, J)
+    inside = inside[:, None, :, None].expand_as(values)
+    weight = (inside if observed is None else inside & observed).to(values.dtype)
+    if not inside.any():
+        msg = (
+            f"validation_split must hold out targets of the horizons "
+            f"{list(model.features.horizons)}, but the longest held-out end has "
+            f"{(stop - first).max()} rows. Raise it, shorten fh, or pass None."
+        )
+        raise ValueError(msg)
+    if not weight.any():
+        msg = (
+            "validation_split must hold out an observation, but all values that it holds out are "
+            "missing. Raise it, or pass None."
+        )
+        raise ValueError(msg)
+
+    def validate() -> float:
+        parameters = torch.from_numpy(model.decoder(panel, data, series, cutoff).parameters())
+        parameters = parameters.to(values.device)
+        return model.network.loss(parameters[:, None], values, weight).item()
+
+    return validate

@@ -1,0 +1,56 @@
+"""Averages of weights: a network as good as at the end of a schedule, at any moment of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+# The average reaches back over about this share of the steps so far: one in nine.
+AVERAGED_STEPS = 8
+
+
+class WeightAverage:
+    r"""The polynomial-decay average of a network's weights.
+
+    After step t it is :math:`\bar w_t = (1 - r_t)\, \bar w_{t-1} + r_t w_t` with
+    :math:`r_t = (\gamma + 1) / (\gamma + t)` and :math:`\gamma = 8`. So it needs no length of
+    training, unlike a learning rate that falls to zero at the end.
+
+    Parameters
+    ----------
+    network : nn.Module
+
+    References
+    ----------
+    O. Shamir, T. Zhang, "Stochastic Gradient Descent for Non-smooth Optimization", ICML 2013.
+    """
+
+    def __init__(self, network: nn.Module):
+        self.parameters: list[Tensor] = list(network.parameters())
+        self.weights = [parameter.detach().clone() for parameter in self.parameters]
+        self.step = 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the weights after an optimiser step."""
+        self.step += 1
+        rate = (AVERAGED_STEPS + 1) / (AVERAGED_STEPS + self.step)
+        torch._foreach_lerp_(self.weights, self.parameters, rate)
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Let the network have the average as its weights."""
+        present = [parameter.detach().clone() for parameter in self.parameters]
+        self._set(self.weights)
+        try:
+            yield
+        finally:
+            self._set(present)
+
+    @torch.no_grad()
+    def _set(self, weights: list[Tensor]) -> None:
+        for parameter, weight in zip(self.parameters, weights, strict=True):
+            parameter.copy_(weight)
