@@ -307,16 +307,18 @@ def train_on(
 ) -> tuple[Fitted, pd.DataFrame]:
     """The fitted state with a copy of its model, trained on with the rows that an update added.
 
-    The steps are those that `fit` would plan for all the data, times the share of it that is new,
-    at a tenth of the learning rate. They train on the new rows of each series and a window before
-    them, except rows that are held out. Without new rows, old ones may have been revised: the last
-    rows that are not held out are trained on.
+    The steps are those of as many epochs over all the data as `fit` planned or chose, times the
+    share of it that is new, at a tenth of the learning rate. They train on the new rows of each
+    series and a window before them, except rows that are held out for good. Without new rows, old
+    ones may have been revised: the last rows that are not held out are trained on.
     """
     device, panel = resolve_device(forecaster.device), fitted.panel
     model = replace(fitted.model, network=copy.deepcopy(fitted.model.network).to(device))
     streams = RandomStreams(fitted.seed)
     n_new = np.maximum(panel.end - previous_end, 0)
     first_held_out, stop_held_out = fitted.held_out.rows(panel)
+    if fitted.held_out.is_trained_on:
+        first_held_out, stop_held_out = panel.lengths, np.zeros_like(panel.lengths)
     if n_new.any():
         stop, earliest = panel.lengths, 0 if fitted.held_out.is_empty else stop_held_out
     else:
@@ -326,7 +328,7 @@ def train_on(
     since = np.maximum(stop - np.where(n_new > 0, n_new + n_before, 0), earliest)
     data = model.on_device(panel)
     whole = _chunks(forecaster, data, panel.lengths, streams)
-    planned = planned_epochs(forecaster.num_epochs, whole.n_targets, len(whole)) * len(whole)
+    planned = forecaster.num_epochs_ * len(whole)
     steps = int(np.ceil(planned * n_new.sum() / len(panel.values)))
     chunks = _chunks(forecaster, data, stop, streams, since)
     if not steps or not _has_target(model, chunks, panel).any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,14 @@ class WeightAverage:
         self.step += 1
         rate = (AVERAGED_STEPS + 1) / (AVERAGED_STEPS + self.step)
         torch._foreach_lerp_(self.weights, self.parameters, rate)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the average goes on from."""
+        return {"weights": self.weights, "step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict` of an average of the same network."""
+        self.weights, self.step = list(state["weights"]), state["step"]
 
     @contextmanager
     def used(self) -> Iterator[None]:

@@ -287,6 +287,7 @@ class Trainer:
                 "network": self.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+                "average": None if self.average is None else self.average.state_dict(),
                 "streams": self.streams.state_dict(),
                 "progress": progress,
                 "history": self.training.rows,
@@ -300,6 +301,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.streams.load_state_dict(state["streams"])
         self.progress = Progress(**state["progress"])
         self.training.rows = state["history"]

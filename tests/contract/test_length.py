@@ -96,3 +96,25 @@ def test_intervals_after_a_plain_fit_hold_what_they_claim_or_say_that_the_series
     assert 0.8 < (interval[:, 1] - interval[:, 0]).mean() < 1.6
     with pytest.raises(ValueError, match="Pass longer series"):
         GRUForecaster(**SMALL).fit(y[:40]).predict_interval(fh=[1])
+
+
+@STRATEGIES
+def test_update_trains_on_one_new_row_with_the_rows_before_it(strategy):
+    y = series(seed=1)
+    forecaster = GRUForecaster(strategy=strategy, **SMALL).fit(y[:399], fh=[1, 5])
+    assert forecaster.num_epochs_ > 0
+    before = weights(forecaster.network_)
+    forecaster.update(y[399:])
+    assert not torch.equal(weights(forecaster.network_), before)
+    early = forecaster.fitted_.early.network
+    assert not torch.equal(weights(early), weights(forecaster.network_))
+
+
+def test_update_does_not_train_where_fit_chose_no_epochs():
+    y = series(seed=2)
+    forecaster = GRUForecaster(**SMALL).fit(y[:399])
+    assert forecaster.num_epochs_ == 0
+    before = weights(forecaster.network_)
+    forecaster.update(y[399:])
+    assert torch.equal(weights(forecaster.network_), before)
+    assert forecaster.fitted_.panel.lengths.tolist() == [400]

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -18,9 +19,7 @@ def test_average_of_weights_is_that_of_polynomial_decay():
         average.update()
         rate = (GAMMA + 1) / (GAMMA + t)
         expected = (1 - rate) * expected + rate * weight
-    assert average.weights[0].item() == np.float32(expected).item() or np.isclose(
-        average.weights[0].item(), expected, rtol=1e-5
-    )
+    assert average.weights[0].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_average_after_one_step_is_its_weights():
@@ -42,3 +41,17 @@ def test_network_has_the_average_while_it_is_used_and_its_own_weights_after():
     with average.used():
         assert torch.equal(network.weight, before)
     assert network.weight.item() == own
+
+
+def test_average_goes_on_from_its_state():
+    network = nn.Linear(1, 1)
+    average = WeightAverage(network)
+    for k in range(3):
+        with torch.no_grad():
+            network.weight.fill_(float(k))
+        average.update()
+    other = WeightAverage(network)
+    other.load_state_dict(average.state_dict())
+    average.update()
+    other.update()
+    assert torch.equal(average.weights[0], other.weights[0])
