@@ -222,13 +222,13 @@ class Features:
         return self.n_known - self.n_calendar
 
     @property
-    def year_channels(self) -> tuple[int, ...]:
+    def year_channels(self) -> slice:
         """Channels of the linear forecast's calendar that hold the first wave of the year."""
         if YEAR_FIELD not in self.linear_calendar:
-            return ()
+            return slice(0, 0)
         before = self.linear_calendar[: self.linear_calendar.index(YEAR_FIELD)]
         first = n_calendar_channels(before, None)
-        return (first, first + 1)
+        return slice(first, first + 2)
 
     @property
     def n_known(self) -> int:

@@ -103,8 +103,8 @@ class LinearForecast(nn.Module):
         crossed = _crossed_lags(features)
         places = torch.tensor([1 + lags.index(lag) if lag > 1 else 0 for lag in crossed]).long()
         self.register_buffer("crossed_position", places, persistent=False)
-        self.waves = features.year_channels if seasons else ()
-        self.n_crossed = len(crossed) + len(self.waves)
+        self.waves = features.year_channels if seasons else slice(0, 0)
+        self.n_crossed = len(crossed) + (self.waves.stop - self.waves.start)
         self.n_crossed_phases = n_phases(seasons[0], MOST_CROSSED_PHASES) if seasons else 0
         # Of other columns: the change of the last step, and since a season before.
         cross = [2, *seasons] if 1 < features.n_values <= MOST_CROSS_COLUMNS else []
@@ -185,7 +185,8 @@ class LinearForecast(nn.Module):
         if self.n_crossed and self.n_crossed_phases:
             shortest = self.phases[0][0]
             crossed_phase = ordinal % shortest // (shortest // self.n_crossed_phases)
-            waves = calendar[..., list(self.waves), None].expand(-1, -1, -1, past.shape[-1])
+            # A slice, for a list of channels would be copied to the device at every step.
+            waves = calendar[..., self.waves, None].expand(-1, -1, -1, past.shape[-1])
             crossed = torch.cat([waves, values[:, :, self.crossed_position]], dim=2)
         return _Regressors(values, torch.cat(others, dim=-1), phases, crossed_phase, crossed)
 

@@ -230,7 +230,10 @@ class _Sums:
     def _decomposed(self, n: int) -> tuple[Tensor, Tensor]:
         # All horizons share the regressors, so one decomposition serves all of them and all
         # penalties.
-        values, vectors = torch.linalg.eigh(self.shared[:n, :n])
+        shared = self.shared[:n, :n]
+        # PyTorch has no such decomposition for MPS.
+        on_cpu = shared.cpu() if shared.device.type == "mps" else shared
+        values, vectors = (part.to(shared.device) for part in torch.linalg.eigh(on_cpu))
         return values.clamp(min=0), vectors
 
     def _solved(
