@@ -287,7 +287,7 @@ def train(
     num_epochs = trainer.progress.best_epoch
     if not (trainer.interrupted or trainer.stopped):
         whole = _chunks(forecaster, data, panel.lengths, streams)
-        if num_epochs:
+        if is_new and num_epochs:
             fit_linear_forecasts(model.network, whole)
         elif is_new:
             model = _started(model, whole, streams)
