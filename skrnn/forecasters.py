@@ -228,9 +228,10 @@ class GRUForecaster(BaseRecurrentForecaster):
     relative to it, the phase of each season, the calendar, holidays and X. Ridge regression fits
     it before training, with a penalty for each horizon by cross-validation over blocks of time.
 
-    A, b, B and M start at zero. m starts at -4 log(error) of each forecast of the mix, recursively,
-    on short series, mostly the error over a season; with "multioutput" it starts at weights that
-    minimise the absolute error of the mix on left-out steps. So training starts from a good naive
+    A, b, B and M start at zero. m starts at -4 log(error) of each forecast of the mix; recursively
+    and without a linear forecast, on short series, mostly the error over a season. With
+    "multioutput" it starts at weights that minimise the absolute error of the mix on left-out
+    steps. So training starts from a good naive
     or linear forecaster. An L2 penalty on A, b, B and M keeps short series near
     the naive mix, the more so the fewer seasons were observed. Each horizon's and column's loss is
     divided by its e, so that all weigh the same. Recursively, each forecast beyond the first is

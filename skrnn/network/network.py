@@ -205,7 +205,8 @@ class RecurrentNetwork(nn.Module):
         each forecast is an input of the next, what is best one step ahead may be worthless a day
         ahead. So the error over a season, :math:`e_s`, counts up to three times as much as that of
         the next step, less so the more observations there are per unit of the prior: the network
-        then learns a mix of its own.
+        then learns a mix of its own. Where paths are averaged with a direct forecast, which knows
+        the steps of a season, the next step's error alone counts.
 
         With e and :math:`e_s` those of the best naive forecast, also set are
 
@@ -233,8 +234,9 @@ class RecurrentNetwork(nn.Module):
         score, least = errors.log(), errors.amin(-1)
         growth = torch.ones_like(least)  # (J, C)
         if season_errors is not None:
-            share = SEASON_SHARE / (1 + 1 / prior_weight)
-            score = share * season_errors.log() + (1 - share) * score
+            if self.direct is None:
+                share = SEASON_SHARE / (1 + 1 / prior_weight)
+                score = share * season_errors.log() + (1 - share) * score
             growth = (season_errors.amin(-1) / least).clamp(min=1)
         self.head.mix_bias.copy_(-ERROR_EXPONENT * score)
         self.head.start_from(distribution.start(least))

@@ -112,7 +112,7 @@ def test_update_trains_on_one_new_row_with_the_rows_before_it(strategy):
 
 def test_update_does_not_train_where_fit_chose_no_epochs():
     y = series(seed=2)
-    forecaster = GRUForecaster(**SMALL).fit(y[:399])
+    forecaster = GRUForecaster(strategy="multioutput", **SMALL).fit(y[:399], fh=[1, 5])
     assert forecaster.num_epochs_ == 0
     before = weights(forecaster.network_)
     forecaster.update(y[399:])
