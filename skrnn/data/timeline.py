@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 DATES = (pd.DatetimeIndex, pd.PeriodIndex)
+DAY = pd.Timedelta(days=1)
+# Steps over which the length of one is averaged: months and quarters differ, years hardly.
+AVERAGED_STEPS = 12
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,14 @@ class Timeline:
     def is_fixed(self) -> bool:
         """Whether every step lasts equally long; a day does not where clocks change."""
         return isinstance(self.freq, pd.offsets.Tick) and not isinstance(self.freq, pd.offsets.Day)
+
+    @cached_property
+    def step_in_days(self) -> float:
+        """Mean length of one step in days."""
+        if isinstance(self.freq, pd.offsets.BusinessDay):
+            return 1.0
+        stamps = self.timestamps(np.array([0, AVERAGED_STEPS]))
+        return (stamps[1] - stamps[0]) / DAY / AVERAGED_STEPS
 
     def positions(self, stamps: pd.Index) -> np.ndarray:
         """Position of each stamp on the grid, shape (n,); negative before the start.
@@ -131,6 +143,11 @@ class Timeline:
     def stamps(self, positions: np.ndarray) -> pd.Index:
         """Time stamp at each position; the index has the name of the start's."""
         return self._stamps(np.asarray(positions, dtype=np.int64)).rename(self.start.name)
+
+    def timestamps(self, positions: np.ndarray) -> pd.DatetimeIndex:
+        """Time at which each position begins, of a timeline of dates or periods."""
+        stamps = self.stamps(positions)
+        return stamps.to_timestamp() if isinstance(stamps, pd.PeriodIndex) else stamps
 
     def _stamps(self, positions: np.ndarray) -> pd.Index:
         if isinstance(self.start, pd.PeriodIndex):

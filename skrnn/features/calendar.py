@@ -22,12 +22,9 @@ CALENDAR = {
 YEAR_FIELD = "dayofyear"
 # Channels of holidays: the day itself, the day before one, the day after one.
 N_HOLIDAY_CHANNELS = 3
-DAY = pd.Timedelta(days=1)
 # Steps are numbered from a Monday; a month has so many days at least, and in the mean.
 MONDAY = pd.Timestamp("1970-01-05")
 SHORTEST_MONTH, MEAN_MONTH = 28, 30.4375
-# Steps over which the length of one is averaged: months and quarters differ, years hardly.
-AVERAGED_STEPS = 12
 
 
 def calendar_fields(
@@ -51,7 +48,7 @@ def calendar_fields(
         return (calendar,) if isinstance(calendar, str) else tuple(calendar)
     if not timeline.is_calendar:
         return ()
-    step = step_in_days(timeline)
+    step = timeline.step_in_days
     span = step * (panel.end.max() - panel.origin.min())
     return tuple(
         name for name, (_, days, _) in CALENDAR.items() if 2 * step < days <= span / cycles + step
@@ -61,17 +58,7 @@ def calendar_fields(
 def calendar_cycle(calendar: Sequence[str], panel: Panel) -> int:
     """Steps of the longest cycle among calendar fields; 0 without fields."""
     days = [CALENDAR[name][1] for name in calendar]
-    return round(max(days) / step_in_days(panel.timeline)) if days else 0
-
-
-def step_in_days(timeline: Timeline) -> float:
-    """Mean length of one step in days."""
-    if isinstance(timeline.freq, pd.offsets.BusinessDay):
-        return 1.0
-    stamps = timeline.stamps(np.array([0, AVERAGED_STEPS]))
-    if isinstance(stamps, pd.PeriodIndex):
-        stamps = stamps.to_timestamp()
-    return (stamps[1] - stamps[0]) / DAY / AVERAGED_STEPS
+    return round(max(days) / panel.timeline.step_in_days) if days else 0
 
 
 def ordinals(timeline: Timeline, positions: np.ndarray) -> np.ndarray:
@@ -83,10 +70,7 @@ def ordinals(timeline: Timeline, positions: np.ndarray) -> np.ndarray:
     """
     if not timeline.is_calendar:
         return np.asarray(timeline.stamps(positions), dtype=np.int64) // timeline.freq
-    stamps, step = timeline.stamps(positions), step_in_days(timeline)
-    if isinstance(stamps, pd.PeriodIndex):
-        stamps = stamps.to_timestamp()
-    stamps = stamps.tz_localize(None)
+    stamps, step = timeline.timestamps(positions).tz_localize(None), timeline.step_in_days
     if isinstance(timeline.freq, pd.offsets.BusinessDay):
         return np.busday_count(MONDAY.to_numpy().astype("M8[D]"), stamps.to_numpy().astype("M8[D]"))
     if step >= SHORTEST_MONTH:
@@ -111,9 +95,7 @@ def encode_calendar(
     if not n_channels or not timeline.is_calendar:
         # A network pretrained on dates can still forecast a series without dates.
         return np.zeros((len(positions), n_channels), dtype=np.float32)
-    stamps = timeline.stamps(positions)
-    if isinstance(stamps, pd.PeriodIndex):
-        stamps = stamps.to_timestamp()
+    stamps = timeline.timestamps(positions)
     # Each channel is written into its place, so that there is no second copy of all of them.
     encoded = np.empty((len(positions), n_channels), dtype=np.float32)
     channel = 0

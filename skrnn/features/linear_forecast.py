@@ -153,14 +153,14 @@ class LinearForecast(nn.Module):
             result = result + torch.einsum("bljp,pjc->bljc", known, self.known_coefficients)
         return result
 
-    def design(self, targets: Targets, column: int) -> Tensor:
-        """The regressors of one column as a matrix, (B, L, D)."""
+    def design(self, targets: Targets, column: int, has_crossed: bool = True) -> Tensor:
+        """The regressors of one column as a matrix, (B, L, D), the crossed ones last."""
         regressors = self._regressors(targets)
         dtype = regressors.values.dtype
         columns = [regressors.values[..., column], regressors.others]
         for phase, (_, n) in zip(regressors.phases, self.phases, strict=True):
             columns.append(F.one_hot(phase, n).to(dtype))
-        if regressors.crossed is not None and regressors.crossed_phase is not None:
+        if has_crossed and regressors.crossed is not None and regressors.crossed_phase is not None:
             one_hot = F.one_hot(regressors.crossed_phase, self.n_crossed_phases).to(dtype)
             crossed = one_hot[..., None] * regressors.crossed[..., None, :, column]
             columns.append(crossed.flatten(-2))

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from skrnn.data.panel import Panel
-from skrnn.features.calendar import step_in_days
 
 # Cycles of the calendar in days, by the length of a step: for steps of five days and more the year
 # is the only season; for days the week; for shorter steps the day and the week.
@@ -48,7 +47,7 @@ def seasonal_periods(sp: int | Sequence[int] | str | None, panel: Panel) -> tupl
         periods = (int(sp),) if isinstance(sp, (int, np.integer)) else tuple(int(p) for p in sp)
         check_within("sp", periods, longest)
         return periods
-    step = step_in_days(panel.timeline) if panel.timeline.is_calendar else np.inf
+    step = panel.timeline.step_in_days if panel.timeline.is_calendar else np.inf
     if step > LONGEST_STEP_WITH_YEAR:
         period = _period_of_values(panel)
         return () if period is None else (period,)

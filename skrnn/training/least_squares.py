@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -28,6 +28,8 @@ MOST_CHOSEN_HORIZONS = 24
 ROWS_PER_CROSSED_REGRESSOR = 4
 # Steps that are fitted to at most, and read at once.
 MOST_STEPS, STEPS_AT_ONCE = 100_000, 4_096
+# Numbers of what is read that are kept for the next pass at most: 128 MB.
+MOST_KEPT = 2**25
 # Left-out steps whose forecasts are kept.
 MOST_LEFT_OUT = 1_000
 # An error in units of the scaled series that counts as none.
@@ -83,14 +85,12 @@ def fit_linear(
         rows.errors(fold == k, [sums.candidates(chosen) for sums in rest], chosen)
         for k, rest in enumerate(rests)
     ]
-    # A fold has fewer rows than all folds, so that the crossed regressors may be left out of some.
-    n_candidates = min(part.shape[1] for part in errors)
-    left_out_errors = torch.stack([part[:, :n_candidates] for part in errors]).sum(0)
-    least, best = left_out_errors.min(1)  # (C, J')
+    least, best = torch.stack(errors).sum(0).min(1)  # (C, J')
     best = best[:, nearest].cpu()  # to be compared without waiting for the device each time
     _set(linear, total, best)
+    n = rows.sizes[-1]
     fitted = [
-        (linear.coefficients[None, :, chosen, c], linear.known_coefficients[None, :, chosen, c])
+        (linear.coefficients[None, :n, chosen, c], linear.known_coefficients[None, :, chosen, c])
         for c in range(n_columns)
     ]
     fit_errors = rows.errors(np.ones(len(series), dtype=bool), fitted, chosen)[:, 0]
@@ -103,7 +103,8 @@ def _set(linear: LinearForecast, sums: list[_Sums], best: Tensor) -> None:
     """Set the coefficients to those of the best candidates (C, J)."""
     for c, of_column in enumerate(sums):
         coefficients, known = of_column.solution(best[c])
-        linear.coefficients[:, :, c] = coefficients.to(linear.coefficients.dtype)
+        linear.coefficients[:, :, c] = 0.0
+        linear.coefficients[: len(coefficients), :, c] = coefficients.to(linear.coefficients.dtype)
         linear.known_coefficients[:, :, c] = known.to(linear.coefficients.dtype)
 
 
@@ -150,28 +151,35 @@ class LeftOut(NamedTuple):
 
 
 class _Sums:
-    """Sums of products that the normal equations of ridge regression need, of one column."""
+    """Sums of products that the normal equations of ridge regression need, of one column.
 
-    def __init__(self, linear: LinearForecast, device: torch.device):
-        n, n_horizons, _ = linear.coefficients.shape
-        n_known = linear.known_coefficients.shape[0]
-        dtype = accumulator_dtype(device)
+    Parameters
+    ----------
+    sizes : list of int
+        Numbers of regressors among which to choose.
+    n_horizons, n_known : int
+    device : torch.device
+    """
+
+    def __init__(self, sizes: list[int], n_horizons: int, n_known: int, device: torch.device):
+        dtype, n = accumulator_dtype(device), sizes[-1]
 
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(*shape, dtype=dtype, device=device)
 
-        self.n_rows, self.n_plain = 0, linear.n_plain
+        self.sizes = sizes
         self.shared = zeros(n, n)
         self.target = zeros(n, n_horizons)
         self.crossed = zeros(n_horizons, n, n_known)
         self.known = zeros(n_horizons, n_known, n_known)
         self.known_target = zeros(n_horizons, n_known)
+        self.decomposed: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def add(self, z: Tensor, known: Tensor | None, target: Tensor) -> None:
-        """Add rows: regressors (n, D), known inputs (n, J, P) and targets (n, J)."""
+    def add(self, block: _Block) -> None:
+        """Add some steps."""
+        z, known, target, _ = block
         # Products of a block are computed in single precision, which is twice as fast, and added
         # in double precision.
-        self.n_rows += len(z)
         self.shared += z.T @ z
         self.target += z.T @ target
         if known is not None:
@@ -187,29 +195,20 @@ class _Sums:
 
     def _combined(self, other: _Sums, sign: int) -> _Sums:
         result = copy.copy(self)
-        for name in ("n_rows", "shared", "target", "crossed", "known", "known_target"):
+        for name in ("shared", "target", "crossed", "known", "known_target"):
             setattr(result, name, getattr(self, name) + sign * getattr(other, name))
+        result.decomposed = {}
         return result
-
-    @property
-    def sizes(self) -> list[int]:
-        """Numbers of regressors among which to choose: without the crossed ones, and with them."""
-        n = len(self.shared)
-        has_crossed = self.n_rows >= ROWS_PER_CROSSED_REGRESSOR * n and n > self.n_plain
-        return [self.n_plain, n] if has_crossed else [self.n_plain]
 
     def candidates(self, horizons: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients (R, D, J), and those of the known inputs (R, P, J), of some horizons.
 
         The R candidates are all penalties for each of `sizes`.
         """
-        parts = []
-        for n in self.sizes:
-            values, vectors = self._decomposed(n)
-            for penalty in PENALTIES:
-                inverse = (1 / (values + penalty))[:, None].expand(-1, len(horizons))
-                parts.append(self._solved(n, vectors, inverse, penalty, horizons))
-        coefficients, known = (torch.stack(part) for part in zip(*parts, strict=True))
+        penalties = torch.tensor(PENALTIES, dtype=self.target.dtype, device=self.target.device)
+        penalties = penalties[:, None].expand(-1, len(horizons))
+        parts = [self._solved(n, penalties, horizons) for n in self.sizes]
+        coefficients, known = (torch.cat(part) for part in zip(*parts, strict=True))
         return coefficients, known
 
     def solution(self, best: Tensor) -> tuple[Tensor, Tensor]:
@@ -220,81 +219,127 @@ class _Sums:
         for i, n in enumerate(self.sizes):
             places = torch.nonzero(best // len(PENALTIES) == i)[:, 0]
             if len(places):
-                values, vectors = self._decomposed(n)
-                horizons, penalty = (part.to(values.device) for part in (places, penalties[places]))
-                inverse = 1 / (values[:, None] + penalty)
-                found = self._solved(n, vectors, inverse, penalty, horizons)
-                coefficients[:, horizons], known[:, horizons] = found
+                device = coefficients.device
+                horizons, penalty = places.to(device), penalties[places].to(device)
+                found, of_known = self._solved(n, penalty[None], horizons)
+                coefficients[:, horizons], known[:, horizons] = found[0], of_known[0]
         return coefficients, known
 
     def _decomposed(self, n: int) -> tuple[Tensor, Tensor]:
         # All horizons share the regressors, so one decomposition serves all of them and all
         # penalties.
-        shared = self.shared[:n, :n]
-        # PyTorch has no such decomposition for MPS.
-        on_cpu = shared.cpu() if shared.device.type == "mps" else shared
-        values, vectors = (part.to(shared.device) for part in torch.linalg.eigh(on_cpu))
-        return values.clamp(min=0), vectors
+        if n not in self.decomposed:
+            shared = self.shared[:n, :n]
+            # PyTorch has no such decomposition for MPS.
+            on_cpu = shared.cpu() if shared.device.type == "mps" else shared
+            values, vectors = (part.to(shared.device) for part in torch.linalg.eigh(on_cpu))
+            self.decomposed[n] = values.clamp(min=0), vectors
+        return self.decomposed[n]
 
-    def _solved(
-        self, n: int, vectors: Tensor, inverse: Tensor, penalty: Tensor | float, horizons: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Coefficients of the first n regressors and of the known inputs; the others are zero."""
+    def _solved(self, n: int, penalties: Tensor, horizons: Tensor) -> tuple[Tensor, Tensor]:
+        """Coefficients (R, D, J) and (R, P, J) by R penalties of each horizon, (R, J).
+
+        Those of all but the first n regressors are zero.
+        """
+        values, vectors = self._decomposed(n)
+        inverse = 1 / (values[:, None] + penalties[:, None])  # (R, n, J)
         target = vectors.T @ self.target[:n, horizons]  # (n, J)
         known = self.known_target[horizons]  # (J, P)
-        if known.shape[1]:
+        n_known = known.shape[1]
+        if n_known:
             # The known inputs differ by horizon; they are eliminated as a block.
             crossed = torch.einsum("de,jdp->jep", vectors, self.crossed[horizons, :n])
-            weighted = crossed * inverse.T[..., None]
-            ridge = torch.eye(known.shape[1], device=known.device, dtype=known.dtype)
-            ridge = (
-                torch.as_tensor(penalty, dtype=known.dtype, device=known.device)[..., None, None]
-                * ridge
-            )
-            schur = self.known[horizons] + ridge - weighted.mT @ crossed
-            rest = known - torch.einsum("jdp,dj->jp", weighted, target)
-            known = torch.linalg.solve(schur, rest[..., None])[..., 0]
-            target = target - torch.einsum("jdp,jp->dj", crossed, known)
+            weighted = crossed * inverse.mT[..., None]  # (R, J, n, P)
+            ridge = penalties[..., None, None] * torch.eye(n_known, device=known.device)
+            schur = self.known[horizons] + ridge - weighted.mT @ crossed  # (R, J, P, P)
+            rest = known - torch.einsum("rjdp,dj->rjp", weighted, target)
+            known = torch.linalg.solve(schur, rest[..., None])[..., 0]  # (R, J, P)
+            target = target - torch.einsum("jdp,rjp->rdj", crossed, known)
+        else:
+            known = known.expand(len(penalties), -1, -1)
         found = vectors @ (inverse * target)
-        return F.pad(found, (0, 0, 0, len(self.shared) - n)), known.T
+        return F.pad(found, (0, 0, 0, len(self.shared) - n)), known.mT
+
+
+class _Block(NamedTuple):
+    """Some steps of one column; targets are relative to the last value.
+
+    z : regressors, (n, D).
+    known : known inputs, (n, J, P).
+    target, weight : (n, J).
+    """
+
+    z: Tensor
+    known: Tensor | None
+    target: Tensor
+    weight: Tensor
+
+    @classmethod
+    def joined(cls, blocks: Sequence[_Block]) -> _Block:
+        """One block of the steps of several."""
+        parts = zip(*blocks, strict=True)
+        return cls(*(None if part[0] is None else torch.cat(part) for part in parts))  # type: ignore
+
+    def at(self, places: Tensor) -> _Block:
+        """Some of the steps."""
+        return _Block(*(None if part is None else part[places] for part in self))  # type: ignore
 
 
 class _Rows:
-    """Steps of series, read in blocks."""
+    """Steps of series, read in blocks. Where they are few, they are read once and kept."""
 
     def __init__(
         self, linear: LinearForecast, data: DevicePanel, series: np.ndarray, t: np.ndarray
     ):
         self.linear, self.data, self.series, self.t = linear, data, series, t
+        # Numbers of regressors among which to choose: without the crossed ones, and with them.
+        n, n_fitted = len(linear.coefficients), len(series) * (1 - 1 / N_FOLDS)
+        has_crossed = n > linear.n_plain and n_fitted >= ROWS_PER_CROSSED_REGRESSOR * n
+        self.sizes = [linear.n_plain, n] if has_crossed else [linear.n_plain]
+        self._kept = None
+        n_known, n_horizons, n_columns = linear.known_coefficients.shape
+        of_step = self.sizes[-1] + (2 + n_known) * n_horizons
+        if len(series) * n_columns * of_step <= MOST_KEPT:
+            every = torch.arange(len(series), device=data.device)
+            read = [self._read(places) for places in every.split(STEPS_AT_ONCE)]
+            self._kept = [_Block.joined(blocks) for blocks in zip(*read, strict=True)]
 
-    def blocks(
-        self, which: np.ndarray
-    ) -> Iterator[tuple[int, Tensor, Tensor | None, Tensor, Tensor]]:
-        """Column, regressors (n, D), known (n, J, P), targets and weights (n, J).
+    def blocks(self, which: np.ndarray) -> Iterator[tuple[int, _Block]]:
+        """Some of the steps of each column, by its number."""
+        places = torch.from_numpy(np.flatnonzero(which)).to(self.data.device)
+        for some in places.split(STEPS_AT_ONCE):
+            blocks = (
+                self._read(some) if self._kept is None else [block.at(some) for block in self._kept]
+            )
+            yield from enumerate(blocks)
 
-        Targets are relative to the last value.
-        """
+    def _read(self, places: Tensor) -> list[_Block]:
+        """These steps of each column."""
         data, features = self.data, self.linear.features
-        series, t = (torch.from_numpy(a[which]).to(data.device) for a in (self.series, self.t))
-        for of_series, at in zip(series.split(STEPS_AT_ONCE), t.split(STEPS_AT_ONCE), strict=True):
-            targets = data.targets(of_series, at[:, None])
-            future, observed = data.target_values(of_series, at[:, None])  # (n, 1, J, C)
-            known = targets.regressors.known  # type: ignore[union-attr]
-            for c in range(features.n_outputs):
-                z = self.linear.design(targets, c)[:, 0]
-                target = future[:, 0, :, c] - targets.past[:, 0, :1, c]
-                weight = torch.ones_like(target)
-                if observed is not None:
-                    weight = observed[:, 0, :, c].to(target.dtype)
-                yield c, z, None if known is None else known[:, 0], target, weight
+        series, t = (
+            torch.from_numpy(part).to(data.device)[places] for part in (self.series, self.t)
+        )
+        targets = data.targets(series, t[:, None])
+        future, observed = data.target_values(series, t[:, None])  # (n, 1, J, C)
+        known = targets.regressors.known  # type: ignore[union-attr]
+        blocks = []
+        for c in range(features.n_outputs):
+            target = future[:, 0, :, c] - targets.past[:, 0, :1, c]
+            weight = torch.ones_like(target)
+            if observed is not None:
+                weight = observed[:, 0, :, c].to(target.dtype)
+            z = self.linear.design(targets, c, has_crossed=len(self.sizes) > 1)[:, 0]
+            blocks.append(_Block(z, None if known is None else known[:, 0], target, weight))
+        return blocks
 
     def sums(self, which: np.ndarray) -> list[_Sums]:
         """Sums of each column over these steps."""
+        n_known, n_horizons, n_columns = self.linear.known_coefficients.shape
         columns = [
-            _Sums(self.linear, self.data.device) for _ in range(self.linear.features.n_outputs)
+            _Sums(self.sizes, n_horizons, n_known, self.data.device) for _ in range(n_columns)
         ]
-        for c, z, known, target, _ in self.blocks(which):
-            columns[c].add(z, known, target)
+        for c, block in self.blocks(which):
+            columns[c].add(block)
         return columns
 
     def errors(
@@ -303,9 +348,9 @@ class _Rows:
         """Sums of absolute errors of each column's candidates at some horizons, (C, R, J)."""
         n_candidates = len(candidates[0][0])
         total = torch.zeros(len(candidates), n_candidates, len(horizons), device=self.data.device)
-        for c, z, known, target, weight in self.blocks(which):
-            error = _forecast(z, known, candidates[c], horizons) - target[:, horizons]
-            total[c] += (error.abs() * weight[:, horizons]).sum(1)
+        for c, block in self.blocks(which):
+            error = _forecast(block, candidates[c], horizons) - block.target[:, horizons]
+            total[c] += (error.abs() * block.weight[:, horizons]).sum(1)
         return total
 
     def forecasts(
@@ -313,18 +358,16 @@ class _Rows:
     ) -> Tensor:
         """Forecasts of some horizons by one solution of each column, (n, J, C)."""
         columns: list[list[Tensor]] = [[] for _ in solutions]
-        for c, z, known, _, _ in self.blocks(which):
-            last = z[:, :1]  # the first regressor
-            columns[c].append(last + _forecast(z, known, solutions[c], horizons)[0])
+        for c, block in self.blocks(which):
+            last = block.z[:, :1]  # the first regressor
+            columns[c].append(last + _forecast(block, solutions[c], horizons)[0])
         return torch.stack([torch.cat(blocks) for blocks in columns], dim=-1)
 
 
-def _forecast(
-    z: Tensor, known: Tensor | None, candidate: tuple[Tensor, ...], horizons: Tensor
-) -> Tensor:
+def _forecast(block: _Block, candidate: tuple[Tensor, ...], horizons: Tensor) -> Tensor:
     """Forecasts relative to the last value, (R, n, J), by coefficients (R, D, J) and (R, P, J)."""
-    coefficients, of_known = (part.to(z.dtype) for part in candidate)
-    forecast = z @ coefficients
-    if known is not None:
-        forecast = forecast + torch.einsum("njp,rpj->rnj", known[:, horizons], of_known)
+    coefficients, of_known = (part.to(block.z.dtype) for part in candidate)
+    forecast = block.z @ coefficients
+    if block.known is not None:
+        forecast = forecast + torch.einsum("njp,rpj->rnj", block.known[:, horizons], of_known)
     return forecast

@@ -10,7 +10,7 @@ from skrnn.features.naive_forecasts import NaiveForecasts
 from skrnn.training.least_squares import LeftOut
 
 # Steps of mirror descent; the step size falls with their root, and the last half is averaged.
-N_STEPS = 100
+N_STEPS, FIRST_STEP = 30, 4.0
 # The initial weights count as so many independent targets. Targets of neighbouring steps overlap: h
 # steps ahead, one in h is independent.
 PRIOR_TARGETS = 10.0
@@ -62,15 +62,15 @@ def stacked_weights(
     initial = weights[places]
     start = initial.clamp(min=torch.finfo(weights.dtype).tiny).log()
     start = start.masked_fill(is_rare, LOG_OF_NOTHING).log_softmax(-1)
-    score, mean = start, torch.zeros_like(start)
+    weighted, score, mean = error * share, start, torch.zeros_like(start)
     for k in range(N_STEPS):
         mix = score.softmax(-1)
         # The error of a mix is the mix of the errors, for weights add up to 1.
         sign = (error * mix).sum(-1, keepdim=True).sign()
-        gradient = (sign * error * share).sum(0)
+        gradient = (sign * weighted).sum(0)
         # Where one forecast is nearly exact, the others' errors are large in its unit.
         largest = gradient.abs().amax(-1, keepdim=True).clamp(min=1)
-        step = 1 / (k + 1) ** 0.5 / largest
+        step = FIRST_STEP / (k + 1) ** 0.5 / largest
         # An implicit step of the divergence, which is stable however strong it is.
         score = (score - step * gradient + step * strength * start) / (1 + step * strength)
         score = score.log_softmax(-1)

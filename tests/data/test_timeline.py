@@ -282,3 +282,18 @@ def test_durations_are_refused_where_steps_are_integers(name):
 
 def test_no_durations_are_no_steps():
     assert panel_of(HOURS).timeline.steps(pd.to_timedelta([])).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("freq", "days"),
+    [("h", 1 / 24), ("15min", 1 / 96), ("D", 1), ("B", 1), ("W", 7), ("MS", 366 / 12), ("2D", 2)],
+)
+def test_step_of_a_frequency_is_its_mean_length_in_days(freq, days):
+    timeline = panel_of(pd.date_range("2020-01-01", periods=30, freq=freq)).timeline
+    assert timeline.step_in_days == pytest.approx(days)  # 2020 has 366 days
+
+
+def test_step_of_periods_is_that_of_dates():
+    months = panel_of(pd.period_range("2020-01", periods=30, freq="M")).timeline
+    of_dates = panel_of(pd.date_range("2020-01", periods=30, freq="MS")).timeline
+    assert months.step_in_days == of_dates.step_in_days

@@ -12,7 +12,6 @@ from skrnn.features.calendar import (
     calendar_fields,
     encode_calendar,
     n_calendar_channels,
-    step_in_days,
 )
 
 
@@ -163,16 +162,3 @@ def test_calendar_asked_for_is_taken_where_there_are_dates():
 )
 def test_cycle_is_the_longest_of_the_calendar_in_steps(freq, calendar, steps):
     assert calendar_cycle(calendar, panel_of(dates(freq, 30))) == steps
-
-
-@pytest.mark.parametrize(
-    ("freq", "days"),
-    [("h", 1 / 24), ("15min", 1 / 96), ("D", 1), ("B", 1), ("W", 7), ("MS", 366 / 12), ("2D", 2)],
-)
-def test_step_of_a_frequency_is_its_mean_length_in_days(freq, days):
-    assert step_in_days(panel_of(dates(freq, 30)).timeline) == pytest.approx(days)  # 2020: 366 days
-
-
-def test_step_of_periods_is_that_of_dates():
-    months = panel_of(pd.period_range("2020-01", periods=30, freq="M")).timeline
-    assert step_in_days(months) == step_in_days(panel_of(dates("MS", 30)).timeline)
