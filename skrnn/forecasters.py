@@ -12,6 +12,7 @@ from torch import nn
 from skrnn.callbacks import Callback
 from skrnn.contract.forecaster import BaseRecurrentForecaster
 from skrnn.contract.parameters import DEFAULT_QUANTILES
+from skrnn.contract.tags import contract_settings
 
 __all__ = ["GRUForecaster", "LSTMForecaster", "RNNForecaster"]
 
@@ -393,3 +394,9 @@ class RNNForecaster(BaseRecurrentForecaster):
 
     def _cell(self) -> str | Callable[..., nn.Module]:
         return self.cell
+
+    @classmethod
+    def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
+        # GRUForecaster and LSTMForecaster are checked with all settings; only the cell differs.
+        first, *_, last = contract_settings()
+        return [first | {"cell": "gru"}, last | {"cell": nn.RNN}]

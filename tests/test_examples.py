@@ -122,17 +122,21 @@ def test_without_data_the_example_says_so_and_simulates_load(
     assert figure.read_bytes()[:4] == b"\x89PNG"
 
 
+# On its test range, the tutorial's LSTM has 1.081 in this definition, its GRU 1.123.
+
+
 @needs_data
-@pytest.mark.parametrize("forecaster", [GRUForecaster, LSTMForecaster])
-def test_two_epochs_on_pjm_are_better_at_the_end_of_training_than_the_tutorials_error(
-    example, pjm, forecaster
-):
+def test_two_epochs_of_an_lstm_on_pjm_are_better_than_the_tutorials_error(example, pjm):
     y, held_out, scored = pjm
-    fitted = forecaster(num_epochs=2, random_state=0).fit(y[~held_out])
+    fitted = LSTMForecaster(num_epochs=2, random_state=0).fit(y[~held_out])
     table = backtest(fitted, y, start=example.FIRST_CUTOFF)
     errors = example.by_region(y.loc[scored, "load_mw"], table.droplevel("cutoff")["y_pred"])
-    # On its test range, the tutorial's LSTM has 1.081 in this definition, its GRU 1.123.
     assert errors.mean() < 0.9
+
+
+@needs_data
+def test_three_epochs_of_a_gru_on_pjm_are_better_than_the_tutorials_error(errors_of_all):
+    assert errors_of_all.mean() < 0.9
 
 
 # ------------------------------------------------------------------- plot_day_ahead.py
