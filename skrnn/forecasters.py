@@ -99,13 +99,16 @@ class GRUForecaster(BaseRecurrentForecaster):
         values, the phase of each season, the calendar and X, fitted in closed form. "auto" takes
         every lag of two of the shortest season, at most 60, and those around whole seasons; without
         a season, 12. None, and ``naive=None``, for no linear forecast.
-    criterion : {"mae", "mse", "huber", "normal", "studentt", "quantile"} or Module, default="mae"
+    criterion : str or Module, default="mae"
+        One of "mae", "mse", "huber", "normal", "studentt", "quantile", "poisson", "negbinomial".
         Loss of the scaled forecasts. A `torch.nn.Module` is called with forecasts and targets, both
         flat, and returns their mean loss; its parameters are trained. "normal" and "studentt"
         forecast a distribution by its negative log-likelihood, and "quantile" the ``quantiles`` by
         the pinball loss. Where rows are held out, see ``validation_split``, their errors calibrate
-        the intervals of every criterion, those of points included. A module may also be a
-        distribution of your own, see `skrnn.distributions`.
+        the intervals of these criteria, those of points included. "poisson" and "negbinomial" are
+        distributions of counts: the point forecast is the mean, quantiles and simulated values are
+        whole numbers, series are scaled but not shifted, and nothing is calibrated. A module may
+        also be a distribution of your own, see `skrnn.distributions`.
     quantiles : list of float, default=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
         Levels, in (0, 1), that ``criterion="quantile"`` forecasts, at least two. They never cross.
         Between and beyond them, quantiles are interpolated linearly in those of a normal
@@ -116,7 +119,8 @@ class GRUForecaster(BaseRecurrentForecaster):
     forecast_range : pair of float or None, "auto" or None, default="auto"
         Least and greatest value that can come, None for no such bound. Forecasts, quantiles and
         simulated values are those of min(max(y, lower), upper); "normal" and "studentt" are
-        bounded where held-out rows calibrate their quantiles. "auto" is (0, None) for each column
+        bounded where held-out rows calibrate their quantiles. Means of counts are positive as
+        they are. "auto" is (0, None) for each column
         of each series that was never negative, (None, None) for the others. None for no bounds.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or callable, default="adamw"
         A callable takes the parameters, ``lr`` and ``optimizer_kwargs``.

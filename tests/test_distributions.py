@@ -12,7 +12,6 @@ from skpro_checks import INDICES, check_quantiles_and_labels, check_variance, co
 from skrnn import GRUForecaster
 from skrnn.distributions import (
     CRITERIA,
-    LEAST_SCALE,
     Normal,
     Point,
     Quantiles,
@@ -20,6 +19,7 @@ from skrnn.distributions import (
     distribution_of,
     is_probabilistic,
 )
+from skrnn.distributions.base import LEAST_SCALE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

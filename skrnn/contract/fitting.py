@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from skrnn.callbacks import Callback, ProgressBar, StopAfter, Training
 from skrnn.contract.parameters import architecture_of, named, result_of, tuple_of
+from skrnn.data.counts import check_counts
 from skrnn.data.covariates import Covariates
 from skrnn.data.held_out import FEWEST_TRAINING_ROWS, HeldOut
 from skrnn.data.holidays import Holidays
@@ -90,7 +91,22 @@ def read(
         covariates = Covariates.of(X, past, y.index)
     else:
         covariates = _pretrained_covariates(pretrained, X)
-    return Panel.from_pandas(y, X, covariates).trim_leading_missing()
+    panel = Panel.from_pandas(y, X, covariates).trim_leading_missing()
+    if forecasts_counts(forecaster):
+        check_counts(panel)
+        if covariates.past and forecaster.strategy == "recursive":
+            msg = (
+                f"criterion={forecaster.criterion!r} with past_covariates needs "
+                f"strategy='multioutput': a recursive forecast forecasts past covariates too, and "
+                f"they are no counts. Set it and pass fh in fit, or drop past_covariates."
+            )
+            raise ValueError(msg)
+    return panel
+
+
+def forecasts_counts(forecaster: Any) -> bool:
+    """Whether the criterion is a distribution of counts."""
+    return distribution_of(forecaster.criterion, forecaster.quantiles).of_counts
 
 
 def _pretrained_covariates(pretrained: Model, X: pd.DataFrame | None) -> Covariates:
@@ -201,6 +217,7 @@ def chosen_features(forecaster: Any, panel: Panel, strategy: Strategy) -> Featur
         cycle=calendar_cycle(calendar, panel),
         linear_lags=chosen_lags(forecaster, sp, panel),
         linear_calendar=calendar_fields(forecaster.calendar, panel, LINEAR_CALENDAR_CYCLES),
+        of_counts=forecasts_counts(forecaster),
     )
 
 
@@ -226,7 +243,9 @@ def warm_model(forecaster: Any, pretrained: Model, panel: Panel, device: torch.d
 def _of_series(forecaster: Any, panel: Panel) -> dict[str, Any]:
     """What a model takes from the series of a fit and from parameters that need no new weights."""
     return {
-        "scaler": Scaler(forecaster.scaler).fit(panel.values, panel.series_of_rows()),
+        "scaler": Scaler(forecaster.scaler, is_centered=not forecasts_counts(forecaster)).fit(
+            panel.values, panel.series_of_rows()
+        ),
         "columns": panel.columns,
         "timeline": panel.timeline,
         "window_length": forecaster.window_length,

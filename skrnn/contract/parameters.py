@@ -17,7 +17,8 @@ from torch import nn
 from skrnn.callbacks import Callback
 from skrnn.contract.private_names import Interval, StrOptions, validate_parameter_constraints
 from skrnn.data.scaling import SCALERS
-from skrnn.distributions import CRITERIA, DISTRIBUTIONS, FEWEST_LEVELS
+from skrnn.distributions import CRITERIA, DISTRIBUTIONS
+from skrnn.distributions.values import FEWEST_LEVELS
 from skrnn.features.calendar import CALENDAR
 from skrnn.forecasting.strategies import STRATEGIES
 from skrnn.naive import NAIVE_FORECASTS, NaiveForecast

@@ -37,6 +37,8 @@ class Scaler:
     Parameters
     ----------
     kind : {"standard", "minmax", "robust", None}
+    is_centered : bool, default=True
+        If not, the centre is 0: counts stay at zero or above.
 
     Attributes
     ----------
@@ -44,8 +46,8 @@ class Scaler:
         Statistics of each group and column, in the unit of the data.
     """
 
-    def __init__(self, kind: str | None):
-        self.kind = kind
+    def __init__(self, kind: str | None, is_centered: bool = True):
+        self.kind, self.is_centered = kind, is_centered
 
     def fit(self, values: np.ndarray, group: np.ndarray) -> Scaler:
         """Compute the statistics of the rows of each group; groups are numbered from 0."""
@@ -63,7 +65,7 @@ class Scaler:
             # The rounding noise of a very large constant would be infinite in float32; that of a
             # very small one is not.
             scale = np.ldexp(scale, np.where(is_constant, np.maximum(exponent, 0), exponent))
-        self.center_, self.scale_ = center, scale
+        self.center_, self.scale_ = center if self.is_centered else 0.0 * center, scale
         return self
 
     def _statistics(self, groups: DataFrameGroupBy) -> tuple[np.ndarray, np.ndarray]:

@@ -56,6 +56,7 @@ class Targets(NamedTuple):
         the step itself, whose inputs hold them.
     codes : categories of X at each target, (B, L, J, E); None if there are none.
     regressors : what the linear forecast reads; None if there is no linear forecast.
+    scale : of each series and column, whose values are counts, (B, 1, 1, C); None for others.
     """
 
     past: Tensor
@@ -64,6 +65,7 @@ class Targets(NamedTuple):
     known: Tensor | None
     codes: Tensor | None
     regressors: Regressors | None = None
+    scale: Tensor | None = None
 
 
 class Chunk(NamedTuple):

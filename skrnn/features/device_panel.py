@@ -72,6 +72,9 @@ class DevicePanel:
         lead = panel.origin - base - panel.offsets[:-1]
         self.lead = put(lead if shared else np.zeros_like(lead))  # (S,)
         self.last = put(panel.lengths - 1)  # (S,)
+        self.scale = None
+        if features.of_counts:
+            self.scale = put(scaler.scale_[:, : features.n_columns].astype(np.float32))  # (S, C)
         self._set_features(features)
 
     def _set_features(self, features: Features) -> None:
@@ -128,6 +131,10 @@ class DevicePanel:
             before = self.known(series, t - 1)[0]
             known, before = (part[..., features.n_calendar :] for part in (known, before))
         return Regressors(self.ordinal[rows], calendar, known, before)
+
+    def scale_of(self, series: Tensor) -> Tensor | None:
+        """Scale of series (B,) of counts, (B, 1, 1, C); None of other values."""
+        return None if self.scale is None else self.scale[series][:, None, None]
 
     def means_before(self, series: Tensor, t: Tensor) -> Tensor | None:
         """Trailing means (B, L, P, 1 + J, C) that the naive forecasts of the steps t read."""

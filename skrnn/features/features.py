@@ -91,6 +91,8 @@ class Features:
         Lags of the linear forecast, ascending; empty for no such forecast.
     linear_calendar : tuple of str
         Calendar fields that the linear forecast reads.
+    of_counts : bool
+        Whether the target columns are counts.
     """
 
     sp: tuple[int, ...]
@@ -109,6 +111,7 @@ class Features:
     cycle: int = 0
     linear_lags: tuple[int, ...] = ()
     linear_calendar: tuple[str, ...] = ()
+    of_counts: bool = False
 
     @property
     def seasons(self) -> tuple[int, ...]:

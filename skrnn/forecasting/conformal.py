@@ -11,7 +11,7 @@ import torch
 
 from skrnn.data.held_out import HeldOut
 from skrnn.data.panel import Panel
-from skrnn.distributions import Predictive, empirical
+from skrnn.distributions.base import Predictive, empirical
 from skrnn.forecasting.model import Model
 from skrnn.forecasting.samples import Samples
 

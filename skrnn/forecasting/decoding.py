@@ -116,7 +116,7 @@ class Decoder:
     def parameters(self) -> np.ndarray:
         """Parameters of the network's own horizons from each cutoff, (n, J, C, K)."""
         network, features = self.network, self.network.features
-        shape = (len(features.horizons), features.n_outputs, network.distribution.n_outputs)
+        shape = (len(features.horizons), features.n_outputs, network.distribution.n_parameters)
         result = np.empty((len(self.cutoff), *shape), dtype=np.float32)
         n_at_once = max(1, FORECASTS_AT_ONCE // len(features.horizons))
         for runs, cutoffs, place in self.runs.batches(self._runs_at_once()):
@@ -260,7 +260,8 @@ def recursive(
             output, state = network.encode(steps, state)
             hidden = output[:, 0]
         past = values[:, row - data.naive_offsets][:, None]  # (n, 1, K, C)
-        targets = Targets(past, means.before(row), t, None, None, data.regressors(series, t))
+        regressors, scale = data.regressors(series, t), data.scale_of(series)
+        targets = Targets(past, means.before(row), t, None, None, regressors, scale)
         parameters = network.decode(hidden[:, None], targets)[:, 0, 0]  # (n, C, K)
         if generator is None:
             values[:, row] = distribution.point(parameters)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skrnn.data.counts import check_counts
 from skrnn.data.held_out import HeldOut
 from skrnn.data.panel import Panel
 from skrnn.distributions import Predictive
@@ -67,6 +68,8 @@ class Fitted:
         panel = self.panel
         panel.covariates.check(X)
         new = Panel.from_pandas(y, X, panel.covariates, panel.timeline)
+        if self.model.features.of_counts:
+            check_counts(new)
         return replace(self, panel=panel.updated(new).filled(self.model.features.seasons))
 
     def last_stamps(self) -> pd.Index:
@@ -208,8 +211,12 @@ class Fitted:
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether held-out rows calibrate the quantiles; those of points need it."""
-        return not (self.is_probabilistic and self.held_out.is_empty)
+        """Whether held-out rows calibrate the quantiles; those of points need it.
+
+        Those of counts are whole numbers, which cannot be moved by the size of an error.
+        """
+        of_counts = self.model.features.of_counts
+        return not (self.is_probabilistic and (self.held_out.is_empty or of_counts))
 
     # ------------------------------------------------------------------------- what is read
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skrnn.distributions import Predictive, empirical
+from skrnn.distributions.base import Predictive, empirical
 
 
 class Samples(Predictive):
@@ -30,3 +30,16 @@ class Samples(Predictive):
     def skpro(self, parameters: np.ndarray, **labels: Any) -> Any:
         """Distribution of skpro, whose samples are whole paths."""
         return empirical(parameters, time_indep=False, **labels)
+
+
+class CountSamples(Samples):
+    """The same of counts: values and quantiles are whole numbers."""
+
+    def unscaled(self, parameters: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """Bring values to counts; what single precision has left of others is rounded away."""
+        return np.rint(super().unscaled(parameters, center, scale))
+
+    def quantiles(self, parameters: np.ndarray, levels: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Quantiles, (..., A): the least counts up to which a share of the level lies."""
+        found = np.quantile(parameters, levels, axis=-1, method="inverted_cdf")
+        return np.moveaxis(found, 0, -1)

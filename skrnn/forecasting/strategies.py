@@ -14,7 +14,7 @@ from skrnn.features.batch import Steps, Targets
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.features import Features, Strategy
 from skrnn.forecasting.decoding import Decoder
-from skrnn.forecasting.samples import Samples
+from skrnn.forecasting.samples import CountSamples, Samples
 from skrnn.network.heads import HorizonHead, StepHead
 
 
@@ -69,9 +69,8 @@ class Recursive:
     def targets(self, data: DevicePanel, series: Tensor, t: Tensor, steps: Steps | None) -> Targets:
         """Past values and means; the calendar and X are inputs of the step itself."""
         past = data.past(series, t, data.naive_offsets) if steps is None else steps.past
-        return Targets(
-            past, data.means_before(series, t), t, None, None, data.regressors(series, t)
-        )
+        means, regressors = data.means_before(series, t), data.regressors(series, t)
+        return Targets(past, means, t, None, None, regressors, data.scale_of(series))
 
     def direct(self, features: Features) -> Features | None:
         """All steps up to a season ahead."""
@@ -103,14 +102,15 @@ class Recursive:
         These are equally likely values: ``n_samples`` of them, or with 0 the point forecast.
         """
         distribution, horizon = decoder.network.distribution, int(steps.max())
+        values = CountSamples() if distribution.of_counts and n_samples else Samples()
         if horizon > 1:
-            return Samples(), _averaged(decoder, horizon, n_samples, generator)[:, steps - 1]
+            return values, _averaged(decoder, horizon, n_samples, generator)[:, steps - 1]
         # A single step needs no simulation: its quantiles are known.
         parameters = decoder.parameters().astype(np.float64)
         if not n_samples:
-            return Samples(), distribution.point(parameters)[..., None]
+            return values, distribution.point(parameters)[..., None]
         levels = (np.arange(n_samples) + 0.5) / n_samples
-        return Samples(), distribution.quantiles(parameters, levels)
+        return values, distribution.quantiles(parameters, levels)
 
 
 def _averaged(
@@ -130,7 +130,19 @@ def _averaged(
     n = min(horizon, direct.shape[1])
     fading = np.clip(2 - 2 * np.arange(n) / direct.shape[1], 0, 1)
     share = decoder.network.direct.share[:n].cpu().numpy() * fading
-    paths[:, :n] += (share[:, None] * (direct[:, :n] - point[:, :n]))[..., None]
+    moved = share[:, None] * (direct[:, :n] - point[:, :n])
+    # Counts are multiplied instead, so that none falls below zero.
+    scale = decoder.data.scale_of(torch.from_numpy(decoder.series).to(decoder.data.device))
+    if scale is None:
+        paths[:, :n] += moved[..., None]
+    else:
+        ratio = np.maximum(moved + point[:, :n], 0.0) / point[:, :n]
+        paths[:, :n] *= ratio[..., None]
+        if n_samples:
+            scale = scale[:, 0, :, :, None].cpu().numpy()
+            # Whole numbers again: rounded up or down at random, so that means stay.
+            up = torch.rand(paths[:, :n].shape, generator=generator, device=decoder.data.device)
+            paths[:, :n] = np.floor(paths[:, :n] * scale + up.cpu().numpy()) / scale
     return paths
 
 
@@ -165,7 +177,8 @@ class MultiOutput:
         """Past values, means, and the calendar and X at each target."""
         past = data.past(series, t, data.naive_offsets)
         known = data.known(series, t[..., None] + data.steps_after)
-        return Targets(past, data.means_before(series, t), t, *known, data.regressors(series, t))
+        means, regressors = data.means_before(series, t), data.regressors(series, t)
+        return Targets(past, means, t, *known, regressors, data.scale_of(series))
 
     def direct(self, features: Features) -> None:
         """None: every forecast is a direct one."""

@@ -150,6 +150,9 @@ class RecurrentNetwork(nn.Module):
             correction = outputs[..., :1] * self.correction_scale
             location = correction + (weights * naive).sum(-1, keepdim=True)
             outputs = torch.cat([location, outputs[..., 1:]], dim=-1)
+        if targets.scale is not None:
+            scale = targets.scale.expand(outputs.shape[:-1])[..., None]
+            outputs = torch.cat([outputs, scale], dim=-1)
         return self.distribution(outputs)
 
     def _known_of_targets(self, targets: Targets, naive: Tensor, exists: Tensor) -> Tensor | None:

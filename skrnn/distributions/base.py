@@ -1,0 +1,118 @@
+"""What a distribution is: parameters of a value, and what can be said from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+# Smallest scale, in units of the scaled series: a perfect forecast has no infinite likelihood.
+LEAST_SCALE = 1e-4
+# A batch without any target that counts has loss 0: its weights are divided by this, not by 0.
+LEAST_WEIGHT = 1e-6
+# Levels at which a distribution without a formula is handed to skpro and its variance computed.
+GRID = (np.arange(200) + 0.5) / 200
+
+
+class Predictive:
+    """Points, quantiles and variance of forecasts, from parameters (..., K) in numpy."""
+
+    # Whether all parameters are values that may come: points, quantiles or samples.
+    has_values = False
+
+    def point(self, parameters: Any) -> Any:
+        """Point forecast, (...), from parameters in torch or numpy."""
+        return parameters[..., 0]
+
+    def unscaled(self, parameters: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """Bring parameters to the unit of the data; center and scale broadcast over (..., 1)."""
+        return parameters * scale + center
+
+    def quantiles(self, parameters: np.ndarray, levels: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Quantiles, (..., A), from parameters in the unit of the data."""
+        raise NotImplementedError("abstract method")
+
+    def variance(self, parameters: np.ndarray) -> np.ndarray:
+        """Variance, (...), from parameters in the unit of the data."""
+        return self.quantiles(parameters, GRID).var(-1)
+
+    def skpro(self, parameters: np.ndarray, **labels: Any) -> Any:
+        """Distribution of skpro, from parameters (n, C, K) in the unit of the data."""
+        return empirical(self.quantiles(parameters, GRID), **labels)
+
+
+class Distribution(nn.Module, Predictive):
+    """What K outputs of the network say about one value; parameters are the last axis, (..., K).
+
+    The first output is the location, to which the network adds its mix of naive forecasts. Of a
+    subclass, `n_outputs`, `start`, `loss`, `sample`, `unscaled` and `quantiles` are needed.
+    Parameters and buffers of the module are trained and moved to the device with the network.
+    """
+
+    is_probabilistic = True
+    # Whether values are counts, which are scaled but not shifted; see `Counts`.
+    of_counts = False
+    # Whether the loss grows with the unit of the values; a log density does not.
+    has_unit = True
+    # K, outputs of the network for each value.
+    n_outputs: int
+
+    @property
+    def n_parameters(self) -> int:
+        """Parameters of each value."""
+        return self.n_outputs
+
+    def start(self, error: Tensor) -> Tensor:
+        """Outputs (..., K) from which training starts, given the naive mix's mean error."""
+        raise NotImplementedError("abstract method")
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """Turn outputs of the network into parameters in their ranges, (..., K)."""
+        return outputs
+
+    def loss(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Loss of each value, (...)."""
+        raise NotImplementedError("abstract method")
+
+    def mean_loss(self, parameters: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Mean loss over the targets that count; parameters (..., K), target and weight (...)."""
+        return (self.loss(parameters, target) * weight).sum() / weight.sum().clamp(min=LEAST_WEIGHT)
+
+    def sample(self, parameters: Tensor, generator: torch.Generator) -> Tensor:
+        """One value of each distribution, (...)."""
+        raise NotImplementedError("abstract method")
+
+
+def before_softplus(value: Tensor) -> Tensor:
+    """Return what softplus turns into a positive value."""
+    value = value.clamp(min=LEAST_SCALE)
+    return value + torch.log(-torch.expm1(-value))
+
+
+def empirical(
+    values: np.ndarray, index: pd.Index, columns: pd.Index, time_indep: bool = True
+) -> Any:
+    """Return the distribution of skpro of equally likely values (n, C, V).
+
+    Parameters
+    ----------
+    values : np.ndarray of shape (n, C, V)
+    index, columns : pd.Index
+        Labels of the n rows and C columns.
+    time_indep : bool, default=True
+        Whether rows are independent; if not, a sample of skpro is one of the V paths.
+    """
+    from skpro.distributions import Empirical
+
+    n = values.shape[-1]
+    parts = [index.get_level_values(i) for i in range(index.nlevels)]
+    keys = [np.repeat(np.arange(n), len(index))]
+    keys += [part.take(np.tile(np.arange(len(index)), n)) for part in parts]
+    rows = pd.MultiIndex.from_arrays(keys, names=["sample", *index.names])
+    flat = np.moveaxis(values, -1, 0).reshape(n * len(index), -1)
+    frame = pd.DataFrame(flat, index=rows, columns=columns)
+    return Empirical(frame, time_indep=time_indep, index=index, columns=columns)
