@@ -56,9 +56,14 @@ def contract_settings() -> list[dict[str, Any]]:
             "validation_split": 0.4,
             "patience": 1,
         },
-        small | {"criterion": "quantile", "n_samples": 20, "sp": 3},
-        small | {"criterion": "studentt", "n_samples": 20, "lr_scheduler": "plateau"},
+        small | {"criterion": "studentt", "n_samples": 20, "lr_scheduler": "plateau", "sp": 3},
         at_once | {"criterion": "huber", "validation_split": 0.4, "sp": 3, "linear_lags": [2, 3]},
-        at_once | {"criterion": "normal", "patch_length": 2, "holidays": ["2000-01-01"]},
-        at_once | {"criterion": "quantile", "quantiles": [0.1, 0.9], "naive": None},
+        at_once
+        | {
+            "criterion": "quantile",
+            "quantiles": [0.1, 0.9],
+            "naive": None,
+            "patch_length": 2,
+            "holidays": ["2000-01-01"],
+        },
     ]

@@ -139,10 +139,10 @@ def _averaged(
         ratio = np.maximum(moved + point[:, :n], 0.0) / point[:, :n]
         paths[:, :n] *= ratio[..., None]
         if n_samples:
-            scale = scale[:, 0, :, :, None].cpu().numpy()
+            of_path = scale[:, 0, :, :, None].cpu().numpy()
             # Whole numbers again: rounded up or down at random, so that means stay.
             up = torch.rand(paths[:, :n].shape, generator=generator, device=decoder.data.device)
-            paths[:, :n] = np.floor(paths[:, :n] * scale + up.cpu().numpy()) / scale
+            paths[:, :n] = np.floor(paths[:, :n] * of_path + up.cpu().numpy()) / of_path
     return paths
 
 
