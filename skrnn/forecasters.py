@@ -65,8 +65,8 @@ class GRUForecaster(BaseRecurrentForecaster):
     sp : int, list of int, "auto" or None, default="auto"
         Seasonal periods in time steps, shorter than the longest series. "auto" takes the day and
         the week, the week, or the year from the frequency of the index, as far as they are shorter
-        than the data. An index without dates, or of years, has the highest significant peak of the
-        autocorrelation. None for no season.
+        than the data. An index without dates, or of years, has the periods that its values show, at
+        most two. None for no season.
     lags : int, list of int, "auto" or None, default="auto"
         Past values that each step reads beside the last one, in time steps. "auto" takes the
         seasonal periods.

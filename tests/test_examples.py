@@ -126,9 +126,9 @@ def test_without_data_the_example_says_so_and_simulates_load(
 
 
 @needs_data
-def test_two_epochs_of_an_lstm_on_pjm_are_better_than_the_tutorials_error(example, pjm):
+def test_an_epoch_of_an_lstm_on_pjm_is_better_than_the_tutorials_error(example, pjm):
     y, held_out, scored = pjm
-    fitted = LSTMForecaster(num_epochs=2, random_state=0).fit(y[~held_out])
+    fitted = LSTMForecaster(num_epochs=1, random_state=0).fit(y[~held_out])
     table = backtest(fitted, y, start=example.FIRST_CUTOFF)
     errors = example.by_region(y.loc[scored, "load_mw"], table.droplevel("cutoff")["y_pred"])
     assert errors.mean() < 0.9
@@ -387,7 +387,7 @@ def test_region_without_training_data_has_a_fourth_of_the_last_values_error(
     robustness, example, pjm
 ):
     y, _, scored = pjm
-    zero, tuned = robustness.new_region(*pjm, "DAYTON", QUICK | {"num_epochs": 2}, 2)
+    zero, tuned = robustness.new_region(*pjm, "DAYTON", QUICK | {"num_epochs": 1}, 1)
     rows = scored.index[scored]
     last = example.naive_forecasts(y)["naive"].loc[rows]
     error = example.by_region(y.loc[rows, "load_mw"], last)["DAYTON"]

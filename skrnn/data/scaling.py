@@ -50,7 +50,7 @@ class Scaler:
         self.kind, self.is_centered = kind, is_centered
 
     def fit(self, values: np.ndarray, group: np.ndarray) -> Scaler:
-        """Compute the statistics of the rows of each group; groups are numbered from 0."""
+        """Compute the statistics of groups of neighbouring rows, which are numbered from 0."""
         exponent = None if self.kind is None else _extreme_exponents(values, group)
         if exponent is not None:
             # Scaled by a power of two, which is exact, so that squares neither over- nor underflow.
@@ -101,8 +101,8 @@ def _extreme_exponents(values: np.ndarray, group: np.ndarray) -> np.ndarray | No
 
     None if there is no such group.
     """
-    groups = pd.DataFrame(values).groupby(group)
-    largest = np.maximum(groups.max().abs(), groups.min().abs()).to_numpy()
+    first = np.flatnonzero(np.diff(group, prepend=-1))  # rows of a group are together
+    largest = np.fmax.reduceat(np.abs(values), first) if len(group) else np.abs(values)
     exponent = np.frexp(np.nan_to_num(largest))[1]  # that of NaN is undefined in C
     extreme = np.abs(exponent) > SAFE_EXPONENT
     return np.where(extreme, exponent, 0) if extreme.any() else None

@@ -1,8 +1,12 @@
 """Seasonal periods: from the frequency, from the values, or given."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.signal import lfilter
 
 from builders import dates, panel_of
 from skrnn.features.seasonality import check_within, level_period, seasonal_periods
@@ -119,3 +123,89 @@ def test_missing_values_do_not_hide_the_period_of_the_values():
     values = 10.0 * (t % 7 == 0) + np.random.default_rng(0).normal(size=400)
     values[[0, 50, 51, 399]] = np.nan
     assert seasonal_periods("auto", panel_of(pd.RangeIndex(400), values)) == (7,)
+
+
+def periods_in(values):
+    return seasonal_periods("auto", panel_of(pd.RangeIndex(len(values)), np.asarray(values, float)))
+
+
+DAYS_IN_WEEK = np.array([1.0, 1.0, 1.0, 0.9, 0.8, 0.3, 0.2])
+
+
+@pytest.mark.parametrize(("day", "n_days"), [(24, 42), (24, 200), (48, 30), (8, 60)])
+def test_day_and_week_without_dates_are_both_found(day, n_days):
+    rng = np.random.default_rng(0)
+    within_day = np.sin(2 * np.pi * np.arange(day) / day)
+    values = (np.resize(DAYS_IN_WEEK, n_days)[:, None] * (2 + within_day)).ravel()
+    values = values + 0.2 * rng.normal(size=len(values)) + 0.01 * np.arange(len(values))
+    assert periods_in(values) == (day, 7 * day)
+
+
+def test_day_and_week_are_found_in_a_panel_whose_longest_series_shows_the_day_alone():
+    rng = np.random.default_rng(0)
+    within_day = np.sin(2 * np.pi * np.arange(24) / 24)
+    weekly = [np.resize(DAYS_IN_WEEK, 42)[:, None] * (2 + within_day) for _ in range(5)]
+    series = [np.tile(within_day, 50), *(part.ravel() for part in weekly)]
+    series = [values + 0.2 * rng.normal(size=len(values)) for values in series]
+    assert periods_in(series[0]) == (24,)
+    pairs = [(k, t) for k, values in enumerate(series) for t in range(len(values))]
+    panel = panel_of(pd.MultiIndex.from_tuples(pairs), np.concatenate(series))
+    assert seasonal_periods("auto", panel) == (24, 168)
+
+
+@pytest.mark.parametrize("n", [144, 400, 1_500])
+@pytest.mark.parametrize("period", [7, 12, 24])
+def test_smooth_season_in_noise_is_found_and_no_other(n, period):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        wave = 2 * np.sin(2 * np.pi * np.arange(n) / period + rng.uniform(0, 6))
+        assert periods_in(wave + 0.5 * rng.normal(size=n)) == (period,)
+
+
+@pytest.mark.parametrize("n", [60, 144, 1_000])
+@pytest.mark.parametrize(
+    ("kind", "most"), [("noise", 3), ("walk", 8), ("autoregression", 5), ("trend", 3)]
+)
+def test_values_without_a_season_rarely_have_a_period(n, kind, most):
+    rng = np.random.default_rng(0)
+    found = 0
+    for _ in range(40):
+        noise = rng.normal(size=n)
+        values = {"noise": noise, "walk": noise.cumsum(), "trend": noise + 0.1 * np.arange(n)}
+        values["autoregression"] = lfilter([1.0], [1.0, -0.8], noise)
+        found += periods_in(values[kind]) != ()
+    assert found <= most
+
+
+@pytest.mark.parametrize("period", [4, 7, 12, 24])
+def test_single_season_of_any_profile_is_rarely_taken_for_two(period):
+    rng = np.random.default_rng(0)
+    found = [
+        periods_in(np.resize(rng.normal(size=period), 400) + 0.25 * rng.normal(size=400))
+        for _ in range(50)
+    ]
+    assert all(found)
+    assert sum(periods[-1] == period for periods in found) >= 45
+    assert sum(len(periods) > 1 for periods in found) <= 6
+
+
+def test_period_is_the_same_in_any_unit():
+    t = np.arange(300)
+    values = np.sin(2 * np.pi * t / 12) + 0.3 * np.random.default_rng(0).normal(size=300)
+    assert [periods_in(u * values + 3 * u) for u in (1.0, 1e-150, 1e150)] == [(12,)] * 3
+
+
+DATA = Path(os.environ.get("SKRNN_DATA") or Path(__file__).parents[3] / "shared" / "data" / "pjm")
+
+
+@pytest.mark.skipif(
+    not (DATA.parent / "m4").is_dir(), reason="needs the M4 files beside those of PJM"
+)
+def test_hours_of_m4_have_a_day_and_a_week():
+    rows = pd.read_csv(DATA.parent / "m4" / "Hourly-train.csv", index_col=0).to_numpy(float)
+    series = [row[~np.isnan(row)] for row in rows]
+    found = [periods_in(values) for values in series]
+    assert np.mean([24 in periods or 168 in periods for periods in found]) > 0.9
+    pairs = [(k, t) for k, values in enumerate(series) for t in range(len(values))]
+    panel = panel_of(pd.MultiIndex.from_tuples(pairs), np.concatenate(series))
+    assert seasonal_periods("auto", panel) == (24, 168)
