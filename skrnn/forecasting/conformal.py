@@ -22,9 +22,12 @@ MOST_CUTOFFS, MOST_SIMULATED_CUTOFFS, N_SIMULATED = 2_000, 300, 20
 PSEUDO_ERRORS = 10.0
 # 0.95 times 20 is rank 19, whatever floating point makes of it.
 RANK_TOLERANCE = 1e-9
-# Step size of adaptive conformal inference: after each error, a quantile moves by so much of the
+# Step sizes of adaptive conformal inference: after each error, a quantile moves by so much of the
 # distance between the 10 % and the 90 % quantile, divided by the root of the steps ahead.
-ADAPTATION = 0.08
+ADAPTATIONS = np.array([0.01, 0.04, 0.16])
+# Their weights fall by this exponent with each unit of pinball loss, in units of that distance. A
+# loss counts by this share less after each row: weights follow the last few hundred rows.
+WEIGHT_RATE, FORGETTING = 0.3, 0.005
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,10 @@ class HeldOutErrors:
         The first ones are those of split conformal prediction. After each later error e a quantile
         q at level a moves by :math:`\eta\,(a - 1[e \le q'])`, where q' is the quantile as it was
         when the forecast was made. So in the long run a share a of errors lies below theirs,
-        whatever changes in the series.
+        whatever changes in the series. A small step size :math:`\eta` is best while nothing
+        changes, a large one after a change. The result is the mean over the three in `ADAPTATIONS`,
+        with weights :math:`\exp(-0.3\,L)`, L being the sum of the pinball losses so far, see
+        `FORGETTING`.
 
         Parameters
         ----------
@@ -74,25 +80,35 @@ class HeldOutErrors:
                 pooled = np.sort(pooled[~np.isnan(pooled)])
                 start[j, c] = _ranked(pooled, levels)
                 width[j, c] = np.ptp(_ranked(pooled, [0.1, 0.9]))
-        step = ADAPTATION * self.stride * width / np.sqrt(self.steps)[:, None, None]
+        step = self.stride * width / np.sqrt(self.steps)[:, None, None]
+        step = ADAPTATIONS[:, None, None, None, None] * step  # (E, 1, J, C, 1)
+        width = np.maximum(width, np.finfo(np.float64).tiny)
         # Errors that were known when a forecast was made end so many cutoffs before it.
         before = -(-self.steps // self.stride) - 1
         n_recent, horizon = int(before.max()) + 1, np.arange(n_horizons)
         # The latest quantiles; the place of those after k errors is the remainder of k.
-        recent = np.tile(start, (n_recent, n_series, 1, 1, 1))
+        recent = np.tile(start, (n_recent, len(ADAPTATIONS), n_series, 1, 1, 1))
         quantile, result = recent[0], np.empty((n_series, len(counts), *start.shape))
+        loss = np.zeros_like(quantile)  # (E, S, J, C, A)
         place = np.searchsorted(counts, np.arange(counts[-1] + 1))
         for k in range(counts[-1] + 1):
             recent[k % n_recent] = quantile
             if counts[place[k]] == k:
-                result[:, place[k]] = quantile
+                weight = np.exp(WEIGHT_RATE * (loss.min(0) - loss))
+                result[:, place[k]] = (weight * quantile).sum(0) / weight.sum(0)
             if k == counts[-1]:
                 break
-            made_with = recent[np.maximum(k - before, 0) % n_recent, :, horizon]  # (J, S, C, A)
-            error = self.errors[:, k, :, :, None]
-            move = step * (levels - (error <= made_with.swapaxes(0, 1)))
+            made_with = recent[
+                np.maximum(k - before, 0) % n_recent, :, :, horizon
+            ]  # (J, E, S, C, A)
+            made_with = np.moveaxis(made_with, 0, 2)
+            error = self.errors[:, k, :, :, None]  # (S, J, C, 1)
+            is_below = error <= made_with
             stays = self.is_first[:, k, :, None, None] | np.isnan(error)
-            quantile = quantile + np.where(stays, 0.0, move)
+            quantile = quantile + np.where(stays, 0.0, step * (levels - is_below))
+            pinball = (levels - is_below) * (error - made_with) / width
+            kept = (1 - FORGETTING) ** self.stride
+            loss = np.where(stays, loss, kept * loss + self.stride * pinball)
         return np.sort(result, axis=-1)
 
 
@@ -118,6 +134,8 @@ class Calibrated(Predictive):
     ----------
     J. Lei et al., "Distribution-Free Predictive Inference for Regression", JASA 113, 2018.
     I. Gibbs, E. Candes, "Adaptive Conformal Inference Under Distribution Shift", NeurIPS 2021.
+    I. Gibbs, E. Candes, "Conformal Inference for Online Prediction with Arbitrary Distribution
+    Shifts", JMLR 25, 2024 (step sizes weighed by their pinball losses).
     A. Angelopoulos, E. Candes, R. Tibshirani, "Conformal PID Control for Time Series Prediction",
     NeurIPS 2023 (quantiles that follow errors).
     """

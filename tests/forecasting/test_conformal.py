@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from skpro_checks import INDICES, check_quantiles_and_labels, check_variance, columns_of
-from skrnn.forecasting.conformal import ADAPTATION, Calibrated, HeldOutErrors
+from skrnn.forecasting import conformal
+from skrnn.forecasting.conformal import (
+    ADAPTATIONS,
+    FORGETTING,
+    WEIGHT_RATE,
+    Calibrated,
+    HeldOutErrors,
+)
 
 rng = np.random.default_rng(0)
 
@@ -106,7 +113,13 @@ def test_variance_of_residuals_grows_with_the_square_of_the_size_of_the_errors()
 # ------------------------------------------------------------------------ adaptation
 
 
-def test_quantile_moves_by_the_step_size_after_each_error_and_as_far_as_it_was_wrong():
+@pytest.fixture
+def one_step_size(monkeypatch):
+    monkeypatch.setattr(conformal, "ADAPTATIONS", np.array([0.08]))
+    return 0.08
+
+
+def test_quantile_moves_by_the_step_size_after_each_error_and_as_far_as_it_was_wrong(one_step_size):
     errors = np.sort(rng.normal(size=99))
     after = np.array([5.0, 5.0, -5.0])
     table = np.concatenate([errors, after])[None, :, None, None]
@@ -114,18 +127,38 @@ def test_quantile_moves_by_the_step_size_after_each_error_and_as_far_as_it_was_w
     width = errors[89] - errors[9]  # ranks 90 and 10 of 99
     assert found[0] == errors[89]
     steps = np.diff(found)[-3:]
-    np.testing.assert_allclose(steps, ADAPTATION * width * np.array([0.9, 0.9, -0.1]))
+    np.testing.assert_allclose(steps, one_step_size * width * np.array([0.9, 0.9, -0.1]))
 
 
-def test_errors_are_compared_with_the_quantile_that_the_forecast_was_made_with():
+def test_errors_are_compared_with_the_quantile_that_the_forecast_was_made_with(one_step_size):
     # Three steps ahead, a forecast is made three errors after the last that it knows.
     table = np.full((1, 6, 1, 1), 1.0)
     table[0, :2] = [[[-1.0]], [[2.0]]]
     found = held_out(table, 2, steps=[3]).tracked(np.array([0.5]), np.arange(7))[0, :, 0, 0, 0]
-    step = ADAPTATION * 3 / np.sqrt(3)  # the quantiles of two errors are the two themselves
+    step = one_step_size * 3 / np.sqrt(3)  # the quantiles of two errors are the two themselves
     made_with = found[[0, 1, 2, 3]]
     expected = found[0] + np.cumsum(step * (0.5 - (table[0, 2:, 0, 0] <= made_with)))
     np.testing.assert_allclose(found[3:], expected)
+
+
+def test_step_sizes_are_weighed_by_their_pinball_losses(monkeypatch):
+    table = np.concatenate([np.sort(rng.normal(size=99)), rng.normal(size=40) + 1])
+    errors = held_out(table[None, :, None, None], 99)
+    counts, level = np.arange(140), np.array([0.9])
+    found = errors.tracked(level, counts)[0, :, 0, 0, 0]
+    alone = []
+    for step_size in ADAPTATIONS:
+        monkeypatch.setattr(conformal, "ADAPTATIONS", np.array([step_size]))
+        alone.append(errors.tracked(level, counts)[0, :, 0, 0, 0])
+    width = table[89] - table[9]
+    loss = np.zeros(3)
+    for k in range(99, 139):
+        over = table[k] - np.array([quantile[k] for quantile in alone])
+        loss = (1 - FORGETTING) * loss + np.maximum(0.9 * over, -0.1 * over) / width
+        expected = np.average(
+            [quantile[k + 1] for quantile in alone], weights=np.exp(-WEIGHT_RATE * loss)
+        )
+        assert found[k + 1] == pytest.approx(expected)
 
 
 def test_coverage_recovers_after_the_spread_of_the_errors_has_doubled():
