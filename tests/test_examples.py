@@ -412,6 +412,31 @@ def test_intervals_a_day_ahead_cover_nine_tenths_of_the_held_out_hours(pjm):
     assert error < 0.65 * (table["y_true"].to_numpy() - day_old.loc[times]).abs().mean()
 
 
+# ------------------------------------------------------------------- one series
+
+
+@needs_data
+def test_defaults_on_single_series_are_below_a_ridge_and_their_intervals_hold(benchmark_module):
+    module = benchmark_module("one_series")
+    load = fetch_pjm_load(["AEP", "DAYTON"], data_home=DATA)["load_mw"]
+    n, n_later = 3_000, 500
+    methods = {
+        strategy: functools.partial(GRUForecaster, strategy, random_state=0)
+        for strategy in ("recursive", "multioutput")
+    }
+    tables = []
+    for region in ("AEP", "DAYTON"):
+        hours = load.loc[region].asfreq("h").interpolate()
+        for share in (0.45, 0.62):  # far from the test range
+            y = hours.iloc[: int(share * len(hours))].iloc[-n - n_later :]
+            tables.append(module.evaluate(y, n, (24, 168), methods, step_length=5, oracle=False))
+    mean = pd.concat(tables).groupby(level=0).mean().loc[list(methods)]
+    assert (mean["next"] < 1).all()
+    assert (mean["season"] < 1).all()
+    assert mean["90 %"].between(0.85, 0.95).all()
+    assert mean["50 %"].between(0.43, 0.57).all()
+
+
 # ------------------------------------------------------------------- benchmarks of accuracy
 
 
