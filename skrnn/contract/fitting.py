@@ -53,9 +53,8 @@ UPDATE_LR_SHARE = 0.1
 # The linear forecast reads calendar fields of which the data cover one cycle: its few waves are
 # smooth, and penalised.
 LINEAR_CALENDAR_CYCLES = 0.95  # 365 days hold a year of 365.25
-# Where held-out rows choose how long to train, the last share of the steps trains on all rows. It
-# begins at this share of the learning rate.
-FINAL_SHARE, FINAL_LR = 0.25, 0.5
+# Where held-out rows choose how long to train, the last share of the steps trains on all rows.
+FINAL_SHARE = 0.25
 # Epochs to wait for a lower validation loss: so many, and so many for each epoch up to the best.
 CHOOSING_PATIENCE, CHOOSING_PATIENCE_PER_EPOCH = 5, 0.6
 
@@ -313,8 +312,7 @@ def train(
         steps = round(num_epochs * len(chunks) * FINAL_SHARE / (1 - FINAL_SHARE))
         if steps:
             model.network.n_observations.copy_(n_before + whole.n_observations)
-            lr = FINAL_LR * forecaster.lr
-            trainer = _trainer(forecaster, model, whole, streams, training, lr)
+            trainer = _trainer(forecaster, model, whole, streams, training, forecaster.lr)
             trainer.scheduler = one_cycle(trainer.optimizer, steps)
             trainer.callbacks.append(StopAfter(steps))
             trainer.fit(-(-steps // len(whole)))
