@@ -18,6 +18,7 @@ from skrnn.data.counts import check_counts
 from skrnn.data.covariates import Covariates
 from skrnn.data.held_out import FEWEST_TRAINING_ROWS, HeldOut
 from skrnn.data.holidays import Holidays
+from skrnn.data.level_shift import LevelShift
 from skrnn.data.panel import Panel
 from skrnn.data.scaling import Scaler
 from skrnn.distributions import distribution_of
@@ -237,6 +238,13 @@ def warm_model(forecaster: Any, pretrained: Model, panel: Panel, device: torch.d
     network = copy.deepcopy(pretrained.network).to(device)
     network.set_dropout(forecaster.dropout)
     return replace(pretrained, network=network, **_of_series(forecaster, panel))
+
+
+def with_level_shift(model: Model, panel: Panel) -> Model:
+    """The model with the level shifts that the series of a filled panel end with; no counts'."""
+    if model.features.of_counts:
+        return model
+    return replace(model, level_shift=LevelShift.latest(panel, model.features.seasons))
 
 
 def _of_series(forecaster: Any, panel: Panel) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from skrnn.contract.fitting import (
     train_on,
     training_panel,
     warm_model,
+    with_level_shift,
 )
 from skrnn.contract.horizons import steps_ahead, strategy_of
 from skrnn.contract.intervals import needs_distribution, refuse_covariances
@@ -178,6 +179,7 @@ class BaseRecurrentForecaster(BaseForecaster):
             check_fits(self, pretrained, panel, strategy)
             model = warm_model(self, pretrained, trained, device)
         panel = panel.filled(model.features.seasons)
+        model = with_level_shift(model, panel)
         model, early, record = train(
             self, model, panel, held_out, streams, is_new=pretrained is None
         )

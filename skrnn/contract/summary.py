@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from skrnn.forecasting.fitted import Fitted
@@ -48,6 +49,7 @@ def summary_table(forecaster: Any) -> pd.DataFrame:
         ("device", str(model.device), _kind(parameters["device"])),
         ("series", panel.n_series, ""),
         ("observations", len(panel.values), ""),
+        ("level shifts", _shifts(fitted), ""),
         ("held-out rows", int((fitted.held_out.stop - fitted.held_out.first).sum()), ""),
         ("planned epochs", forecaster.num_epochs_, _kind(parameters["num_epochs"])),
         ("epochs", len(history), ""),
@@ -60,6 +62,17 @@ def summary_table(forecaster: Any) -> pd.DataFrame:
         rows.append(("validation loss", float(f"{history['validation_loss'][best]:.4g}"), ""))
         rows.append(("best epoch", int(history["epoch"][best]), ""))
     return pd.DataFrame(rows, columns=["entry", "value", "chosen"]).set_index("entry")
+
+
+def _shifts(fitted: Fitted) -> str:
+    """The level shift of a single series and column; of several, how many there are."""
+    shift = fitted.model.level_shift
+    if shift is None:
+        return "none"
+    if shift.size.size > 1:
+        return f"{np.count_nonzero(shift.size)} of {shift.size.size}"
+    stamp = fitted.panel.timeline.stamps(shift.since[0])[0]
+    return f"{shift.size[0, 0]:+.4g} since {stamp}"
 
 
 def _kind(value: Any) -> str:

@@ -212,8 +212,8 @@ def calibrated(
     # Errors are known as far as their target lies before the row.
     latest = rows[:, None] - steps  # (n, J)
     count = (errors.cutoff[series][:, None] <= latest[..., None]).sum(-1)
-    numbers = [distribution.point(parameters), center, size]
-    numbers += [np.broadcast_to(bound[series][:, None], center.shape) for bound in bounds]
+    lower, upper = (np.broadcast_to(bound[series][:, None], center.shape) for bound in bounds)
+    numbers = [np.clip(distribution.point(parameters), lower, upper), center, size, lower, upper]
     numbers += [
         np.broadcast_to(part[..., None], center.shape)
         for part in (np.broadcast_to(series[:, None], steps.shape), count, horizon)

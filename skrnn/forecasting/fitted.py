@@ -95,6 +95,14 @@ class Fitted:
         n_samples : int, default=0
             See `Model.forecast`.
         """
+        distribution, index, parameters = self._unbounded(steps, X, n_samples)
+        series = np.repeat(np.arange(len(steps)), steps.shape[1])
+        return distribution, index, self._bounded(distribution, parameters, series)
+
+    def _unbounded(
+        self, steps: np.ndarray, X: pd.DataFrame | None, n_samples: int
+    ) -> tuple[Predictive, pd.Index, np.ndarray]:
+        """The same before `forecast_range` is applied."""
         panel, strategy = self.panel, self.model.strategy
         panel.covariates.check(X, past=False, needed=bool((steps > 0).any()))
         self._check_size(strategy.n_rows_ahead(steps), n_samples)
@@ -108,14 +116,14 @@ class Fitted:
         if inside.any():
             series, _ = np.nonzero(inside)
             one = np.ones(1, dtype=np.int64)
-            distribution, parameters = self.forecast_from(
+            distribution, parameters = self._unbounded_from(
                 tail, series, row[inside], one, n_samples, data
             )
             parts.append((inside, parameters[:, 0]))
         if ahead.any():
             series, _ = np.nonzero(ahead)
             horizons, every = np.unique(steps[ahead]), np.arange(panel.n_series)
-            distribution, parameters = self.forecast_from(
+            distribution, parameters = self._unbounded_from(
                 tail, every, tail.lengths, horizons, n_samples, data
             )
             parts.append((ahead, parameters[series, np.searchsorted(horizons, steps[ahead])]))
@@ -132,11 +140,10 @@ class Fitted:
         self, steps: np.ndarray, X: pd.DataFrame | None, n_samples: int
     ) -> tuple[Predictive, pd.Index, np.ndarray]:
         """The same with a distribution that has quantiles: the network's, or a conformal one."""
-        distribution, index, parameters = self.forecast(
-            steps, X, n_samples if self.is_probabilistic else 0
-        )
+        n_samples = n_samples if self.is_probabilistic else 0
         if not self.is_calibrated:
-            return distribution, index, parameters
+            return self.forecast(steps, X, n_samples)
+        distribution, index, parameters = self._unbounded(steps, X, n_samples)
         panel, shape = self.panel, steps.shape
         # A forecast up to the cutoff is one step ahead of the row before it.
         rows = panel.lengths[:, None] - 1 + np.minimum(steps, 1)
@@ -165,17 +172,31 @@ class Fitted:
         data: DevicePanel | None = None,
     ) -> tuple[Predictive, np.ndarray]:
         """`Model.forecast` with the random numbers of this fit, within `forecast_range`."""
+        made = self._unbounded_from(panel, series, rows, steps, n_samples, data)
+        return made[0], self._bounded(*made, series)
+
+    def _unbounded_from(
+        self,
+        panel: Panel,
+        series: np.ndarray,
+        rows: np.ndarray,
+        steps: np.ndarray,
+        n_samples: int,
+        data: DevicePanel | None,
+    ) -> tuple[Predictive, np.ndarray]:
         generator = None
         if n_samples:
             generator = RandomStreams(self.seed).sampling(self.model.device)
-        distribution, parameters = self.model.forecast(
-            panel, series, rows, steps, n_samples, generator, data
-        )
-        if distribution.has_values:
-            # Points, quantiles and samples of y become those of min(max(y, lower), upper).
-            bounds = (bound[series][:, None, :, None] for bound in self.bounds)
-            parameters = np.clip(parameters, *bounds)
-        return distribution, parameters
+        return self.model.forecast(panel, series, rows, steps, n_samples, generator, data)
+
+    def _bounded(
+        self, distribution: Predictive, parameters: np.ndarray, series: np.ndarray
+    ) -> np.ndarray:
+        """Points, quantiles and samples (n, ..., C, K) of min(max(y, lower), upper)."""
+        if not distribution.has_values:
+            return parameters
+        shape = (len(series), *(1,) * (parameters.ndim - 3), -1, 1)
+        return np.clip(parameters, *(bound[series].reshape(shape) for bound in self.bounds))
 
     def predictive_from(
         self,
@@ -188,9 +209,10 @@ class Fitted:
     ) -> tuple[Predictive, np.ndarray]:
         """The same with a distribution that has quantiles."""
         n_samples = n_samples if self.is_probabilistic else 0
-        distribution, parameters = self.forecast_from(panel, series, rows, steps, n_samples, data)
+        made = self._unbounded_from(panel, series, rows, steps, n_samples, data)
+        distribution, parameters = made
         if not self.is_calibrated:
-            return distribution, parameters
+            return distribution, self._bounded(distribution, parameters, series)
         ahead = np.broadcast_to(steps, parameters.shape[:2])
         return calibrated(
             distribution,

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from skrnn.data.covariates import Covariates
+from skrnn.data.level_shift import LevelShift
 from skrnn.data.panel import Panel
 from skrnn.data.scaling import Scaler
 from skrnn.data.timeline import Timeline
@@ -53,6 +54,8 @@ class Model:
         Whether an NVIDIA GPU may round factors to TF32.
     initial_weights : np.ndarray of shape (J, C, N), or None
         Weights of the naive forecasts before training.
+    level_shift : LevelShift or None
+        The network knows all rows on the level after it.
     """
 
     network: RecurrentNetwork
@@ -66,6 +69,7 @@ class Model:
     stride: int
     allows_tf32: bool = False
     initial_weights: np.ndarray | None = None
+    level_shift: LevelShift | None = None
 
     @property
     def features(self) -> Features:
@@ -84,6 +88,8 @@ class Model:
 
     def on_device(self, panel: Panel) -> DevicePanel:
         """Scale a panel and put it beside the network."""
+        if self.level_shift is not None:
+            panel = self.level_shift.removed(panel)
         return DevicePanel(panel, self.features, self.scaler, self.known_scaler, self.device)  # type: ignore[arg-type]
 
     def decoder(
@@ -138,8 +144,11 @@ class Model:
             statistic[series][:, None, :n_columns, None]
             for statistic in (self.scaler.center_, self.scaler.scale_)  # type: ignore[union-attr]
         )
+        if self.level_shift is not None:
+            positions = panel.origin[series][:, None] + rows[:, None] + steps - 1  # (n, J)
+            center = center - self.level_shift.before(series, positions)[..., None]
         return distribution, distribution.unscaled(parameters, center, scale)
 
     def without_series(self) -> Model:
         """The model for other series: nothing of those that it was trained on stays."""
-        return replace(self, scaler=None)
+        return replace(self, scaler=None, level_shift=None)
