@@ -195,7 +195,7 @@ def _cycles_over(cycles: list[np.ndarray]) -> int | None:
             np.array(
                 [
                     (rest[:-k] * rest[k:]).mean() / max(np.square(rest).mean(), TINY)
-                    for k in range(1, len(rest) // FEWEST_PERIODS + 1)
+                    for k in range(1, len(rest) // FEWEST_PERIODS + 2)
                 ]
             )
         )

@@ -132,7 +132,7 @@ def periods_in(values):
 DAYS_IN_WEEK = np.array([1.0, 1.0, 1.0, 0.9, 0.8, 0.3, 0.2])
 
 
-@pytest.mark.parametrize(("day", "n_days"), [(24, 42), (24, 200), (48, 30), (8, 60)])
+@pytest.mark.parametrize(("day", "n_days"), [(24, 42), (24, 200), (48, 22), (8, 60)])
 def test_day_and_week_without_dates_are_both_found(day, n_days):
     rng = np.random.default_rng(0)
     within_day = np.sin(2 * np.pi * np.arange(day) / day)
