@@ -118,6 +118,12 @@ def plot_forecast(
     )
     column = choose("column", column, tables["y_pred"].columns, "columns of y_pred")
     forecast = column_of("y_pred", tables["y_pred"], column)
+    if y is not None and (tables["y"].index > forecast.index[-1]).all():
+        msg = (
+            "y must hold an observation before the last forecast, but all lie after it. Pass the "
+            "forecasts first: plot_forecast(y_pred, y)."
+        )
+        raise ValueError(msg)
     if forecast.isna().all():
         msg = f"y_pred must have a value to draw, but all {len(forecast)} forecasts are NaN."
         raise ValueError(msg)
@@ -218,7 +224,8 @@ def plot_history(
         every = -(-len(epoch) // MAX_MARKERS)
         ax.plot(epoch, loss, ".-", color=color, markevery=every, label=f"{name}loss")
         if "validation_loss" in history and history["validation_loss"].notna().any():
-            validation = history["validation_loss"]
+            validated = history.dropna(subset="validation_loss")  # not every epoch is
+            epoch, validation = validated["epoch"], validated["validation_loss"]
             best = int(validation.argmin())
             text = f"{name}validation loss, best in epoch {epoch.iloc[best]}"
             ax.plot(epoch, validation, "o--", color=color, markevery=[best], label=text)

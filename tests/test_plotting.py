@@ -689,3 +689,19 @@ def test_data_passed_in_does_not_change():
     pd.testing.assert_series_equal(past, y[:60])
     pd.testing.assert_series_equal(future, y[60:])
     pd.testing.assert_frame_equal(intervals, before)
+
+
+def test_observations_that_all_follow_the_forecast_are_refused():
+    with pytest.raises(ValueError, match=r"Pass the forecasts first: plot_forecast\(y_pred, y\)"):
+        plot_forecast(pd.Series(range(5)), pd.Series(range(3), index=[5, 6, 7]))
+
+
+def test_epochs_without_a_validation_loss_do_not_break_its_line():
+    history = pd.DataFrame(
+        {"epoch": [1, 2, 3, 4], "loss": [4.0, 3.0, 2.0, 1.0], "validation_loss": [3, 2.5, None, 2]}
+    )
+    ax = plot_history(SimpleNamespace(history_=history))
+    line = ax.get_lines()[1]
+    assert line.get_xdata().tolist() == [1, 2, 4]
+    assert line.get_ydata().tolist() == [3, 2.5, 2]
+    assert line.get_label() == "validation loss, best in epoch 4"

@@ -41,6 +41,7 @@ from skrnn.training.prior import NaivePrior
 from skrnn.training.schedules import (
     OPTIMIZERS,
     SCHEDULERS,
+    WARM_UP_STEPS,
     is_milestone,
     one_cycle,
     planned_epochs,
@@ -317,10 +318,13 @@ def train(
             fit_linear_forecasts(model.network, whole)
         elif is_new:
             model = _started(model, whole, streams)
-        steps = round(num_epochs * len(chunks) * FINAL_SHARE / (1 - FINAL_SHARE))
+        n_chosen = num_epochs * len(chunks)
+        steps = round(n_chosen * FINAL_SHARE / (1 - FINAL_SHARE))
         if steps:
             model.network.n_observations.copy_(n_before + whole.n_observations)
-            trainer = _trainer(forecaster, model, whole, streams, training, forecaster.lr)
+            # No higher than the rate had risen.
+            lr = forecaster.lr * min(1.0, n_chosen / WARM_UP_STEPS)
+            trainer = _trainer(forecaster, model, whole, streams, training, lr)
             trainer.scheduler = one_cycle(trainer.optimizer, steps)
             trainer.callbacks.append(StopAfter(steps))
             trainer.fit(-(-steps // len(whole)))

@@ -27,7 +27,11 @@ SHARE_ROWS, SHARE_WIDTH = 20.0, 1.5
 def validation(
     model: Model, panel: Panel, data: DevicePanel, held_out: HeldOut
 ) -> Callable[[], float]:
-    """Loss over the held-out rows, as forecasts are made later."""
+    """Loss over the held-out rows, as forecasts are made later.
+
+    Where they choose the length of a recursive training, the error of paths over a season counts
+    as much as the loss of the next step.
+    """
     next_step = _next_step_validation(model, panel, data, held_out)
     if not held_out.is_trained_on or model.strategy.name != "recursive":
         return next_step
@@ -37,10 +41,12 @@ def validation(
     def validate() -> float:
         loss, path_loss = next_step(), paths.error()
         if not first:
-            # Relative to the untrained network, but for log densities, whose zero says nothing.
-            has_unit = model.network.distribution.has_unit
-            first.extend((max(loss, LEAST_LOSS) if has_unit else 1.0, max(path_loss, LEAST_LOSS)))
-        return loss / first[0] + path_loss / first[1]
+            first.extend((max(loss, LEAST_LOSS), max(path_loss, LEAST_LOSS)))
+        relative_error = path_loss / first[1]
+        if not model.network.distribution.has_unit:
+            return loss + relative_error
+        # The mean of both, relative to the untrained network, in the unit of the loss.
+        return first[0] * (loss / first[0] + relative_error) / 2
 
     return validate
 
