@@ -9,6 +9,9 @@ from skrnn.features.batch import Targets
 from skrnn.features.features import Features
 from skrnn.features.naive_forecasts import NaiveForecasts
 
+# Share in the average with recursive forecasts, far ahead, before held-out paths estimate it.
+INITIAL_SHARE = 0.75
+
 
 class DirectForecast(nn.Module):
     """A fixed mix of the naive and linear forecasts of each step up to a season ahead.
@@ -33,7 +36,7 @@ class DirectForecast(nn.Module):
         self.register_buffer("weights", torch.full(shape, 1 / features.n_mixed))
         # Share of the direct forecast in the average with a recursive one.
         h = torch.arange(1.0, n_horizons + 1)
-        self.register_buffer("share", (1 - 1 / h) / 2)
+        self.register_buffer("share", INITIAL_SHARE * (1 - 1 / h))
 
     def forward(self, targets: Targets) -> Tensor:
         """Forecasts, (B, L, J, C)."""

@@ -21,7 +21,7 @@ MOST_CHOOSING_FORECASTS, MOST_PATHS, MOST_PATH_STEPS = 200_000, 200, 48
 LEAST_LOSS = 1e-6
 # Rows that the initial share of the direct forecast counts as; horizons up to this factor apart
 # share the estimate.
-SHARE_ROWS, SHARE_WIDTH = 20.0, 1.5
+SHARE_ROWS, SHARE_WIDTH = 50.0, 1.5
 
 
 def validation(
