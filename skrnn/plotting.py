@@ -172,7 +172,8 @@ def plot_history(
     """Draw the loss of each training epoch, for one forecaster or several.
 
     With ``validation_split``, the validation loss is dashed. Its best epoch, whose weights ``fit``
-    keeps, is marked.
+    keeps, is marked. With ``validation_split="auto"``, the epochs after the last validation train
+    on all rows.
 
     Parameters
     ----------
