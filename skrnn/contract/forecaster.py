@@ -18,16 +18,14 @@ from skrnn.callbacks import Callback
 from skrnn.contract.attributes import of_fitted
 from skrnn.contract.fitting import (
     held_out_rows,
-    new_model,
     read,
     train,
     train_on,
     training_panel,
-    warm_model,
-    with_level_shift,
 )
 from skrnn.contract.horizons import steps_ahead, strategy_of
 from skrnn.contract.intervals import needs_distribution, refuse_covariances
+from skrnn.contract.models import new_model, warm_model, with_level_shift
 from skrnn.contract.parameters import (
     DEFAULT_QUANTILES,
     check_parameters,

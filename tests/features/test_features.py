@@ -6,7 +6,7 @@ import pytest
 
 from builders import NAIVE, OF_VALUES, features_of, network_of, panel_of, read
 from skrnn import GRUForecaster
-from skrnn.contract.fitting import chosen_features
+from skrnn.contract.models import chosen_features
 from skrnn.data.holidays import Holidays
 from skrnn.forecasting.strategies import MultiOutput, Recursive
 from skrnn.naive import AUTO_LEVEL, AUTO_SEASONAL, naive_kinds

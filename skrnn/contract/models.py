@@ -1,0 +1,135 @@
+"""Models: untrained ones, their features chosen from the data, or copies of pretrained ones."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from skrnn.contract.parameters import architecture_of, named, tuple_of
+from skrnn.data.holidays import Holidays
+from skrnn.data.level_shift import LevelShift
+from skrnn.data.panel import Panel
+from skrnn.data.scaling import Scaler
+from skrnn.distributions import distribution_of
+from skrnn.features.calendar import calendar_cycle, calendar_fields
+from skrnn.features.features import Features, Strategy
+from skrnn.features.linear_forecast import linear_lags
+from skrnn.features.seasonality import check_within, level_period, seasonal_periods
+from skrnn.forecasting.model import Model
+from skrnn.naive import AUTO_LEVEL, AUTO_SEASONAL, naive_kinds
+from skrnn.network.cells import CELLS
+from skrnn.network.network import RecurrentNetwork
+from skrnn.network.randomness import RandomStreams, drawing_from
+
+# The linear forecast reads calendar fields of which the data cover one cycle: its few waves are
+# smooth, and penalised.
+LINEAR_CALENDAR_CYCLES = 0.95  # 365 days hold a year of 365.25
+
+
+def forecasts_counts(forecaster: Any) -> bool:
+    """Whether the criterion is a distribution of counts."""
+    return distribution_of(forecaster.criterion, forecaster.quantiles).of_counts
+
+
+def new_model(
+    forecaster: Any,
+    panel: Panel,
+    strategy: Strategy,
+    device: torch.device,
+    streams: RandomStreams,
+) -> Model:
+    """An untrained model, its features chosen from the rows to train on."""
+    numbers = panel.known[:, panel.covariates.numbers]
+    # X is scaled over all series alike: a column that is constant in each tells them apart.
+    known_scaler = Scaler("standard" if forecaster.scaler else None).fit(
+        numbers, np.zeros(len(panel.values), dtype=np.int64)
+    )
+    with drawing_from(streams.weights):
+        network = RecurrentNetwork(
+            chosen_features(forecaster, panel, strategy),
+            distribution_of(forecaster.criterion, forecaster.quantiles),
+            named(forecaster._cell(), CELLS),
+            forecaster.hidden_size,
+            forecaster.num_layers,
+            forecaster.dropout,
+        )
+    return Model(
+        network=network.float().to(device).eval(),
+        known_scaler=known_scaler,
+        covariates=panel.covariates,
+        architecture=architecture_of(forecaster),
+        **_of_series(forecaster, panel),
+    )
+
+
+def chosen_features(forecaster: Any, panel: Panel, strategy: Strategy) -> Features:
+    """The features that parameters ask for; "auto" looks at the rows to train on."""
+    sp = seasonal_periods(forecaster.sp, panel)
+    lags = tuple_of(forecaster.lags, auto=sp)
+    check_within("lags", lags, int(panel.lengths.max()))
+    calendar = calendar_fields(forecaster.calendar, panel)
+    auto = AUTO_SEASONAL if max(sp, default=1) > 1 else AUTO_LEVEL
+    covariates = panel.covariates
+    return Features(
+        sp=sp,
+        lags=lags,
+        naive=naive_kinds(tuple_of(forecaster.naive, auto=auto)),
+        calendar=calendar,
+        holidays=None if forecaster.holidays is None else Holidays(forecaster.holidays),
+        n_columns=len(panel.columns),
+        n_past=len(covariates.past),
+        n_numbers=int(covariates.numbers.sum()),
+        sizes=covariates.sizes,
+        missing=panel.observed is not None and not panel.observed.all(),
+        strategy=strategy,
+        patch_length=forecaster.patch_length,
+        level_period=level_period(panel),
+        cycle=calendar_cycle(calendar, panel),
+        linear_lags=chosen_lags(forecaster, sp, panel),
+        linear_calendar=calendar_fields(forecaster.calendar, panel, LINEAR_CALENDAR_CYCLES),
+        of_counts=forecasts_counts(forecaster),
+    )
+
+
+def chosen_lags(forecaster: Any, sp: tuple[int, ...], panel: Panel) -> tuple[int, ...]:
+    """Lags of the linear forecast: those given, or with "auto" those of the seasons."""
+    lags = forecaster.linear_lags
+    if lags is None or forecaster.naive is None:
+        return ()
+    if not isinstance(lags, str):
+        given = tuple_of(lags, auto=())
+        check_within("linear_lags", given, int(panel.lengths.max()))
+        return tuple(sorted({1, *given}))
+    return linear_lags(sp, int(np.median(panel.lengths)))
+
+
+def warm_model(forecaster: Any, pretrained: Model, panel: Panel, device: torch.device) -> Model:
+    """A copy of a pretrained model for the series of this panel."""
+    network = copy.deepcopy(pretrained.network).to(device)
+    network.set_dropout(forecaster.dropout)
+    return replace(pretrained, network=network, **_of_series(forecaster, panel))
+
+
+def with_level_shift(model: Model, panel: Panel) -> Model:
+    """The model with the level shifts that the series of a filled panel end with; no counts'."""
+    if model.features.of_counts:
+        return model
+    return replace(model, level_shift=LevelShift.latest(panel, model.features.seasons))
+
+
+def _of_series(forecaster: Any, panel: Panel) -> dict[str, Any]:
+    """What a model takes from the series of a fit and from parameters that need no new weights."""
+    return {
+        "scaler": Scaler(forecaster.scaler, is_centered=not forecasts_counts(forecaster)).fit(
+            panel.values, panel.series_of_rows()
+        ),
+        "columns": panel.columns,
+        "timeline": panel.timeline,
+        "window_length": forecaster.window_length,
+        "stride": forecaster.window_length if forecaster.supervision == "dense" else 1,
+        "allows_tf32": forecaster.precision == "tf32",
+    }
