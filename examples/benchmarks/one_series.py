@@ -218,8 +218,9 @@ def plot(table, path):
             continue
         rows = rows["season"].groupby("kind", sort=False).agg(["mean", "min", "max"])
         n = [int(kind.split(", ")[1].replace(",", "")) for kind in rows.index]
-        (line,) = axis.plot(n, rows["mean"], marker="o", label=name)
-        axis.fill_between(n, rows["min"], rows["max"], color=line.get_color(), alpha=0.15)
+        rows = rows.set_axis(n).sort_index()
+        (line,) = axis.plot(rows["mean"], marker="o", label=name)
+        axis.fill_between(rows.index, rows["min"], rows["max"], color=line.get_color(), alpha=0.15)
     axis.axhline(1, color="black", linewidth=1, label="ridge")
     axis.set(xscale="log", xlabel="hours of training", ylabel="error a day ahead / ridge's")
     axis.legend()
