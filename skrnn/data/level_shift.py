@@ -45,20 +45,21 @@ class LevelShift:
     def latest(cls, panel: Panel, seasons: Sequence[int]) -> LevelShift | None:
         r"""The shifts in a panel without missing values; None if there is none.
 
-        Let :math:`d_t = y_t - y_{t-m}` for the longest season m that a series holds eight times.
-        After a shift, d is as large as the shift, until a season has passed. There is a shift of k
-        rows if the mean of the last k values of d is further from the median than 1.5 times that
-        of any k earlier rows in a row, if the level was as usual before, and if it has stayed.
+        Let :math:`d_t = y_t - y_{t-m}` for the longest season m, which the series must hold eight
+        times: in changes over a shorter season, a weekend is a shift. After a shift, d is as large
+        as the shift, until a season has passed. There is a shift of k rows if the mean of the last
+        k values of d is further from the median than 1.5 times that of any k earlier rows in a row,
+        if the level was as usual before, and if it has stayed.
         """
         shape = panel.n_series, len(panel.columns)
         since, size = np.zeros(shape, dtype=np.int64), np.zeros(shape)
+        season = max(seasons, default=1)
         for s in range(panel.n_series):
             rows = slice(
                 max(panel.offsets[s], panel.offsets[s + 1] - MOST_ROWS), panel.offsets[s + 1]
             )
             n_rows = rows.stop - rows.start
-            season = max((m for m in seasons if FEWEST_SEASONS * m <= n_rows), default=1)
-            if season == 1:
+            if season == 1 or FEWEST_SEASONS * season > n_rows:
                 continue
             for c in range(shape[1]):
                 length, size[s, c] = _shift(panel.values[rows, c], season)
