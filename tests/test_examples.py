@@ -122,7 +122,7 @@ def test_without_data_the_example_says_so_and_simulates_load(
     assert figure.read_bytes()[:4] == b"\x89PNG"
 
 
-# On its test range, the tutorial's LSTM has 1.081 in this definition, its GRU 1.123.
+# On its test range, the tutorial's LSTM has 1.081 in this definition.
 
 
 @needs_data
@@ -132,11 +132,6 @@ def test_an_epoch_of_an_lstm_on_pjm_is_better_than_the_tutorials_error(example, 
     table = backtest(fitted, y, start=example.FIRST_CUTOFF)
     errors = example.by_region(y.loc[scored, "load_mw"], table.droplevel("cutoff")["y_pred"])
     assert errors.mean() < 0.9
-
-
-@needs_data
-def test_three_epochs_of_a_gru_on_pjm_are_better_than_the_tutorials_error(errors_of_all):
-    assert errors_of_all.mean() < 0.9
 
 
 # ------------------------------------------------------------------- plot_day_ahead.py
@@ -360,26 +355,19 @@ def pjm(example):
 QUICK = {"num_epochs": 3, "random_state": 0}
 
 
-@pytest.fixture(scope="module")
-def errors_of_all(pjm, example):
-    y, held_out, scored = pjm
-    fitted = GRUForecaster(**QUICK).fit(y[~held_out])
-    table = backtest(fitted, y, start=example.FIRST_CUTOFF)
-    forecast = table["y_pred"].droplevel("cutoff")
-    rows = scored.index[scored]
-    return example.by_region(y.loc[rows, "load_mw"], forecast.loc[rows])
-
-
+# Two claims in one test: the training on all hours takes half a minute.
 @needs_data
-def test_a_fifth_of_missing_hours_costs_at_most_three_tenths_more_error(
-    robustness, pjm, errors_of_all
+def test_three_epochs_on_pjm_beat_the_tutorial_and_a_fifth_missing_costs_three_tenths_at_most(
+    robustness, pjm
 ):
     y, held_out, scored = pjm
+    complete = robustness.error_by_region(GRUForecaster(**QUICK).fit(y[~held_out]), y, y, scored)
+    assert complete.mean() < 0.9  # the tutorial's GRU: 1.123
     known = robustness.with_missing(y, 0.2)
     assert known["load_mw"].isna().mean() == pytest.approx(0.2, abs=0.002)
     forecaster = GRUForecaster(**QUICK).fit(known[~held_out])
     errors = robustness.error_by_region(forecaster, known, y, scored)
-    assert errors.mean() < 1.3 * errors_of_all.mean()
+    assert errors.mean() < 1.3 * complete.mean()
 
 
 @needs_data
@@ -427,9 +415,8 @@ def test_defaults_on_single_series_are_below_a_ridge_and_their_intervals_hold(be
     tables = []
     for region in ("AEP", "DAYTON"):
         hours = load.loc[region].asfreq("h").interpolate()
-        for share in (0.45, 0.62):  # far from the test range
-            y = hours.iloc[: int(share * len(hours))].iloc[-n - n_later :]
-            tables.append(module.evaluate(y, n, (24, 168), methods, step_length=5, oracle=False))
+        y = hours.iloc[: len(hours) // 2].iloc[-n - n_later :]  # far from the test range
+        tables.append(module.evaluate(y, n, (24, 168), methods, step_length=5, oracle=False))
     mean = pd.concat(tables).groupby(level=0).mean().loc[list(methods)]
     assert (mean["next"] < 1).all()
     assert (mean["season"] < 1).all()
@@ -447,13 +434,15 @@ def test_defaults_on_bundled_series_are_never_much_worse_than_the_last_season(
     module = benchmark_module("out_of_the_box")
     make = module.FORECASTERS[cell](random_state=0).clone
     ratios = {}
-    # Seasons before the last two; the benchmark itself scores those.
-    for kind, name, y, sp, origins in module.cases(validate=True, draws=0):
+    # Seasons before the last two; the benchmark itself scores those. Cells differ little: the LSTM
+    # gets every third series.
+    cases = list(module.cases(validate=True, draws=0))
+    for kind, name, y, sp, origins in cases[:: 3 if cell == "LSTM" else 1]:
         assert kind == "bundled"
         error, naive = module.errors(make, y, sp, origins)
         ratios[name] = error / naive
     ratios = pd.Series(ratios)
-    assert len(ratios) >= 20
+    assert len(ratios) >= 7
     assert ratios.max() < 1.2, ratios.nlargest(3)
     assert ratios.mean() < 0.85
 

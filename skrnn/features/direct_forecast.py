@@ -10,7 +10,7 @@ from skrnn.features.features import Features
 from skrnn.features.naive_forecasts import NaiveForecasts
 
 # Share in the average with recursive forecasts, far ahead, before held-out paths estimate it.
-INITIAL_SHARE = 0.75
+INITIAL_SHARE = 0.5
 
 
 class DirectForecast(nn.Module):

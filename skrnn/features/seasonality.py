@@ -146,9 +146,10 @@ def _parts(panel: Panel) -> list[np.ndarray]:
     parts = []
     by_length = np.argsort(-panel.lengths, kind="stable")
     for s in by_length[evenly_spaced(panel.n_series, MOST_SERIES)]:
-        rows = slice(panel.offsets[s], panel.offsets[s + 1])
-        values = pd.Series(panel.values[rows, 0])
-        x = values.interpolate(limit_direction="both").to_numpy()[-MOST_VALUES:]
+        stop = panel.offsets[s + 1]
+        values = pd.Series(panel.values[max(panel.offsets[s], stop - MOST_VALUES) : stop, 0])
+        x = values.interpolate(limit_direction="both").to_numpy()
+        x = x / max(np.abs(x).max(), np.finfo(np.float64).tiny)  # squares of 1e200 are infinite
         if len(x) >= FEWEST_VALUES and np.ptp(x) > 0:
             x = (x - x.mean()) / np.ptp(x)
             parts.append(x / x.std())

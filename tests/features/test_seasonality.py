@@ -192,7 +192,7 @@ def test_single_season_of_any_profile_is_rarely_taken_for_two(period):
 def test_period_is_the_same_in_any_unit():
     t = np.arange(300)
     values = np.sin(2 * np.pi * t / 12) + 0.3 * np.random.default_rng(0).normal(size=300)
-    assert [periods_in(u * values + 3 * u) for u in (1.0, 1e-150, 1e150)] == [(12,)] * 3
+    assert [periods_in(u * values + 3 * u) for u in (1.0, 1e-200, 1e307)] == [(12,)] * 3
 
 
 DATA = Path(os.environ.get("SKRNN_DATA") or Path(__file__).parents[3] / "shared" / "data" / "pjm")
@@ -203,7 +203,7 @@ DATA = Path(os.environ.get("SKRNN_DATA") or Path(__file__).parents[3] / "shared"
 )
 def test_hours_of_m4_have_a_day_and_a_week():
     rows = pd.read_csv(DATA.parent / "m4" / "Hourly-train.csv", index_col=0).to_numpy(float)
-    series = [row[~np.isnan(row)] for row in rows]
+    series = [row[~np.isnan(row)] for row in rows[::4]]
     found = [periods_in(values) for values in series]
     assert np.mean([24 in periods or 168 in periods for periods in found]) > 0.9
     pairs = [(k, t) for k, values in enumerate(series) for t in range(len(values))]
