@@ -304,6 +304,11 @@ class LSTMForecaster(BaseRecurrentForecaster):
     def _cell(self) -> str:
         return "lstm"
 
+    @classmethod
+    def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
+        # GRUForecaster is checked with all settings; only the cell differs.
+        return contract_settings()[::2]
+
 
 @documented_like(GRUForecaster)
 class RNNForecaster(BaseRecurrentForecaster):
@@ -401,6 +406,6 @@ class RNNForecaster(BaseRecurrentForecaster):
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
-        # GRUForecaster and LSTMForecaster are checked with all settings; only the cell differs.
+        # As those of LSTMForecaster.
         first, *_, last = contract_settings()
         return [first | {"cell": "gru"}, last | {"cell": nn.RNN}]
