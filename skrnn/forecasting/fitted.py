@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from skrnn.data.counts import check_counts
 from skrnn.data.held_out import HeldOut
@@ -116,15 +117,15 @@ class Fitted:
         if inside.any():
             series, _ = np.nonzero(inside)
             one = np.ones(1, dtype=np.int64)
-            distribution, parameters = self._unbounded_from(
-                tail, series, row[inside], one, n_samples, data
+            distribution, parameters = self.model.forecast(
+                tail, series, row[inside], one, n_samples, self._generator(n_samples), data
             )
             parts.append((inside, parameters[:, 0]))
         if ahead.any():
             series, _ = np.nonzero(ahead)
             horizons, every = np.unique(steps[ahead]), np.arange(panel.n_series)
-            distribution, parameters = self._unbounded_from(
-                tail, every, tail.lengths, horizons, n_samples, data
+            distribution, parameters = self.model.forecast(
+                tail, every, tail.lengths, horizons, n_samples, self._generator(n_samples), data
             )
             parts.append((ahead, parameters[series, np.searchsorted(horizons, steps[ahead])]))
         if not parts:  # nothing but first observations
@@ -172,22 +173,14 @@ class Fitted:
         data: DevicePanel | None = None,
     ) -> tuple[Predictive, np.ndarray]:
         """`Model.forecast` with the random numbers of this fit, within `forecast_range`."""
-        made = self._unbounded_from(panel, series, rows, steps, n_samples, data)
-        return made[0], self._bounded(*made, series)
+        distribution, parameters = self.model.forecast(
+            panel, series, rows, steps, n_samples, self._generator(n_samples), data
+        )
+        return distribution, self._bounded(distribution, parameters, series)
 
-    def _unbounded_from(
-        self,
-        panel: Panel,
-        series: np.ndarray,
-        rows: np.ndarray,
-        steps: np.ndarray,
-        n_samples: int,
-        data: DevicePanel | None,
-    ) -> tuple[Predictive, np.ndarray]:
-        generator = None
-        if n_samples:
-            generator = RandomStreams(self.seed).sampling(self.model.device)
-        return self.model.forecast(panel, series, rows, steps, n_samples, generator, data)
+    def _generator(self, n_samples: int) -> torch.Generator | None:
+        """Random numbers of simulated paths: the same in every call."""
+        return RandomStreams(self.seed).sampling(self.model.device) if n_samples else None
 
     def _bounded(
         self, distribution: Predictive, parameters: np.ndarray, series: np.ndarray
@@ -209,10 +202,11 @@ class Fitted:
     ) -> tuple[Predictive, np.ndarray]:
         """The same with a distribution that has quantiles."""
         n_samples = n_samples if self.is_probabilistic else 0
-        made = self._unbounded_from(panel, series, rows, steps, n_samples, data)
-        distribution, parameters = made
         if not self.is_calibrated:
-            return distribution, self._bounded(distribution, parameters, series)
+            return self.forecast_from(panel, series, rows, steps, n_samples, data)
+        distribution, parameters = self.model.forecast(
+            panel, series, rows, steps, n_samples, self._generator(n_samples), data
+        )
         ahead = np.broadcast_to(steps, parameters.shape[:2])
         return calibrated(
             distribution,
