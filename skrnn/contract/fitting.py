@@ -165,6 +165,8 @@ def train(
         _check_targets(model, chunks, panel)
     if is_new:
         model = _started(model, chunks, streams)
+    linear = model.network.naive_forecasts.linear
+    chunks.look_up(linear)
     validate = None if held_out.is_empty else validation(model, panel, data, held_out)
     training = Training(type(forecaster).__name__, model.network)
     if not num_epochs:
@@ -203,6 +205,7 @@ def train(
             model.network.n_observations.copy_(n_before + whole.n_observations)
             # No higher than the rate had risen.
             lr = forecaster.lr * min(1.0, n_chosen / WARM_UP_STEPS)
+            whole.look_up(linear)
             trainer = _trainer(forecaster, model, whole, streams, training, lr)
             trainer.scheduler = one_cycle(trainer.optimizer, steps)
             trainer.callbacks.append(StopAfter(steps))

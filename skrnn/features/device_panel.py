@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,7 +16,11 @@ from skrnn.data.scaling import Scaler
 from skrnn.features.batch import Regressors, Steps, Targets
 from skrnn.features.calendar import encode_calendar, ordinals
 from skrnn.features.features import Features
+from skrnn.features.linear_forecast import LinearForecast
 from skrnn.features.means import trailing_means
+
+# Rows of which linear forecasts are computed at once.
+ROWS_AT_ONCE = 4_096
 
 
 class DevicePanel:
@@ -49,7 +54,7 @@ class DevicePanel:
             values = np.nan_to_num(values, copy=False)
         is_number = panel.covariates.numbers
         numbers = known_scaler.transform(panel.known[:, is_number], np.zeros_like(group))
-        self.device = device
+        self.device, self.lengths = device, panel.lengths
         self.values = put(values)  # (N, C)
         self.observed = None if panel.observed is None else put(panel.observed)  # (N, C)
         n_rows = put(row + 1)
@@ -72,6 +77,7 @@ class DevicePanel:
         lead = panel.origin - base - panel.offsets[:-1]
         self.lead = put(lead if shared else np.zeros_like(lead))  # (S,)
         self.last = put(panel.lengths - 1)  # (S,)
+        self.linear: Tensor | None = None  # (N, J, C)
         self.scale = None
         if features.of_counts:
             self.scale = put(scaler.scale_[:, : features.n_columns].astype(np.float32))  # (S, C)
@@ -91,6 +97,22 @@ class DevicePanel:
         """The same panel, read for other horizons; seasons and means must be the same."""
         panel = copy.copy(self)
         panel._set_features(features)
+        return panel
+
+    @torch.no_grad()
+    def with_linear(self, linear: LinearForecast) -> DevicePanel:
+        """The same panel, whose linear forecasts from every row are computed once and looked up.
+
+        The lags that they alone read are not read any more.
+        """
+        panel = copy.copy(self)
+        series, t = (torch.from_numpy(part).to(self.device) for part in numbered(self.lengths))
+        blocks = zip(series.split(ROWS_AT_ONCE), t.split(ROWS_AT_ONCE), strict=True)
+        parts = [linear(self.targets(s, row[:, None]))[:, 0] for s, row in blocks]
+        panel.linear = torch.cat(parts)
+        others = replace(self.features, linear_lags=())
+        panel.offsets = self.offsets[: len(others.offsets)]
+        panel.naive_offsets = self.naive_offsets[: len(others.naive_offsets)]
         return panel
 
     def cut(self, stop: np.ndarray) -> DevicePanel:
@@ -120,7 +142,7 @@ class DevicePanel:
     def regressors(self, series: Tensor, t: Tensor) -> Regressors | None:
         """What the linear forecast from the steps t (B, L) reads beside past values."""
         features = self.features
-        if not features.linear_lags:
+        if not features.linear_lags or self.linear is not None:
             return None
         rows = self.rows(series, t)
         rows = rows + _per_row(self.lead[series], rows)
@@ -131,6 +153,10 @@ class DevicePanel:
             before = self.known(series, t - 1)[0]
             known, before = (part[..., features.n_calendar :] for part in (known, before))
         return Regressors(self.ordinal[rows], calendar, known, before)
+
+    def linear_before(self, series: Tensor, t: Tensor) -> Tensor | None:
+        """Linear forecasts from the steps t (B, L), (B, L, J, C), if they have been computed."""
+        return None if self.linear is None else self.linear[self.rows(series, t)]
 
     def scale_of(self, series: Tensor) -> Tensor | None:
         """Scale of series (B,) of counts, (B, 1, 1, C); None of other values."""

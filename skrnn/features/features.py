@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -27,10 +27,10 @@ class Strategy(Protocol):
     def horizons(self) -> tuple[int, ...]:
         """Steps ahead that the network forecasts from one of its steps, ascending."""
 
-    def step_offsets(self, inputs: set[int], naive: set[int]) -> tuple[int, ...]:
+    def step_offsets(self, inputs: set[int], naive: set[int]) -> set[int]:
         """Rows before a step of the past values that it reads, given those that others need."""
 
-    def target_offsets(self, inputs: set[int], naive: set[int]) -> tuple[int, ...]:
+    def target_offsets(self, inputs: set[int], naive: set[int]) -> set[int]:
         """Rows before a step of the past values that the naive forecasts read."""
 
     def n_outputs(self, n_columns: int, n_past: int) -> int:
@@ -132,15 +132,22 @@ class Features:
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:
-        """Rows before a step of the past values that it reads, ascending, 1 and 2 the first."""
-        naive = self._naive_offsets() | set(self.linear_lags)
-        return self.strategy.step_offsets(self._input_offsets, naive)
+        """Rows before a step of the past values that it reads.
+
+        They ascend, 1 and 2 the first; those that the linear forecast alone reads come last.
+        """
+        return self._with_linear_lags(self.strategy.step_offsets)
 
     @cached_property
     def naive_offsets(self) -> tuple[int, ...]:
-        """Rows before a step of the past values that its naive forecasts read, 1 the first."""
-        naive = self._naive_offsets() | set(self.linear_lags)
-        return self.strategy.target_offsets(self._input_offsets, naive)
+        """Rows before a step of the past values that its naive and linear forecasts read."""
+        return self._with_linear_lags(self.strategy.target_offsets)
+
+    def _with_linear_lags(self, offsets_of: Callable[[set[int], set[int]], set[int]]) -> tuple:
+        naive = self._naive_offsets()
+        offsets = offsets_of(self._input_offsets, naive)
+        every = offsets_of(self._input_offsets, naive | set(self.linear_lags))
+        return (*sorted(offsets), *sorted(every - offsets))
 
     @property
     def _input_offsets(self) -> set[int]:
@@ -172,7 +179,7 @@ class Features:
     def history(self) -> int:
         """Past values that a step reads at most, those of its means included."""
         means = (p * (1 + seasons_back(h, p)) for p in self.mean_periods for h in self.horizons)
-        return max(self.offsets[-1], self.naive_offsets[-1], *means)
+        return max(*self.offsets, *self.naive_offsets, *means)
 
     def ahead(self, strategy_of: Any) -> Features:
         """The same naive and linear forecasts of every step up to a season ahead, all at once.

@@ -75,7 +75,8 @@ class NaiveForecasts(nn.Module):
             for i, f in enumerate(self.features.naive_forecasts)
         ]
         if self.linear is not None:
-            forecasts.append(self.linear(targets).to(shape.dtype))
+            linear = self.linear(targets) if targets.linear is None else targets.linear
+            forecasts.append(linear.to(shape.dtype))
         exists = (targets.n_past[..., None, None] >= self.depth)[:, :, :, None]
         if not forecasts:
             return shape[..., None][..., :0], exists

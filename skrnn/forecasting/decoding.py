@@ -261,7 +261,7 @@ def recursive(
             hidden = output[:, 0]
         past = values[:, row - data.naive_offsets][:, None]  # (n, 1, K, C)
         regressors, scale = data.regressors(series, t), data.scale_of(series)
-        targets = Targets(past, means.before(row), t, None, None, regressors, scale)
+        targets = Targets(past, means.before(row), t, None, None, regressors, None, scale)
         parameters = network.decode(hidden[:, None], targets)[:, 0, 0]  # (n, C, K)
         if generator is None:
             values[:, row] = distribution.point(parameters)

@@ -54,11 +54,11 @@ class Recursive:
 
     # ------------------------------------------------------------- what a step reads
 
-    def step_offsets(self, inputs: set[int], naive: set[int]) -> tuple[int, ...]:
+    def step_offsets(self, inputs: set[int], naive: set[int]) -> set[int]:
         """Those of inputs and naive forecasts together: the values are read once."""
-        return tuple(sorted(inputs | naive))
+        return inputs | naive
 
-    def target_offsets(self, inputs: set[int], naive: set[int]) -> tuple[int, ...]:
+    def target_offsets(self, inputs: set[int], naive: set[int]) -> set[int]:
         """The same."""
         return self.step_offsets(inputs, naive)
 
@@ -70,7 +70,8 @@ class Recursive:
         """Past values and means; the calendar and X are inputs of the step itself."""
         past = data.past(series, t, data.naive_offsets) if steps is None else steps.past
         means, regressors = data.means_before(series, t), data.regressors(series, t)
-        return Targets(past, means, t, None, None, regressors, data.scale_of(series))
+        linear, scale = data.linear_before(series, t), data.scale_of(series)
+        return Targets(past, means, t, None, None, regressors, linear, scale)
 
     def direct(self, features: Features) -> Features | None:
         """All steps up to a season ahead."""
@@ -161,13 +162,13 @@ class MultiOutput:
 
     # ------------------------------------------------------------- what a step reads
 
-    def step_offsets(self, inputs: set[int], naive: set[int]) -> tuple[int, ...]:
+    def step_offsets(self, inputs: set[int], naive: set[int]) -> set[int]:
         """Those of the inputs alone."""
-        return tuple(sorted(inputs))
+        return inputs
 
-    def target_offsets(self, inputs: set[int], naive: set[int]) -> tuple[int, ...]:
+    def target_offsets(self, inputs: set[int], naive: set[int]) -> set[int]:
         """Those of the naive forecasts alone."""
-        return tuple(sorted(naive))
+        return naive
 
     def n_outputs(self, n_columns: int, n_past: int) -> int:
         """The target columns."""
@@ -178,7 +179,8 @@ class MultiOutput:
         past = data.past(series, t, data.naive_offsets)
         known = data.known(series, t[..., None] + data.steps_after)
         means, regressors = data.means_before(series, t), data.regressors(series, t)
-        return Targets(past, means, t, *known, regressors, data.scale_of(series))
+        linear, scale = data.linear_before(series, t), data.scale_of(series)
+        return Targets(past, means, t, *known, regressors, linear, scale)
 
     def direct(self, features: Features) -> None:
         """None: every forecast is a direct one."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from skrnn.data.ragged import numbered
 from skrnn.features.batch import Chunk
 from skrnn.features.device_panel import DevicePanel
+from skrnn.features.linear_forecast import LinearForecast
 
 # Numbers read from the panel at once, 8 MB of them. At the defaults that is 16 batches. Reading
 # each alone took a twentieth of a training step (2-core AMD EPYC, torch 2.13).
@@ -21,6 +22,9 @@ NUMBERS_PER_READ = 2**21
 # Training forecasts several horizons from so many steps that it visits each target about this
 # often. Forecasts of one target from neighbouring steps teach almost the same, at the same cost.
 VISITS_PER_TARGET = 4
+
+# Linear forecasts that are computed before training at most: 128 MB of them.
+MOST_LOOKED_UP = 2**25
 
 
 def _split(batch: Any, size: int) -> Iterator[Any]:
@@ -147,13 +151,20 @@ class Chunks:
             for chunk, n in zip(_split(drawn, self.batch_size), counts[first:stop], strict=True):
                 yield chunk._replace(n_targets=n)
 
+    def look_up(self, linear: LinearForecast | None) -> None:
+        """Compute the linear forecasts of all rows now, if an epoch reads most of them."""
+        n_forecasts = len(self.data.features.horizons) * self.data.features.n_outputs
+        is_small = len(self.data.values) * n_forecasts <= MOST_LOOKED_UP
+        if linear is not None and self.every == 1 and is_small:
+            self.data = self.data.with_linear(linear)
+
     @property
     def _numbers_per_step(self) -> int:
         """About how many numbers are read for a step."""
         features = self.data.features
         width = features.n_known + len(features.sizes)
         n_horizons = len(features.horizons) / (self.every if self.dense else self.window_length)
-        past = features.n_values * (len(features.offsets) + len(features.naive_offsets))
+        past = features.n_values * (len(self.data.offsets) + len(self.data.naive_offsets))
         targets = n_horizons * (width + 2 * features.n_outputs)
         return math.ceil(past + width + targets)
 

@@ -33,7 +33,7 @@ def mixed(features):
 
 def reach_of(features):
     """Rows before a step of the earliest value that it reads, those of means left out."""
-    return max(features.offsets[-1], features.naive_offsets[-1])
+    return max(*features.offsets, *features.naive_offsets)
 
 
 LEVELS_OF_7 = [("mean", 7), ("drift", 7)]
@@ -94,6 +94,16 @@ def test_offsets_and_reach_cover_lags_and_naive_forecasts(features, needed, reac
         assert offsets[0] == 1
         assert list(offsets) == sorted(offsets)
     assert reach_of(features) == features.history == reach
+
+
+@pytest.mark.parametrize("horizons", [None, (1, 2)])
+def test_lags_that_the_linear_forecast_alone_reads_come_last(horizons):
+    shared = {"sp": (4,), "lags": (6,), "naive": ("seasonal",), "horizons": horizons}
+    without, with_linear = features_of(**shared), features_of(**shared, linear_lags=(1, 2, 3, 9))
+    assert with_linear.naive_offsets[: len(without.naive_offsets)] == without.naive_offsets
+    assert with_linear.offsets[: len(without.offsets)] == without.offsets
+    assert set(with_linear.naive_offsets) == {*without.naive_offsets, 1, 2, 3, 9}
+    assert with_linear.history == 9
 
 
 @pytest.mark.parametrize(

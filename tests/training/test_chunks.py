@@ -10,6 +10,7 @@ from skrnn.data.panel import Panel
 from skrnn.data.scaling import Scaler
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.features import Features
+from skrnn.features.naive_forecasts import NaiveForecasts
 from skrnn.forecasting.strategies import MultiOutput, Recursive
 from skrnn.naive import NAIVE_FORECASTS, naive_kinds
 from skrnn.training import chunks as chunks_module
@@ -643,3 +644,52 @@ def test_series_of_the_same_dates_share_the_calendar():
     features = features_of(calendar=("hour",))
     _, data = data_of([30, 30, 30], features, starts=[5, 5, 5], freq="h")
     assert len(data.calendar) == 30
+
+
+# ------------------------------------------------------------ linear forecasts looked up
+
+
+def with_linear(horizons=None, n_rows=60):
+    features = features_of(
+        (3,), (4,), ("last", "seasonal"), ("hour",), horizons, linear_lags=(1, 2, 4, 7)
+    )
+    _, data = data_of([n_rows, 30], features, freq="h", missing=[40])
+    naive = NaiveForecasts(features)
+    generator = torch.Generator().manual_seed(0)
+    naive.linear.coefficients.normal_(generator=generator)
+    naive.linear.known_coefficients.normal_(generator=generator)
+    lengths = np.array([n_rows, 30])
+    chunks, same = (
+        Chunks(data, lengths - 5, W, 3, "dense", np.random.default_rng(0)) for _ in range(2)
+    )
+    return naive, chunks, same
+
+
+@pytest.mark.parametrize("horizons", [None, (1, 2, 3)])
+def test_linear_forecasts_looked_up_are_those_computed_in_each_batch(horizons):
+    naive, computed, looked_up = with_linear(horizons)
+    looked_up.look_up(naive.linear)
+    for chunk, other in zip(computed.epoch(), looked_up.epoch(), strict=True):
+        assert other.targets.regressors is None
+        assert other.targets.past.shape[2] < chunk.targets.past.shape[2]
+        assert torch.equal(other.values, chunk.values)
+        expected, exists = naive(chunk.targets)
+        found, same = naive(other.targets)
+        counts = chunk.weight.bool()[..., None] & exists
+        assert counts.any()
+        assert torch.equal(exists, same)
+        torch.testing.assert_close(found[counts], expected[counts])
+
+
+def test_linear_forecasts_are_not_looked_up_where_an_epoch_reads_few_or_they_are_many(monkeypatch):
+    naive, chunks, _ = with_linear(tuple(range(1, 2 * VISITS_PER_TARGET + 1)))
+    chunks.look_up(naive.linear)
+    assert chunks.data.linear is None
+    naive, chunks, other = with_linear()
+    monkeypatch.setattr(chunks_module, "MOST_LOOKED_UP", len(chunks.data.values) - 1)
+    chunks.look_up(naive.linear)
+    assert chunks.data.linear is None
+    monkeypatch.setattr(chunks_module, "MOST_LOOKED_UP", len(chunks.data.values))
+    other.look_up(naive.linear)
+    assert other.data.linear.shape == (90, 1, 1)
+    other.look_up(None)  # a network without a linear forecast
