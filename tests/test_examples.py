@@ -353,22 +353,21 @@ def pjm(example):
 
 
 QUICK = {"num_epochs": 3, "random_state": 0}
-SIX_REGIONS = ["AEP", "DAYTON", "DOM", "DUQ", "PJME", "PJMW"]
 
 
-# Two claims in one test: the training takes a quarter of a minute.
+# Two claims in one test: the training on all hours takes half a minute.
 @needs_data
-def test_three_epochs_on_pjm_beat_the_tutorial_and_a_fifth_missing_costs_four_tenths_at_most(
+def test_three_epochs_on_pjm_beat_the_tutorial_and_a_fifth_missing_costs_three_tenths_at_most(
     robustness, pjm
 ):
-    y, held_out, scored = (part.loc[SIX_REGIONS] for part in pjm)
+    y, held_out, scored = pjm
     complete = robustness.error_by_region(GRUForecaster(**QUICK).fit(y[~held_out]), y, y, scored)
     assert complete.mean() < 0.9  # the tutorial's GRU: 1.123
     known = robustness.with_missing(y, 0.2)
     assert known["load_mw"].isna().mean() == pytest.approx(0.2, abs=0.002)
     forecaster = GRUForecaster(**QUICK).fit(known[~held_out])
     errors = robustness.error_by_region(forecaster, known, y, scored)
-    assert errors.mean() < 1.4 * complete.mean()
+    assert errors.mean() < 1.3 * complete.mean()
 
 
 @needs_data
