@@ -437,6 +437,7 @@ def test_defaults_on_bundled_series_are_never_much_worse_than_the_last_season(
     # Seasons before the last two; the benchmark itself scores those. Cells differ little: the LSTM
     # gets every third series.
     cases = list(module.cases(validate=True, draws=0))
+    assert len(cases) >= 20
     for kind, name, y, sp, origins in cases[:: 3 if cell == "LSTM" else 1]:
         assert kind == "bundled"
         error, naive = module.errors(make, y, sp, origins)

@@ -165,12 +165,12 @@ def train(
         _check_targets(model, chunks, panel)
     if is_new:
         model = _started(model, chunks, streams)
-    linear = model.network.naive_forecasts.linear
-    chunks.look_up(linear)
     validate = None if held_out.is_empty else validation(model, panel, data, held_out)
     training = Training(type(forecaster).__name__, model.network)
     if not num_epochs:
         return model, model, Record(training.history, 0)
+    linear = model.network.naive_forecasts.linear
+    chunks.look_up(linear)
     n_before = model.network.n_observations.clone()
     model.network.n_observations += chunks.n_observations
     trainer = _trainer(forecaster, model, chunks, streams, training, forecaster.lr)

@@ -22,7 +22,6 @@ NUMBERS_PER_READ = 2**21
 # Training forecasts several horizons from so many steps that it visits each target about this
 # often. Forecasts of one target from neighbouring steps teach almost the same, at the same cost.
 VISITS_PER_TARGET = 4
-
 # Linear forecasts that are computed before training at most: 128 MB of them.
 MOST_LOOKED_UP = 2**25
 
