@@ -86,7 +86,7 @@ class Timeline:
             if self.is_fixed:
                 elapsed = stamps - self.start[0]
                 steps = np.asarray(elapsed // pd.Timedelta(self.freq))
-                rest = np.asarray(elapsed % pd.Timedelta(self.freq)) != np.timedelta64(0)
+                rest = np.asarray(elapsed % pd.Timedelta(self.freq)) != np.timedelta64(0, "ns")
             else:
                 first, last = min(self.start[0], stamps.min()), max(self.start[0], stamps.max())
                 grid = pd.date_range(first, last, freq=self.freq)
