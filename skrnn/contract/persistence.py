@@ -39,7 +39,9 @@ def put_back(forecaster: Any) -> None:
 def _with_models(attributes: Mapping[str, Any], change: Any) -> dict[str, Any]:
     result = dict(attributes)
     if isinstance(fitted := result.get("fitted_"), Fitted):
-        result["fitted_"] = replace(fitted, model=change(fitted.model))
+        model = change(fitted.model)
+        early = model if fitted.early is fitted.model else change(fitted.early)
+        result["fitted_"] = replace(fitted, model=model, early=early)
     if isinstance(pretrained := result.get("pretrained_model_"), Model):
         result["pretrained_model_"] = change(pretrained)
     return result

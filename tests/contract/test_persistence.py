@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from skrnn import GRUForecaster
-from skrnn.contract.persistence import _moved, on_cpu
+from skrnn.contract.persistence import _moved, _with_models, on_cpu
 from small_cases import SMALL, cells, covariate, hourly, noisy, panel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -71,7 +71,7 @@ def test_pickle_of_an_unfitted_forecaster_asks_for_no_device():
 
 
 def test_networks_elsewhere_are_copied_to_the_cpu_and_stay_where_they_are():
-    forecaster = GRUForecaster(**SMALL).pretrain(panel()).fit(noisy())
+    forecaster = GRUForecaster(**SMALL, device="cpu").pretrain(panel()).fit(noisy())
     elsewhere = torch.device("meta")  # a device that every machine has
     fitted, pretrained = forecaster.fitted_, forecaster.pretrained_model_
     moved = replace(pretrained, network=copy.deepcopy(pretrained.network).to(elsewhere))
@@ -79,5 +79,10 @@ def test_networks_elsewhere_are_copied_to_the_cpu_and_stay_where_they_are():
     assert copied is moved  # nothing to copy
     state = on_cpu({"fitted_": fitted, "pretrained_model_": pretrained, "lr": 0.1})
     assert state == {"fitted_": fitted, "pretrained_model_": pretrained, "lr": 0.1}
+    early = replace(fitted.model, network=copy.deepcopy(fitted.model.network))
+    for before in (fitted, replace(fitted, early=early)):
+        after = _with_models({"fitted_": before}, lambda model: _moved(model, elsewhere))["fitted_"]
+        assert after.model.device == after.early.device == elsewhere
+        assert (after.early is after.model) == (before.early is before.model)
     back = _moved(pretrained, elsewhere)
     assert (back.device, pretrained.device) == (elsewhere, torch.device("cpu"))
