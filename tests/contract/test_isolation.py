@@ -23,7 +23,7 @@ N_FITS, N_THREADS = 20, 4
 
 def numbers(forecaster):
     """Weights, points and quantiles, to the bit."""
-    weights = [p.detach().numpy().ravel() for p in forecaster.network_.parameters()]
+    weights = [p.detach().cpu().numpy().ravel() for p in forecaster.network_.parameters()]
     parts = [*weights, forecaster.predict(fh=[1, 2, 3]).to_numpy().ravel()]
     if forecaster.get_tag("capability:pred_int"):
         parts.append(

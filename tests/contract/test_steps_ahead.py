@@ -27,7 +27,7 @@ def n_targets(monkeypatch):
     totals, step = [], Trainer.step
 
     def counted(trainer, chunk):
-        totals.append(chunk.weight.sum((0, 1, 3)).numpy())
+        totals.append(chunk.weight.sum((0, 1, 3)).cpu().numpy())
         return step(trainer, chunk)
 
     monkeypatch.setattr(Trainer, "step", counted)

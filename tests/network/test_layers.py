@@ -525,7 +525,7 @@ def test_lstm_leaves_torchs_fused_kernel_only_to_train_in_ours(monkeypatch, fore
     if not numba:
         monkeypatch.setattr(layers, "_kernels", lambda: None)
     lstm = forecaster is LSTMForecaster
-    forecaster = forecaster(hidden_size=8, num_epochs=1, random_state=0)
+    forecaster = forecaster(device="cpu", hidden_size=8, num_epochs=1, random_state=0)
     y = make_hourly_load(n_series=1, n_hours=300, random_state=0).droplevel(0)
     training = operators(lambda: forecaster.fit(y))
     predicting = operators(lambda: forecaster.predict([1, 2]))
