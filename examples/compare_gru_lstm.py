@@ -169,6 +169,7 @@ TUTORIAL = {
     "batch_size": 1024,
     "max_grad_norm": None,
     "supervision": "last",
+    "precision": "tf32",  # torch's own default for recurrent layers, on GPUs that have it
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 from torch import nn
@@ -53,12 +53,20 @@ class Callback:
     steps of the unfinished epoch. A KeyboardInterrupt, from Ctrl-C or from a callback, ends
     training at once: ``on_train_end`` is next. So does any other exception, which `fit` raises.
 
+    Attributes
+    ----------
+    only_observes : bool
+        Whether the callback reads the training and changes nothing in it, except that it may stop
+        it. On a CUDA device a training whose callbacks only observe is several times faster: its
+        steps are captured as CUDA graphs. False unless a subclass says so.
+
     Examples
     --------
     >>> from skrnn import GRUForecaster
     >>> from skrnn.callbacks import Callback
     >>> from skrnn.datasets import make_hourly_load
     >>> class StopBelow(Callback):
+    ...     only_observes = True
     ...     def __init__(self, loss):
     ...         self.loss = loss
     ...     def on_epoch_end(self, training, epoch):
@@ -68,6 +76,8 @@ class Callback:
     >>> len(forecaster.fit(y).history_)
     1
     """
+
+    only_observes: ClassVar[bool] = False
 
     def on_train_begin(self, training: Training, num_epochs: int) -> None:
         """Run before the first epoch.
@@ -143,6 +153,8 @@ class ProgressBar(Callback):
         When training begins, if tqdm is not installed.
     """
 
+    only_observes = True
+
     def __init__(self) -> None:
         self.bar: Any = None
 
@@ -200,6 +212,8 @@ class StopAfter(Callback):
     TypeError, ValueError
         If ``max_steps`` is not an int of at least 1.
     """
+
+    only_observes = True
 
     def __init__(self, max_steps: int):
         if not isinstance(max_steps, Integral) or isinstance(max_steps, bool):

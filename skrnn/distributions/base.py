@@ -58,6 +58,9 @@ class Distribution(nn.Module, Predictive):
     of_counts = False
     # Whether the loss grows with the unit of the values; a log density does not.
     has_unit = True
+    # Whether the mean loss of a batch runs the same operators whatever its values are, so that a
+    # CUDA graph can hold them. Those of other packages are never captured.
+    is_capturable: bool = True
     # K, outputs of the network for each value.
     n_outputs: int
 

@@ -35,7 +35,10 @@ class Point(Distribution):
     def __init__(self, criterion: Callable):
         super().__init__()
         # A module is copied: training its parameters leaves the user's object as it is.
-        self.criterion = copy.deepcopy(criterion) if isinstance(criterion, nn.Module) else criterion
+        is_module = isinstance(criterion, nn.Module)
+        self.criterion = copy.deepcopy(criterion) if is_module else criterion
+        # A module gets the targets that count, whose number is another in each batch.
+        self.is_capturable = not is_module
 
     def start(self, error: Tensor) -> Tensor:
         """Start from the naive mix."""

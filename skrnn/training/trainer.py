@@ -23,6 +23,7 @@ from skrnn.network.network import RecurrentNetwork
 from skrnn.network.randomness import RandomStreams
 from skrnn.training.averages import WeightAverage
 from skrnn.training.chunks import Chunks
+from skrnn.training.cuda_graphs import CudaGraphs, is_capturable
 
 # Training has diverged if the mean error of its forecasts is more than this many times the mean
 # size of the values: a forecast of the mean is off by less than 1, and of 85 trainings with
@@ -127,6 +128,7 @@ class Trainer:
     stopped: bool = field(default=False, init=False)
     interrupted: bool = field(default=False, init=False)
     progress: Progress = field(default_factory=Progress, init=False)
+    graphs: CudaGraphs | None = field(default=None, init=False)
 
     def fit(self, num_epochs: int) -> None:
         """Train up to a number of epochs, unless a callback or the validation loss ends it earlier.
@@ -149,6 +151,7 @@ class Trainer:
         try:
             self.training.num_epochs = num_epochs
             self._notify("on_train_begin", num_epochs)
+            self.graphs = self._cuda_graphs()  # begin may have registered hooks
             while progress.epoch < num_epochs and not self._is_over():
                 epoch = progress.epoch + 1
                 self._epoch()
@@ -157,6 +160,9 @@ class Trainer:
                 raise
             self.interrupted = True
         finally:
+            if self.graphs is not None:
+                self.graphs.close()
+                self.graphs = None
             if progress.best_weights is not None:
                 progress.last_weights = copy.deepcopy(self.network.state_dict())
                 self.network.load_state_dict(progress.best_weights)
@@ -232,6 +238,15 @@ class Trainer:
 
     def step(self, chunk: Chunk) -> Tensor:
         """Forward, backward, clip, step; the loss stays on the device."""
+        loss = self._learn(chunk) if self.graphs is None else self.graphs(chunk)
+        if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step()
+        if self.average is not None:
+            self.average.update()
+        return loss
+
+    def _learn(self, chunk: Chunk) -> Tensor:
+        """Forward, backward, clip and optimiser step: what a CUDA graph holds."""
         with self._autocast(chunk.values.device.type):
             parameters, _ = self.network(chunk.steps, chunk.targets, at=chunk.at)  # (B, M, J, C, K)
         loss = self.network.loss(parameters.float(), chunk.values, chunk.weight)
@@ -241,11 +256,16 @@ class Trainer:
         if self.max_grad_norm is not None:
             self._clip(self.max_grad_norm)
         self.optimizer.step()
-        if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step()
-        if self.average is not None:
-            self.average.update()
         return loss.detach()
+
+    def _cuda_graphs(self) -> CudaGraphs | None:
+        """Graphs of the steps, where the device has them and every step is the same."""
+        device = self._parameters[0].device
+        if device.type != "cuda" or not is_capturable(self.network, self.optimizer, self.callbacks):
+            return None
+        drops = self.network.has_dropout
+        generator = self.streams.dropout(device) if drops else None
+        return CudaGraphs(self._learn, self._parameters, self.optimizer, generator)
 
     @cached_property
     def _parameters(self) -> list[nn.Parameter]:
