@@ -307,7 +307,8 @@ class LSTMForecaster(BaseRecurrentForecaster):
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
         # GRUForecaster is checked with all settings; only the cell differs.
-        return contract_settings()[::2]
+        first, *_, last = contract_settings()
+        return [first, last]
 
 
 @documented_like(GRUForecaster)

@@ -25,6 +25,16 @@ def evenly_spaced(n: int, most: int) -> np.ndarray:
     return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
 
 
+def sampled(n: int, most: int) -> np.ndarray:
+    """Ascending integers below n: all of them, or one of each of ``most`` equal stretches.
+
+    Which one is random, but the same at every call. Evenly spaced integers would all be of one
+    phase of a season if their distance is a multiple of it.
+    """
+    edges = np.arange(min(n, most) + 1) * n // max(1, min(n, most))
+    return np.random.default_rng(0).integers(edges[:-1], edges[1:])
+
+
 def series_offsets(index: pd.Index) -> np.ndarray:
     """First row of each series in a pandas index, and the number of rows; shape (S + 1,)."""
     if not isinstance(index, pd.MultiIndex):

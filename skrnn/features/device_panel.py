@@ -108,7 +108,7 @@ class DevicePanel:
         panel = copy.copy(self)
         series, t = (torch.from_numpy(part).to(self.device) for part in numbered(self.lengths))
         blocks = zip(series.split(ROWS_AT_ONCE), t.split(ROWS_AT_ONCE), strict=True)
-        parts = [linear(self.targets(s, row[:, None]))[:, 0] for s, row in blocks]
+        parts = [linear(self.targets_of_linear(s, row[:, None]))[:, 0] for s, row in blocks]
         panel.linear = torch.cat(parts)
         others = replace(self.features, linear_lags=())
         panel.offsets = self.offsets[: len(others.offsets)]
@@ -201,6 +201,12 @@ class DevicePanel:
         """
         t = torch.minimum(t, self.last[series][:, None])
         return self.features.strategy.targets(self, series, t, steps)
+
+    def targets_of_linear(self, series: Tensor, t: Tensor) -> Targets:
+        """The same as `targets`, but only what the linear forecast reads."""
+        t = torch.minimum(t, self.last[series][:, None])
+        past = self.past(series, t, self.naive_offsets)
+        return Targets(past, None, t, None, None, self.regressors(series, t))
 
     def target_values(self, series: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
         """Values (B, L, J, C) that the steps t (B, L) forecast, and whether they were observed."""

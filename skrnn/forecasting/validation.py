@@ -9,7 +9,7 @@ import torch
 
 from skrnn.data.held_out import HeldOut
 from skrnn.data.panel import Panel
-from skrnn.data.ragged import evenly_spaced, numbered
+from skrnn.data.ragged import numbered, sampled
 from skrnn.features.device_panel import DevicePanel
 from skrnn.forecasting.model import Model
 
@@ -60,7 +60,7 @@ class HeldOutPaths:
         most = min(model.features.longest_season, MOST_PATH_STEPS, int((stop - first).max()) // 2)
         self.steps = np.arange(1, max(1, most) + 1)
         series, k = numbered(np.maximum(stop - first - most + 1, 0))
-        kept = evenly_spaced(len(series), MOST_PATHS)
+        kept = sampled(len(series), MOST_PATHS)
         self.series, self.cutoff = series[kept], (first[series] + k)[kept]
         rows = panel.offsets[self.series][:, None] + self.cutoff[:, None] + self.steps - 1
         n = len(model.columns)
@@ -112,7 +112,7 @@ def _next_step_validation(
     series, k = numbered(stop - first)
     n_horizons = len(model.features.horizons)
     most = MOST_CHOOSING_FORECASTS if held_out.is_trained_on else MOST_VALIDATED_FORECASTS
-    kept = evenly_spaced(len(series), max(1, most // n_horizons))
+    kept = sampled(len(series), max(1, most // n_horizons))
     series, cutoff = series[kept], (first[series] + k)[kept]
     on_device, t = (torch.from_numpy(part).to(data.device) for part in (series, cutoff))
     values, observed = data.target_values(on_device, t[:, None])  # (n, 1, J, C)

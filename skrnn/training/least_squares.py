@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skrnn.data.ragged import evenly_spaced, numbered
+from skrnn.data.ragged import evenly_spaced, numbered, sampled
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.linear_forecast import LinearForecast
 from skrnn.features.means import accumulator_dtype
@@ -30,6 +30,8 @@ ROWS_PER_CROSSED_REGRESSOR = 4
 MOST_STEPS, STEPS_AT_ONCE = 100_000, 4_096
 # Numbers of what is read that are kept for the next pass at most: 128 MB.
 MOST_KEPT = 2**25
+# Steps on which penalties are compared at most.
+MOST_COMPARED = 20_000
 # Left-out steps whose forecasts are kept.
 MOST_LEFT_OUT = 1_000
 # An error in units of the scaled series that counts as none.
@@ -65,7 +67,7 @@ def fit_linear(
     horizons, n_columns = linear.features.horizons, linear.features.n_outputs
     counts = np.maximum(stop - horizons[-1] + 1 - begin, 0)
     series, k = numbered(counts)
-    kept = evenly_spaced(len(series), MOST_STEPS)
+    kept = sampled(len(series), MOST_STEPS)
     if not len(kept):
         return None
     series, k = series[kept], k[kept]
@@ -81,8 +83,9 @@ def fit_linear(
         return None
     # Each fold is left out in turn.
     rests = [[whole - part for whole, part in zip(total, sums, strict=True)] for sums in folds]
+    compared = _mask(len(fold), MOST_COMPARED)
     errors = [
-        rows.errors(fold == k, [sums.candidates(chosen) for sums in rest], chosen)
+        rows.errors(compared & (fold == k), [sums.candidates(chosen) for sums in rest], chosen)
         for k, rest in enumerate(rests)
     ]
     least, best = torch.stack(errors).sum(0).min(1)  # (C, J')
@@ -93,10 +96,17 @@ def fit_linear(
         (linear.coefficients[None, :n, chosen, c], linear.known_coefficients[None, :, chosen, c])
         for c in range(n_columns)
     ]
-    fit_errors = rows.errors(np.ones(len(series), dtype=bool), fitted, chosen)[:, 0]
+    fit_errors = rows.errors(compared, fitted, chosen)[:, 0]
     optimism = (least / fit_errors.clamp(min=LEAST_ERROR)).clamp(min=1)
     linear.optimism.copy_(optimism[:, nearest].T)
     return _left_out(rows, fold, rests, best, chosen, nearest)
+
+
+def _mask(n: int, most: int) -> np.ndarray:
+    """Which of n steps are among ``most`` of them."""
+    result = np.zeros(n, dtype=bool)
+    result[sampled(n, most)] = True
+    return result
 
 
 def _set(linear: LinearForecast, sums: list[_Sums], best: Tensor) -> None:
@@ -117,11 +127,10 @@ def _left_out(
     nearest: Tensor,
 ) -> LeftOut:
     """Forecasts of some steps of each fold by coefficients of the other folds."""
-    sampled = np.zeros(len(fold), dtype=bool)
-    sampled[evenly_spaced(len(fold), MOST_LEFT_OUT)] = True
+    kept = _mask(len(fold), MOST_LEFT_OUT)
     places, forecasts = [], []
     for k, rest in enumerate(rests):
-        which = sampled & (fold == k)
+        which = kept & (fold == k)
         if which.any():
             solutions = [
                 tuple(part[None, :, chosen] for part in sums.solution(best[c]))
@@ -319,7 +328,7 @@ class _Rows:
         series, t = (
             torch.from_numpy(part).to(data.device)[places] for part in (self.series, self.t)
         )
-        targets = data.targets(series, t[:, None])
+        targets = data.targets_of_linear(series, t[:, None])
         future, observed = data.target_values(series, t[:, None])  # (n, 1, J, C)
         known = targets.regressors.known  # type: ignore[union-attr]
         blocks = []

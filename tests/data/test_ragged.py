@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skrnn.data.ragged import evenly_spaced, numbered, series_offsets
+from skrnn.data.ragged import evenly_spaced, numbered, sampled, series_offsets
 
 
 def test_items_are_numbered_within_their_series():
@@ -39,6 +39,27 @@ def test_evenly_spaced_integers_are_distinct_and_their_steps_differ_by_one_at_mo
             steps = np.diff(evenly_spaced(n, most))
             assert steps.min() >= 1
             assert np.ptp(steps) <= 1
+
+
+@pytest.mark.parametrize(("n", "most"), [(0, 3), (1, 3), (5, 5), (5, 9)])
+def test_of_few_integers_all_are_sampled(n, most):
+    assert sampled(n, most).tolist() == list(range(n))
+
+
+@pytest.mark.parametrize(("n", "most"), [(10, 1), (10, 4), (1000, 999), (480_000, 20_000)])
+def test_of_many_integers_one_of_each_stretch_is_sampled(n, most):
+    place, edges = sampled(n, most), np.arange(most + 1) * n // most
+    assert (edges[:-1] <= place).all()
+    assert (place < edges[1:]).all()
+
+
+@pytest.mark.parametrize("season", [7, 24, 168, 1440])
+@pytest.mark.parametrize("distance", [7, 24, 25, 168])
+def test_sampled_integers_have_all_phases_of_a_season_about_equally_often(season, distance):
+    for part in np.split(sampled(distance * 50 * season, 50 * season), 5):
+        counts = np.bincount(part % season, minlength=season)
+        assert counts.mean() == 10
+        assert counts.var() < 30  # 10 of independent ones, 600 and more of a single phase
 
 
 def test_index_without_levels_is_one_series():
