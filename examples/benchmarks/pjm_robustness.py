@@ -50,7 +50,9 @@ def main() -> None:
 
     print("\nerror relative to training on all regions\n                zero-shot  fine-tuned")
     for region in args.regions:
-        zero, tuned = new_region(y, test, scored, region, settings, args.tuning_epochs)
+        others = y[~test].drop(index=region, level=0)
+        pretrained = GRUForecaster(**settings).pretrain(others)
+        zero, tuned = new_region(pretrained, y, test, scored, region, args.tuning_epochs)
         print(f"{region:14}  {zero / complete[region]:9.3f}  {tuned / complete[region]:10.3f}")
 
 
@@ -75,16 +77,14 @@ def with_missing(y: pd.DataFrame, share: float) -> pd.DataFrame:
 
 
 def new_region(
+    pretrained: GRUForecaster,
     y: pd.DataFrame,
     test: pd.Series,
     scored: pd.Series,
     region: str,
-    settings: dict,
     tuning_epochs: int,
 ) -> tuple[float, float]:
     """sMAPE of a region by a network pretrained on the others: zero-shot and fine-tuned."""
-    others = y[~test].drop(index=region, level=0)
-    pretrained = GRUForecaster(**settings).pretrain(others)
     y_region, train = y.loc[region], y.loc[region][~test.loc[region]]
     errors = []
     for epochs in (0, tuning_epochs):

@@ -277,8 +277,9 @@ class BaseRecurrentForecaster(BaseForecaster):
             raise
 
     def _update_y_X(self, y: Any, X: Any = None, **options: Any) -> None:
+        before = self._cutoff
         super()._update_y_X(y, X, **options)
-        if y is not None:
+        if y is not None and self._cutoff is before:
             # sktime 1.0 moves the cutoff only where it remembers the data itself.
             self._set_cutoff_from_y(y)
 

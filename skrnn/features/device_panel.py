@@ -69,9 +69,10 @@ class DevicePanel:
         shared = stop - base < len(group)
         positions = np.arange(base, stop) if shared else panel.positions()
         self.calendar = put(features.encode_calendar(panel.timeline, positions))  # (T, Q)
-        linear = encode_calendar(features.linear_calendar, None, panel.timeline, positions)
-        self.linear_calendar = put(linear)  # (T, Q')
-        self.ordinal = put(ordinals(panel.timeline, positions))  # (T,)
+        if features.linear_lags:
+            linear = encode_calendar(features.linear_calendar, None, panel.timeline, positions)
+            self.linear_calendar = put(linear)  # (T, Q')
+            self.ordinal = put(ordinals(panel.timeline, positions))  # (T,)
         self.first = put(panel.offsets[:-1])  # (S,)
         # From a row of the panel to the row of the calendar.
         lead = panel.origin - base - panel.offsets[:-1]
