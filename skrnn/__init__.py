@@ -4,6 +4,7 @@ from skrnn.backtesting import backtest
 from skrnn.evaluation import evaluate
 from skrnn.forecasters import GRUForecaster, LSTMForecaster, RNNForecaster
 from skrnn.metrics import SMAPE, smape, smape_scorer
+from skrnn.saving import load, save
 
 __version__ = "0.1.0"
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "RNNForecaster",
     "backtest",
     "evaluate",
+    "load",
+    "save",
     "smape",
     "smape_scorer",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
@@ -33,7 +34,7 @@ from skrnn.contract.parameters import (
     renamed,
     tuple_of,
 )
-from skrnn.contract.persistence import on_cpu, put_back
+from skrnn.contract.persistence import pickled, put_back
 from skrnn.contract.pretrained import check_fits
 from skrnn.contract.summary import naive_table, summary_table
 from skrnn.contract.tags import TAGS, contract_settings
@@ -350,8 +351,14 @@ class BaseRecurrentForecaster(BaseForecaster):
         return self.clone()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle networks on the CPU, so that they load on a machine without the device."""
-        return on_cpu(self.__dict__)
+        """Pickle networks on the CPU, and of the data the context of forecasts."""
+        return pickled(self.__dict__)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> BaseRecurrentForecaster:
+        """A copy with all data, unlike a pickle, and with networks where they are."""
+        memo[id(self)] = result = type(self).__new__(type(self))
+        result.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return result
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Put the network back on the device that was asked for, if this machine has it."""

@@ -15,9 +15,16 @@ from skrnn.forecasting.model import Model
 from skrnn.network.devices import resolve_device
 
 
-def on_cpu(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes of a forecaster with copies on the CPU of networks that are elsewhere."""
-    return _with_models(attributes, lambda model: _moved(model, torch.device("cpu")))
+def pickled(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a forecaster as a pickle holds them.
+
+    Networks are on the CPU, so that they load on a machine without the device. Of the data there is
+    the context alone, not all that was trained on.
+    """
+    result = _with_models(attributes, lambda model: _moved(model, torch.device("cpu")))
+    if isinstance(fitted := result.get("fitted_"), Fitted):
+        result["fitted_"] = fitted.with_context_alone()
+    return result
 
 
 def put_back(forecaster: Any) -> None:

@@ -7,6 +7,7 @@ version changes it.
 Imported here, and from here by the rest of the package:
 
 - ``BaseForecastingErrorMetric``: base class of the metric `SMAPE`.
+- ``DtypeKind``: the kind of a column in sktime's metadata of y, which a saved file names.
 - ``Interval``, ``StrOptions``, ``validate_parameter_constraints``: the table of what
   each parameter may be, and the one sentence of every error about it.
 
@@ -33,6 +34,9 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 
+# The kind of a column in the metadata that sktime keeps of y, which a saved file names.
+from sktime.datatypes._dtypekind import DtypeKind
+
 # sktime exports its metrics but not their base class; its extension template for metrics imports
 # the base class from this module, too.
 from sktime.performance_metrics.forecasting._base import BaseForecastingErrorMetric
@@ -43,6 +47,7 @@ __all__ = [
     "METRIC_METHODS",
     "PARENT_CALLBACK",
     "BaseForecastingErrorMetric",
+    "DtypeKind",
     "Interval",
     "StrOptions",
     "validate_parameter_constraints",

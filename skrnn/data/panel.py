@@ -174,6 +174,10 @@ class Panel:
         """Keep only the first ``stop`` rows of each series, shape (S,)."""
         return self._select(self.offsets[:-1], self.offsets[:-1] + stop)
 
+    def since(self, first: np.ndarray) -> Panel:
+        """Keep only the rows from ``first`` on of each series, shape (S,)."""
+        return self._select(self.offsets[:-1] + first, self.offsets[1:])
+
     def tail(self, rows: int) -> Panel:
         """Keep only the last ``rows`` rows of each series; only these are copied."""
         kept = np.minimum(self.lengths, rows)

@@ -41,6 +41,11 @@ class Fitted:
         The model before the held-out rows were trained on; the same if they were not.
     forecast_range : tuple of float or None, "auto" or None
         Bounds of forecasts; "auto" is zero for what was never negative.
+    began : np.ndarray of shape (S,), or None
+        Position of the first row that each series had before rows were dropped, see
+        `with_context_alone`; None if none were.
+    least_dropped : np.ndarray of shape (S, C), or None
+        Least value of each series in the rows dropped.
     """
 
     model: Model
@@ -49,6 +54,8 @@ class Fitted:
     seed: int
     early: Model
     forecast_range: Any = None
+    began: np.ndarray | None = None
+    least_dropped: np.ndarray | None = None
 
     @cached_property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -57,12 +64,48 @@ class Fitted:
         shape = (self.panel.n_series, len(self.panel.columns))
         lower = np.full(shape, -np.inf if low is None else low)
         if isinstance(self.forecast_range, str):
-            values = self.panel.values[:, : shape[1]]
-            if self.panel.observed is not None:
-                values = np.where(self.panel.observed[:, : shape[1]], values, 0.0)
-            least = np.minimum.reduceat(values, self.panel.offsets[:-1])
-            lower = np.where(least >= 0, 0.0, -np.inf)
+            lower = np.where(self._least() >= 0, 0.0, -np.inf)
         return lower, np.full(shape, np.inf if high is None else high)
+
+    def _least(self) -> np.ndarray:
+        """Least value so far of each series and column, (S, C); that of missing ones is 0."""
+        panel, n_columns = self.panel, len(self.panel.columns)
+        values = panel.values[:, :n_columns]
+        if panel.observed is not None:
+            values = np.where(panel.observed[:, :n_columns], values, 0.0)
+        least = np.minimum.reduceat(values, panel.offsets[:-1])
+        return least if self.least_dropped is None else np.minimum(least, self.least_dropped)
+
+    def with_context_alone(self) -> Fitted:
+        """The same without the rows that neither later forecasts nor their intervals read.
+
+        Of each series are kept: the held-out rows and all after them, the rows before these that
+        the network reads, and a window more, for in-sample forecasts of the latest rows.
+        """
+        panel = self.panel
+        first, stop = self.held_out.rows(panel)
+        first = np.where(first < stop, first, panel.lengths)
+        begin = np.maximum(first - self._rows_before - self.model.window_length, 0)
+        if not begin.any():
+            return self
+        began = panel.origin if self.began is None else np.minimum(self.began, panel.origin)
+        return replace(self, panel=panel.since(begin), began=began, least_dropped=self._least())
+
+    def _check_kept(self, panel: Panel, series: np.ndarray, rows: np.ndarray) -> None:
+        """Raise ValueError if a forecast from one of these rows would read rows dropped before."""
+        if self.began is None:
+            return
+        is_lost = panel.origin[series] > self.began[series]
+        early = np.flatnonzero(is_lost & (rows < self._rows_before))
+        if len(early):
+            s, row = series[early[0]], rows[early[0]]
+            first, asked = panel.timeline.stamps(panel.origin[s] + np.array([0, row]))
+            msg = (
+                f"A forecast must have {self._rows_before} rows before it, but of series "
+                f"{panel.label(s)} those before {first} were dropped when it was saved, so that "
+                f"{asked} cannot be forecast. Save the forecaster with history='all'."
+            )
+            raise ValueError(msg)
 
     def appended(self, y: pd.DataFrame, X: pd.DataFrame | None) -> Fitted:
         """The same model with a context that holds these observations as well."""
@@ -114,6 +157,7 @@ class Fitted:
         parts: list[tuple[np.ndarray, np.ndarray]] = []
         distribution: Predictive = Samples()
         inside, ahead = (row > 0) & (steps <= 0), steps > 0
+        self._check_kept(tail, np.nonzero(~ahead)[0], row[~ahead])
         if inside.any():
             series, _ = np.nonzero(inside)
             one = np.ones(1, dtype=np.int64)
@@ -173,6 +217,7 @@ class Fitted:
         data: DevicePanel | None = None,
     ) -> tuple[Predictive, np.ndarray]:
         """`Model.forecast` with the random numbers of this fit, within `forecast_range`."""
+        self._check_kept(panel, series, rows)
         distribution, parameters = self.model.forecast(
             panel, series, rows, steps, n_samples, self._generator(n_samples), data
         )
@@ -204,6 +249,7 @@ class Fitted:
         n_samples = n_samples if self.is_probabilistic else 0
         if not self.is_calibrated:
             return self.forecast_from(panel, series, rows, steps, n_samples, data)
+        self._check_kept(panel, series, rows)
         distribution, parameters = self.model.forecast(
             panel, series, rows, steps, n_samples, self._generator(n_samples), data
         )
@@ -238,9 +284,13 @@ class Fitted:
 
     def _rows_read(self, steps: np.ndarray) -> int:
         """Rows at the end of each series that the runs to the earliest forecast read."""
-        model, earliest = self.model, max(0, int(1 - steps.min()))
-        features = model.features
-        return 2 * model.window_length + features.history + features.patch_length + earliest
+        return self._rows_before + max(0, int(1 - steps.min()))
+
+    @property
+    def _rows_before(self) -> int:
+        """Rows before a forecast that the run to it reads."""
+        model, features = self.model, self.model.features
+        return 2 * model.window_length + features.history + features.patch_length
 
     def _known_ahead(self, X: pd.DataFrame | None, steps: np.ndarray) -> np.ndarray:
         """Known covariates of the rows after each series' end, (S, H, P); zeros where not read."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from skrnn import GRUForecaster
-from skrnn.contract.persistence import _moved, _with_models, on_cpu
+from skrnn.contract.persistence import _moved, _with_models, pickled
 from small_cases import SMALL, cells, covariate, hourly, noisy, panel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -77,8 +77,10 @@ def test_networks_elsewhere_are_copied_to_the_cpu_and_stay_where_they_are():
     moved = replace(pretrained, network=copy.deepcopy(pretrained.network).to(elsewhere))
     copied = _moved(moved, elsewhere)
     assert copied is moved  # nothing to copy
-    state = on_cpu({"fitted_": fitted, "pretrained_model_": pretrained, "lr": 0.1})
-    assert state == {"fitted_": fitted, "pretrained_model_": pretrained, "lr": 0.1}
+    state = pickled({"fitted_": fitted, "pretrained_model_": pretrained, "lr": 0.1})
+    assert state["fitted_"].model is fitted.model  # nothing to copy, again
+    assert state["pretrained_model_"] is pretrained
+    assert state["lr"] == 0.1
     early = replace(fitted.model, network=copy.deepcopy(fitted.model.network))
     for before in (fitted, replace(fitted, early=early)):
         after = _with_models({"fitted_": before}, lambda model: _moved(model, elsewhere))["fitted_"]
