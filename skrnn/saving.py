@@ -8,11 +8,14 @@ from typing import Any, BinaryIO
 import torch
 
 from skrnn.contract.forecaster import BaseRecurrentForecaster
+from skrnn.contract.stored import HISTORIES, described, restored
 from skrnn.files.container import InvalidFileError, pack, read, unpack, write
 from skrnn.files.encoding import CannotSaveError, CodeNeededError
-from skrnn.files.state import HISTORIES, described, restored
+from skrnn.forecasters import GRUForecaster, LSTMForecaster, RNNForecaster
 
 __all__ = ["CannotSaveError", "CodeNeededError", "InvalidFileError", "load", "save"]
+
+CLASSES = {cls.__name__: cls for cls in (GRUForecaster, LSTMForecaster, RNNForecaster)}
 
 
 def save(
@@ -73,6 +76,13 @@ def save(
     if history not in HISTORIES:
         msg = f"history must be one of {list(HISTORIES)}. Got {history!r} instead."
         raise ValueError(msg)
+    cls = type(forecaster)
+    if CLASSES.get(cls.__name__) is not cls:
+        msg = (
+            f"skrnn.save writes {', '.join(CLASSES)}, but got a {cls.__module__}."
+            f"{cls.__qualname__}. Save the forecaster inside of it."
+        )
+        raise CannotSaveError(msg)
     description, arrays = described(forecaster, history)
     write(pack(description, arrays), path)
 
@@ -121,4 +131,4 @@ def load(
     Traceback (most recent call last):
     skrnn.files.container.InvalidFileError: The file must be one that `skrnn.save` has written, ...
     """
-    return restored(*unpack(read(source)), device, code)
+    return restored(CLASSES, *unpack(read(source)), device, code)

@@ -49,7 +49,7 @@ def contract_settings() -> list[dict[str, Any]]:
             "calendar": None,
             "scaler": "minmax",
             "naive": None,
-            "criterion": "mse",
+            "criterion": "huber",
             "optimizer": "adam",
             "lr_scheduler": None,
             "supervision": "last",
@@ -57,7 +57,6 @@ def contract_settings() -> list[dict[str, Any]]:
             "patience": 1,
         },
         small | {"criterion": "studentt", "n_samples": 20, "lr_scheduler": "plateau", "sp": 3},
-        at_once | {"criterion": "huber", "validation_split": 0.4, "sp": 3, "linear_lags": [2, 3]},
         at_once
         | {
             "criterion": "quantile",

@@ -1,1 +1,1 @@
-"""Files: a forecaster as one file of numbers and text, and back."""
+"""Files: objects as one file of numbers and text, and back."""

@@ -18,7 +18,8 @@ from safetensors.numpy import save as write_arrays
 
 # Of the description. A change that older versions of the package cannot read gets the next number.
 FORMAT = 1
-DESCRIPTION, CHECKSUM = "skrnn", "sha256"
+# It is one entry of the metadata: its checksum, and after a space the JSON.
+DESCRIPTION = "skrnn"
 # What is raised by content of another form.
 UNREADABLE = (
     SafetensorError,
@@ -39,7 +40,7 @@ def pack(description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> by
     """The content of a file."""
     text = json.dumps({"format": FORMAT, **description}, allow_nan=False)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    return write_arrays(arrays, {DESCRIPTION: text, CHECKSUM: _checksum(text, arrays)})
+    return write_arrays(arrays, {DESCRIPTION: f"{_checksum(text, arrays)} {text}"})
 
 
 def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -52,8 +53,7 @@ def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """
     try:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        metadata = header["__metadata__"]
-        text, checksum = metadata[DESCRIPTION], metadata[CHECKSUM]
+        checksum, text = header["__metadata__"][DESCRIPTION].split(" ", 1)
         arrays = read_arrays(content)
         is_whole = _checksum(text, arrays) == checksum
         description = json.loads(text) if is_whole else {}

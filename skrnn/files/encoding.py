@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 from sktime.forecasting.base import ForecastingHorizon
 
-from skrnn.contract.private_names import DtypeKind
 from skrnn.data.covariates import Covariates
 from skrnn.data.held_out import HeldOut
 from skrnn.data.holidays import Holidays
@@ -182,7 +181,6 @@ class Encoder:
         ForecastingHorizon: _horizon,
         np.random.RandomState: _random_state,
         torch.device: lambda self, value, path: {"device": str(value)},
-        DtypeKind: lambda self, value, path: {"DtypeKind": value.name},
         Scaler: _scaler,
         Holidays: lambda self, value, path: {"Holidays": self(value.days, path)},
     }
@@ -274,7 +272,6 @@ class Decoder:
         "datetime64": lambda self, content: np.datetime64(content),
         "offset": lambda self, content: pd.tseries.frequencies.to_offset(content),
         "device": lambda self, content: torch.device(content),
-        "DtypeKind": lambda self, content: DtypeKind[content],
         "Holidays": lambda self, content: Holidays(self(content)),
         "NumberIndex": lambda self, content: pd.Index(**_as_data(self.fields(content))),
         "Series": lambda self, content: pd.Series(**_as_data(self.fields(content))),

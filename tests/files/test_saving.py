@@ -21,7 +21,7 @@ from skrnn.callbacks import StopAfter
 from skrnn.contract.tags import contract_settings
 from skrnn.datasets import make_hourly_load
 from skrnn.distributions import LocationScale
-from skrnn.files.container import CHECKSUM, DESCRIPTION, _checksum, pack, unpack
+from skrnn.files.container import DESCRIPTION, _checksum, pack, unpack
 from skrnn.naive import Last
 from skrnn.saving import CannotSaveError, CodeNeededError, InvalidFileError
 from small_cases import same_weights
@@ -128,19 +128,20 @@ def assert_same(one, other):
             pd.testing.assert_frame_equal(left, right, check_freq=True)
 
 
-@pytest.mark.parametrize("history", ["context", "all"])
 @pytest.mark.parametrize("name", CASES)
-def test_loaded_forecaster_forecasts_to_the_bit_what_the_saved_one_does(tmp_path, name, history):
+def test_loaded_forecaster_forecasts_to_the_bit_what_the_saved_one_does(tmp_path, name):
     forecaster, X = fitted(*CASES[name])
     expected = numbers(forecaster, X)
-    skrnn.save(forecaster, tmp_path / "a.skrnn", history)
+    for history in ("context", "all"):
+        skrnn.save(forecaster, tmp_path / history, history)
     assert_same(numbers(forecaster, X), expected)  # saving changes nothing
-    loaded = skrnn.load(tmp_path / "a.skrnn")
-    assert_same(numbers(loaded, X), expected)
-    pd.testing.assert_frame_equal(loaded.history_, forecaster.history_)
-    assert loaded.summary().equals(forecaster.summary()) or history == "context"
-    assert loaded.is_fitted
-    assert type(loaded) is type(forecaster)
+    for history in ("context", "all"):
+        loaded = skrnn.load(tmp_path / history)
+        assert_same(numbers(loaded, X), expected)
+        pd.testing.assert_frame_equal(loaded.history_, forecaster.history_)
+        assert loaded.is_fitted
+        assert type(loaded) is type(forecaster)
+    pd.testing.assert_frame_equal(loaded.summary(), forecaster.summary())
 
 
 def test_parameters_are_those_that_were_saved_except_the_device(tmp_path):
@@ -361,7 +362,7 @@ def test_pickles_and_copies_of_a_loaded_forecaster_work(tmp_path):
 GOLDEN = Path(__file__).parent / "golden"
 OF_EACH_KIND = (
     "GRUForecaster 0",
-    "LSTMForecaster 4",
+    "LSTMForecaster 3",
     "rnn",
     "columns",
     "hierarchy",
@@ -481,4 +482,4 @@ def test_description_of_any_depth_is_refused():
     text = json.dumps(description | {"state": 0})
     deep = text.replace('"state": 0', '"state": ' + "[" * 100_000 + "]" * 100_000)
     with pytest.raises(InvalidFileError):
-        unpack(write_arrays(arrays, {DESCRIPTION: deep, CHECKSUM: _checksum(deep, arrays)}))
+        unpack(write_arrays(arrays, {DESCRIPTION: f"{_checksum(deep, arrays)} {deep}"}))

@@ -1,4 +1,4 @@
-"""The state: what of a forecaster a file holds, and a forecaster made from it."""
+"""What is stored of a forecaster in a file, and a forecaster made from it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from skrnn.contract.forecaster import BaseRecurrentForecaster
 from skrnn.contract.parameters import ARCHITECTURE, plain, tuple_of
+from skrnn.contract.private_names import DtypeKind
 from skrnn.distributions import distribution_of
 from skrnn.features.features import Features
 from skrnn.files.container import UNREADABLE, InvalidFileError
 from skrnn.files.encoding import CannotSaveError, CodeNeededError, Decoder, Encoder
 from skrnn.files.limits import MemoryLimit
-from skrnn.forecasters import GRUForecaster, LSTMForecaster, RNNForecaster
 from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.model import Model
 from skrnn.naive import NAIVE_FORECASTS
@@ -25,33 +24,25 @@ from skrnn.network.devices import resolve_device
 from skrnn.network.network import RecurrentNetwork
 from skrnn.network.randomness import RandomStreams, drawing_from
 
-CLASSES = {cls.__name__: cls for cls in (GRUForecaster, LSTMForecaster, RNNForecaster)}
 # How much of the data a file holds.
 HISTORIES = ("context", "all", "none")
 # Attributes of sktime's that hold the data a second time, with its option remember_data.
 REMEMBERED = ("_y", "_X")
+# Its description of y, in which the kinds of columns are members of an enumeration.
+METADATA, KINDS = "_y_metadata", "feature_kind"
 # What a file without data leaves out, and the state of a forecaster that is only pretrained.
 OF_SERIES = ("fitted_", "history_", "num_epochs_", "_cutoff", "_fh", "_y_metadata", *REMEMBERED)
 PRETRAINED = {"_state": "pretrained", "_pretrained_attrs": ["pretrained_model_"]}
 
 
-def described(
-    forecaster: BaseRecurrentForecaster, history: str
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def described(forecaster: Any, history: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What a file holds of a forecaster: a description in JSON, and arrays.
 
     Raises
     ------
     CannotSaveError
-        If the forecaster is of a class of the user, or its data have an index that is no text.
+        If the data have an index that a file cannot hold.
     """
-    cls = type(forecaster)
-    if CLASSES.get(cls.__name__) is not cls:
-        msg = (
-            f"skrnn.save writes {', '.join(CLASSES)}, but got a {cls.__module__}."
-            f"{cls.__qualname__}. Save the forecaster inside of it."
-        )
-        raise CannotSaveError(msg)
     encode = Encoder()
     parameters, code = {}, {}
     for name, value in forecaster.get_params(deep=False).items():
@@ -71,12 +62,13 @@ def described(
         elif isinstance(value, Model):
             state[name] = {"Model": _model(encode, value, name, code)}
         else:
-            state[name] = encode(value, name)
-    description = {"class": cls.__name__, "parameters": parameters, "code": code, "state": state}
+            state[name] = encode(_with_names(value) if name == METADATA else value, name)
+    name = type(forecaster).__name__
+    description = {"class": name, "parameters": parameters, "code": code, "state": state}
     return description, encode.arrays
 
 
-def _kept(forecaster: BaseRecurrentForecaster, history: str) -> dict[str, Any]:
+def _kept(forecaster: Any, history: str) -> dict[str, Any]:
     """The attributes of a forecaster, with so much of its data."""
     attributes = dict(vars(forecaster))
     fitted = attributes.get("fitted_")
@@ -89,6 +81,13 @@ def _kept(forecaster: BaseRecurrentForecaster, history: str) -> dict[str, Any]:
     if fitted is not None:
         attributes["fitted_"] = fitted.with_context_alone()
     return {name: value for name, value in attributes.items() if name not in REMEMBERED}
+
+
+def _with_names(metadata: Any) -> Any:
+    """sktime's description of y with the names of the kinds of columns."""
+    if not isinstance(metadata, dict) or KINDS not in metadata:
+        return metadata
+    return metadata | {KINDS: [kind.name for kind in metadata[KINDS]]}
 
 
 def _named(value: Any) -> str:
@@ -139,11 +138,12 @@ def _model(encode: Encoder, model: Model, path: str, code: Mapping[str, str]) ->
 
 
 def restored(
+    classes: Mapping[str, type],
     description: Mapping[str, Any],
     arrays: Mapping[str, np.ndarray],
     device: str | torch.device,
     given: Mapping[str, Any],
-) -> BaseRecurrentForecaster:
+) -> Any:
     """The forecaster of a file; ``given`` are the parameters that are code."""
     code = description.get("code")
     if not isinstance(code, dict):
@@ -165,7 +165,8 @@ def restored(
         raise TypeError(msg)
     target = resolve_device(device)
     try:
-        return _decoded(description, Decoder(arrays), target, dict(given) | {"device": device})
+        cls = classes[description["class"]]
+        return _decoded(cls, description, Decoder(arrays), target, {**given, "device": device})
     except InvalidFileError:
         raise
     except UNREADABLE as error:
@@ -177,10 +178,14 @@ def restored(
 
 
 def _decoded(
-    description: Mapping[str, Any], decode: Decoder, target: torch.device, given: dict[str, Any]
-) -> BaseRecurrentForecaster:
+    cls: type,
+    description: Mapping[str, Any],
+    decode: Decoder,
+    target: torch.device,
+    given: dict[str, Any],
+) -> Any:
     parameters = {name: decode(part) for name, part in description["parameters"].items()}
-    forecaster = CLASSES[description["class"]](**parameters | given)
+    forecaster = cls(**parameters | given)
     attributes: dict[str, Any] = forecaster.__dict__
     for name, part in description["state"].items():
         if isinstance(part, dict) and "Fitted" in part:
@@ -189,6 +194,9 @@ def _decoded(
             attributes[name] = _decoded_model(decode, part["Model"], name, forecaster, target)
         else:
             attributes[name] = decode(part)
+    metadata = attributes.get(METADATA)
+    if isinstance(metadata, dict) and KINDS in metadata:
+        attributes[METADATA] = metadata | {KINDS: [DtypeKind[kind] for kind in metadata[KINDS]]}
     return forecaster
 
 
