@@ -253,8 +253,8 @@ class Features:
 
     @property
     def longest_season(self) -> int:
-        """Steps of the longest period of the naive forecasts."""
-        return max(f.period for f in self.naive_forecasts)
+        """Steps of the longest period of the naive forecasts; without any, of the seasons."""
+        return max((f.period for f in self.naive_forecasts), default=max(self.seasons, default=1))
 
     @property
     def is_univariate_only(self) -> bool:

@@ -308,6 +308,17 @@ def test_criterion_may_be_a_module(cell, name, module, supervision):
     np.testing.assert_allclose(own, named, rtol=1e-4)
 
 
+@cells
+@pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
+@pytest.mark.parametrize("sp", [None, 3])
+def test_length_of_training_is_chosen_without_naive_forecasts(cell, strategy, sp):
+    y = pd.Series(np.tile([1.0, 4.0, 2.0], 40))
+    settings = {"hidden_size": 4, "window_length": 12, "sp": sp, "random_state": 0}
+    forecaster = cell(strategy=strategy, naive=None, **settings).fit(y, fh=[1, 2, 3])
+    assert forecaster.history_["validation_loss"].notna().any()
+    assert forecaster.predict_interval(coverage=0.8).notna().all(axis=None)
+
+
 def test_criteria_differ():
     made = [GRUForecaster(**SMALL, criterion=c).fit(noisy()) for c in ("mae", "mse", "huber")]
     assert len({f.predict(fh=[3]).iloc[0] for f in made}) == 3
