@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -169,6 +170,13 @@ class GRUForecaster(BaseRecurrentForecaster):
         is printed otherwise.
     callbacks : list of skrnn.callbacks.Callback or None, default=None
         Called during training.
+    checkpoint : str, path-like or None, default=None
+        File of the training's state. If training is killed, `fit`, `pretrain` or `update` with the
+        same data and parameters goes on from the file, and on the CPU ends with the same weights to
+        the bit. It is removed when training ends. "{fingerprint}" in the path is replaced by a
+        number of the data and parameters, so that each fit of a search has a file of its own.
+    checkpoint_seconds : float, default=60.0
+        Seconds of training between two checkpoints; 0 writes one after every step.
 
     Attributes
     ----------
@@ -364,6 +372,8 @@ class RNNForecaster(BaseRecurrentForecaster):
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
         callbacks: Sequence[Callback] | None = None,
+        checkpoint: str | os.PathLike | None = None,
+        checkpoint_seconds: float = 60.0,
     ):
         self.cell = cell
         super().__init__(
@@ -400,6 +410,8 @@ class RNNForecaster(BaseRecurrentForecaster):
             random_state=random_state,
             verbose=verbose,
             callbacks=callbacks,
+            checkpoint=checkpoint,
+            checkpoint_seconds=checkpoint_seconds,
         )
 
     def _cell(self) -> str | Callable[..., nn.Module]:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from skrnn.callbacks import Callback, ProgressBar, StopAfter, Training
+from skrnn.contract.checkpoints import Checkpoint
 from skrnn.contract.models import forecasts_counts
 from skrnn.contract.parameters import named, result_of, tuple_of
 from skrnn.data.counts import check_counts
@@ -150,6 +151,7 @@ def train(
     panel: Panel,
     held_out: HeldOut,
     streams: RandomStreams,
+    checkpoint: Checkpoint,
     is_new: bool,
 ) -> tuple[Model, Model, Record]:
     """Train the model's network in place; also the model that the held-out rows have not changed.
@@ -182,13 +184,13 @@ def train(
             trainer.scheduler = result_of(
                 "lr_scheduler", LRScheduler, schedule, trainer.optimizer, steps
             )
-        trainer.fit(num_epochs)
+        checkpoint.run(trainer, num_epochs)
         return model, model, Record(training.history, num_epochs)
     trainer.scheduler, trainer.is_validated = warm_up(trainer.optimizer), is_milestone
     trainer.average = WeightAverage(model.network)
     trainer.patience, trainer.patience_per_epoch = CHOOSING_PATIENCE, CHOOSING_PATIENCE_PER_EPOCH
     trainer.validated()  # untrained
-    trainer.fit(max(1, round(num_epochs * (1 - FINAL_SHARE))))
+    checkpoint.run(trainer, max(1, round(num_epochs * (1 - FINAL_SHARE))))
     HeldOutPaths(model, panel, data, held_out).set_share()
     # From here on the network changes; this model has not been trained on the held-out rows.
     early = replace(model, network=copy.deepcopy(model.network))
@@ -209,12 +211,16 @@ def train(
             trainer = _trainer(forecaster, model, whole, streams, training, lr)
             trainer.scheduler = one_cycle(trainer.optimizer, steps)
             trainer.callbacks.append(StopAfter(steps))
-            trainer.fit(-(-steps // len(whole)))
+            checkpoint.run(trainer, -(-steps // len(whole)))
     return model, early, Record(training.history, num_epochs)
 
 
 def train_on(
-    forecaster: Any, fitted: Fitted, previous_end: np.ndarray, history: pd.DataFrame
+    forecaster: Any,
+    fitted: Fitted,
+    previous_end: np.ndarray,
+    history: pd.DataFrame,
+    checkpoint: Checkpoint,
 ) -> tuple[Fitted, pd.DataFrame]:
     """The fitted state with a copy of its model, trained on with the rows that an update added.
 
@@ -251,7 +257,7 @@ def train_on(
         forecaster, model, chunks, streams, training, forecaster.lr * UPDATE_LR_SHARE
     )
     trainer.callbacks.append(StopAfter(steps))
-    trainer.fit(-(-steps // len(chunks)))
+    checkpoint.run(trainer, -(-steps // len(chunks)))
     return replace(fitted, model=model), training.history
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
@@ -17,6 +18,7 @@ from torch import nn
 
 from skrnn.callbacks import Callback
 from skrnn.contract.attributes import of_fitted
+from skrnn.contract.checkpoints import Checkpoint
 from skrnn.contract.fitting import (
     held_out_rows,
     read,
@@ -99,6 +101,8 @@ class BaseRecurrentForecaster(BaseForecaster):
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
         callbacks: Sequence[Callback] | None = None,
+        checkpoint: str | os.PathLike | None = None,
+        checkpoint_seconds: float = 60.0,
     ):
         self.strategy = strategy
         self.window_length = window_length
@@ -133,6 +137,8 @@ class BaseRecurrentForecaster(BaseForecaster):
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
         super().__init__()
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -166,9 +172,10 @@ class BaseRecurrentForecaster(BaseForecaster):
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> BaseRecurrentForecaster:
         check_parameters(type(self).__name__, self.get_params(deep=False))
         device = resolve_device(self.device)
-        streams = RandomStreams.of(self.random_state)
         pretrained = getattr(self, "pretrained_model_", None)
         panel = read(self, y, X, pretrained)
+        checkpoint = Checkpoint.of(self, panel, pretrained)
+        streams = checkpoint.streams(RandomStreams.of(self.random_state))
         strategy = strategy_of(self, panel, fh, pretrained)
         held_out = held_out_rows(self, panel, strategy)
         trained = training_panel(panel, held_out)
@@ -180,12 +187,13 @@ class BaseRecurrentForecaster(BaseForecaster):
         panel = panel.filled(model.features.seasons)
         model = with_level_shift(model, panel)
         model, early, record = train(
-            self, model, panel, held_out, streams, is_new=pretrained is None
+            self, model, panel, held_out, streams, checkpoint, is_new=pretrained is None
         )
         self.fitted_ = Fitted(
             model, panel, held_out, streams.seed, early, plain(self.forecast_range)
         )
         self.history_, self.num_epochs_ = record.history, record.num_epochs
+        checkpoint.remove()
         return self
 
     @torch.inference_mode(False)
@@ -195,7 +203,10 @@ class BaseRecurrentForecaster(BaseForecaster):
     ) -> BaseRecurrentForecaster:
         fitted, history = self.fitted_.appended(y, X), self.history_
         if update_params:
-            fitted, history = train_on(self, fitted, self.fitted_.panel.end, history)
+            checkpoint = Checkpoint.of(self, fitted.panel, fitted.model)
+            end = self.fitted_.panel.end
+            fitted, history = train_on(self, fitted, end, history, checkpoint)
+            checkpoint.remove()
         # Nothing has changed so far: an update that fails or is refused leaves everything as it is.
         self.fitted_, self.history_ = fitted, history
         self._set_cutoff_from_y(pd.DataFrame(index=fitted.last_stamps()))

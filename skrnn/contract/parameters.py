@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, update_wrapper
@@ -61,6 +62,8 @@ CONSTRAINTS: dict[str, list] = {
     "random_state": ["random_state"],
     "verbose": ["boolean"],
     "callbacks": ["array-like", None],
+    "checkpoint": [str, os.PathLike, None],
+    "checkpoint_seconds": [Interval(Real, 0, None, closed="left")],
 }
 # What a network is built with.
 ARCHITECTURE = (

@@ -49,7 +49,7 @@ def described(forecaster: Any, history: str) -> tuple[dict[str, Any], dict[str, 
         try:
             parameters[name] = encode(value, f"parameters.{name}")
         except CannotSaveError:
-            code[name] = _named(value)
+            code[name] = code_name(value)
     attributes = {
         name: value
         for name, value in _kept(forecaster, history).items()
@@ -90,10 +90,10 @@ def _with_names(metadata: Any) -> Any:
     return metadata | {KINDS: [kind.name for kind in metadata[KINDS]]}
 
 
-def _named(value: Any) -> str:
+def code_name(value: Any) -> str:
     """The name of an object that is code, for messages."""
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_named, value))
+        return ", ".join(map(code_name, value))
     if isinstance(value, str):
         return repr(value)
     named = value if hasattr(value, "__qualname__") else type(value)
@@ -123,7 +123,7 @@ def _model(encode: Encoder, model: Model, path: str, code: Mapping[str, str]) ->
     features = network.features
     parts = {f.name: getattr(features, f.name) for f in dataclasses.fields(features)}
     parts["naive"] = tuple(
-        kind.name if kind in NAIVE_FORECASTS.values() else {"code": _named(kind)}
+        kind.name if kind in NAIVE_FORECASTS.values() else {"code": code_name(kind)}
         for kind in parts["naive"]
     )
     result["features"] = {
@@ -225,7 +225,7 @@ def _decoded_model(
     content = dict(content)
     features, architecture = content.pop("features"), content.pop("architecture")
     features = decode.fields(features)
-    own = {_named(kind): kind for kind in tuple_of(forecaster.naive, auto=()) if kind != "auto"}
+    own = {code_name(kind): kind for kind in tuple_of(forecaster.naive, auto=()) if kind != "auto"}
     features["naive"] = tuple(
         NAIVE_FORECASTS[kind] if isinstance(kind, str) else own[kind["code"]]
         for kind in features["naive"]

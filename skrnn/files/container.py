@@ -39,7 +39,8 @@ class InvalidFileError(ValueError):
 def pack(description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     """The content of a file."""
     text = json.dumps({"format": FORMAT, **description}, allow_nan=False)
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    # `ascontiguousarray` would turn a single number into an array of one.
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     return write_arrays(arrays, {DESCRIPTION: f"{_checksum(text, arrays)} {text}"})
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,9 @@ class Encoder:
             raise CannotSaveError(msg)
         self.arrays[path] = value
         return {"array": path}
+
+    def _tensor(self, value: torch.Tensor, path: str) -> Any:
+        return {"tensor": self._array(value.detach().cpu().numpy(), path)["array"]}
 
     def _number(self, value: Any, path: str) -> Any:
         if isinstance(value, np.generic):
@@ -159,7 +163,7 @@ class Encoder:
 
     _encoders: dict[Any, Callable[[Encoder, Any, str], Any]] = {
         np.ndarray: _array,
-        torch.Tensor: lambda self, value, path: self._array(value.detach().cpu().numpy(), path),
+        torch.Tensor: _tensor,
         (int, float, np.number, np.bool_): _number,
         list: _items,
         tuple: lambda self, value, path: {"tuple": self._items(value, path)},
@@ -180,6 +184,7 @@ class Encoder:
         pd.offsets.BaseOffset: _offset,
         ForecastingHorizon: _horizon,
         np.random.RandomState: _random_state,
+        PurePath: lambda self, value, path: {"Path": str(value)},
         torch.device: lambda self, value, path: {"device": str(value)},
         Scaler: _scaler,
         Holidays: lambda self, value, path: {"Holidays": self(value.days, path)},
@@ -259,6 +264,7 @@ class Decoder:
 
     _decoders: dict[str, Callable[[Decoder, Any], Any]] = {
         "array": lambda self, content: self.arrays[content].copy(),
+        "tensor": lambda self, content: torch.from_numpy(self.arrays[content].copy()),
         "number": lambda self, content: np.dtype(content[0]).type(self(content[1])),
         "float": lambda self, content: float(content),
         "tuple": lambda self, content: tuple(self(content)),
@@ -271,6 +277,7 @@ class Decoder:
         "date": lambda self, content: datetime.date.fromisoformat(content),
         "datetime64": lambda self, content: np.datetime64(content),
         "offset": lambda self, content: pd.tseries.frequencies.to_offset(content),
+        "Path": lambda self, content: Path(content),
         "device": lambda self, content: torch.device(content),
         "Holidays": lambda self, content: Holidays(self(content)),
         "NumberIndex": lambda self, content: pd.Index(**_as_data(self.fields(content))),

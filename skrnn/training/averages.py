@@ -47,7 +47,9 @@ class WeightAverage:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a `state_dict` of an average of the same network."""
-        self.weights, self.step = list(state["weights"]), state["step"]
+        present = zip(state["weights"], self.weights, strict=True)
+        self.weights = [weight.to(own.device) for weight, own in present]
+        self.step = state["step"]
 
     @contextmanager
     def used(self) -> Iterator[None]:

@@ -104,6 +104,8 @@ class Trainer:
         Whether an epoch, by its number, is validated.
     average : WeightAverage or None
         The weights that are validated and kept; those of the last step without it.
+    after_step : callable or None
+        Called with the trainer after each step that is not the last; it may read the state.
     keep_at_interrupt : bool
         Whether an interrupt (Ctrl-C) ends training with a warning and keeps the weights; if not,
         it is raised.
@@ -124,6 +126,7 @@ class Trainer:
     validate: Callable[[], float] | None = None
     is_validated: Callable[[int], bool] = lambda epoch: True
     average: WeightAverage | None = None
+    after_step: Callable[[Trainer], None] | None = None
     keep_at_interrupt: bool = True
     stopped: bool = field(default=False, init=False)
     interrupted: bool = field(default=False, init=False)
@@ -206,6 +209,8 @@ class Trainer:
             self._notify("on_batch_end", n_batches)
             if self.stopped:
                 break
+            if self.after_step is not None:
+                self.after_step(self)
         weights = torch.stack(progress.weights)
         # The epoch's only device-to-host synchronisation.
         loss = (torch.stack(progress.losses) @ weights / weights.sum().clamp(min=1)).item()
@@ -325,6 +330,9 @@ class Trainer:
             self.average.load_state_dict(state["average"])
         self.streams.load_state_dict(state["streams"])
         self.progress = Progress(**state["progress"])
+        device = self._parameters[0].device
+        for losses in (self.progress.losses, self.progress.weights):
+            losses[:] = [loss.to(device) for loss in losses]
         self.training.rows = state["history"]
         self.training.epoch, self.training.step = self.progress.epoch, self.progress.step
 
