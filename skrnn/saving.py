@@ -46,7 +46,7 @@ def save(
     CannotSaveError
         If the forecaster is of another class, or its index is of a type that a file cannot hold.
     ValueError
-        If ``history`` is something else, or "none" and there is no network.
+        If ``history`` is something else.
     OSError
         If the file cannot be written.
 
