@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -36,13 +35,12 @@ from skrnn.contract.parameters import (
     renamed,
     tuple_of,
 )
-from skrnn.contract.persistence import pickled, put_back
+from skrnn.contract.persistence import copied, pickled, put_back
 from skrnn.contract.pretrained import check_fits
 from skrnn.contract.summary import naive_table, summary_table
-from skrnn.contract.tags import TAGS, contract_settings
+from skrnn.contract.tags import TAGS, contract_settings, tags_of
 from skrnn.data.diagnosis import explain_refusal
 from skrnn.data.ragged import series_offsets
-from skrnn.distributions import is_probabilistic
 from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.model import Model
 from skrnn.network.devices import resolve_device
@@ -149,19 +147,7 @@ class BaseRecurrentForecaster(BaseForecaster):
 
     def __dynamic_tags__(self) -> None:
         """Tags that depend on parameters; sktime calls this when the object is made."""
-        chooses_epochs = isinstance(self.num_epochs, str) and self.num_epochs == "auto"
-        holds_out = self.validation_split is not None and (
-            chooses_epochs or not isinstance(self.validation_split, str)
-        )
-        has_intervals = is_probabilistic(self.criterion) or holds_out
-        at_once = isinstance(self.strategy, str) and self.strategy == "multioutput"
-        self.set_tags(
-            **{
-                "requires-fh-in-fit": at_once,
-                "capability:pred_int": has_intervals,
-                "capability:pred_int:insample": has_intervals,
-            }
-        )
+        self.set_tags(**tags_of(self))
 
     def _cell(self) -> str | Callable[..., nn.Module]:
         """The recurrent cell: a key of `CELLS`, or what makes one."""
@@ -186,12 +172,9 @@ class BaseRecurrentForecaster(BaseForecaster):
             model = warm_model(self, pretrained, trained, device)
         panel = panel.filled(model.features.seasons)
         model = with_level_shift(model, panel)
-        model, early, record = train(
-            self, model, panel, held_out, streams, checkpoint, is_new=pretrained is None
-        )
-        self.fitted_ = Fitted(
-            model, panel, held_out, streams.seed, early, plain(self.forecast_range)
-        )
+        is_new, bounds = pretrained is None, plain(self.forecast_range)
+        model, early, record = train(self, model, panel, held_out, streams, checkpoint, is_new)
+        self.fitted_ = Fitted(model, panel, held_out, streams.seed, early, bounds)
         self.history_, self.num_epochs_ = record.history, record.num_epochs
         checkpoint.remove()
         return self
@@ -283,8 +266,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         try:
             return super()._check_X_y(X=X, y=y, **options)
         except (TypeError, ValueError) as error:
-            # Where the package's own checks refuse the data too, they name the column or series,
-            # the row and the way out.
+            # The package's own checks name the column or series, the row and the way out.
             explain_refusal(y, X, tuple_of(self.past_covariates, auto=()), error)
             raise
 
@@ -332,24 +314,10 @@ class BaseRecurrentForecaster(BaseForecaster):
 
     @available_if(lambda self: self.is_fitted)
     def score(self, y: Any, X: Any = None, fh: Any = None) -> float:
-        """Mean absolute percentage error of the forecast, as of every sktime forecaster.
+        """Mean absolute percentage error of the forecast at ``fh``, as a fraction, as in sktime.
 
         It is an error, and scikit-learn's searches maximise `score`: an unfitted forecaster has
         none, so that a search without ``scoring=`` is refused instead of choosing the worst.
-
-        Parameters
-        ----------
-        y : pd.Series or pd.DataFrame
-            Observations at the horizon.
-        X : pd.DataFrame, optional
-            Covariates up to the end of the horizon.
-        fh : int, list or ForecastingHorizon, optional
-            Steps to forecast; by default those given in `fit`.
-
-        Returns
-        -------
-        float
-            Fraction, not percent.
         """
         return super().score(y, X, fh)
 
@@ -367,9 +335,7 @@ class BaseRecurrentForecaster(BaseForecaster):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> BaseRecurrentForecaster:
         """A copy with all data, unlike a pickle, and with networks where they are."""
-        memo[id(self)] = result = type(self).__new__(type(self))
-        result.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        return result
+        return copied(self, memo)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Put the network back on the device that was asked for, if this machine has it."""

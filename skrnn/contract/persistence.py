@@ -27,6 +27,13 @@ def pickled(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def copied(forecaster: Any, memo: dict[int, Any]) -> Any:
+    """A deep copy with all data, and with networks where they are."""
+    memo[id(forecaster)] = result = object.__new__(type(forecaster))
+    vars(result).update(copy.deepcopy(vars(forecaster), memo))
+    return result
+
+
 def put_back(forecaster: Any) -> None:
     """Move the networks of a loaded forecaster to its device; without that, stay on the CPU."""
     if not any(name in vars(forecaster) for name in ("fitted_", "pretrained_model_")):

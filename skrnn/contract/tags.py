@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from skrnn.distributions import is_probabilistic
+
 TAGS: dict[str, Any] = {
     "authors": ["skrnn developers"],
     "maintainers": ["skrnn developers"],
@@ -25,6 +27,20 @@ TAGS: dict[str, Any] = {
     "capability:random_state": True,
     "requires-fh-in-fit": False,
 }
+
+
+def tags_of(forecaster: Any) -> dict[str, bool]:
+    """Tags that depend on a forecaster's parameters, which may still be of any type."""
+    num_epochs, split = forecaster.num_epochs, forecaster.validation_split
+    chooses_epochs = isinstance(num_epochs, str) and num_epochs == "auto"
+    holds_out = split is not None and (chooses_epochs or not isinstance(split, str))
+    has_intervals = is_probabilistic(forecaster.criterion) or holds_out
+    strategy = forecaster.strategy
+    return {
+        "requires-fh-in-fit": isinstance(strategy, str) and strategy == "multioutput",
+        "capability:pred_int": has_intervals,
+        "capability:pred_int:insample": has_intervals,
+    }
 
 
 def contract_settings() -> list[dict[str, Any]]:
