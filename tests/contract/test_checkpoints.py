@@ -198,10 +198,10 @@ def test_process_that_is_killed_at_any_moment_ends_with_the_same_weights(tmp_pat
     command += [str(Path(__file__).parent), str(Path(skrnn.__file__).parents[1])]
     command += [str(Path(__file__).parents[1])]
     rng, n_killed = random.Random(0), 0
-    for _ in range(int(os.environ.get("SKRNN_KILLS", "2"))):
+    for _ in range(int(os.environ.get("SKRNN_KILLS", "1"))):
         process = subprocess.Popen(command, stdout=subprocess.PIPE)
         process.stdout.readline()
-        time.sleep(rng.uniform(1, 4))
+        time.sleep(rng.uniform(1.5, 4))
         process.send_signal(signal.SIGKILL)
         process.wait()
         n_killed += not (tmp_path / "fitted").exists()
