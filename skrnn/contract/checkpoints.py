@@ -178,7 +178,7 @@ def _text(value: Any) -> str:
     """A parameter as text: equal values give equal texts."""
     encode = Encoder()
     try:
-        content = pack({"value": encode(value, "value")}, encode.arrays)
+        encode(value, "value")
     except CannotSaveError:
         return plain(value) if isinstance(value, nn.Module) else code_name(value)
-    return hashlib.sha256(content).hexdigest() if encode.arrays else repr(value)
+    return _digest(value) if encode.arrays else repr(value)

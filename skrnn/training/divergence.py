@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
+from torch.optim import Optimizer
 
-if TYPE_CHECKING:
-    from skrnn.training.trainer import Trainer
+from skrnn.callbacks import Training
+from skrnn.network.randomness import RandomStreams
+from skrnn.training.chunks import Chunks
 
 # Training has diverged if the mean error of its forecasts is more than this many times the mean
 # size of the values: a forecast of the mean is off by less than 1, and of 85 trainings with
@@ -17,42 +19,45 @@ DIVERGED_ERROR = 10
 N_CHECKED_BATCHES = 2
 
 
-def check_finite(trainer: Trainer, name: str, value: float) -> None:
+def check_finite(name: str, value: float, training: Training, optimizer: Optimizer) -> None:
     """Raise FloatingPointError if a loss is not finite."""
     if not math.isfinite(value):
-        epoch = len(trainer.training.rows) + 1
+        epoch = len(training.rows) + 1
         msg = (
             f"The {name} must stay finite, but it became {value} in epoch {epoch}, after "
-            f"{trainer.progress.step} optimiser steps. {_way_out(trainer.optimizer)}"
+            f"{training.step} optimiser steps. {_way_out(optimizer)}"
         )
         raise FloatingPointError(msg)
 
 
 @torch.no_grad()
-def check_sensible(trainer: Trainer) -> None:
+def check_sensible(
+    training: Training, chunks: Chunks, streams: RandomStreams, optimizer: Optimizer
+) -> None:
     """Raise FloatingPointError unless the final weights forecast the training data sensibly.
 
     The loss of an epoch is that of the weights before its last steps: these too may diverge.
     """
-    network, errors, sizes = trainer.network, [], []
-    state = trainer.streams.state_dict()
-    for chunk, _ in zip(trainer.chunks.epoch(), range(N_CHECKED_BATCHES), strict=False):
+    network: Any = training.network
+    errors, sizes = [], []
+    state = streams.state_dict()
+    for chunk, _ in zip(chunks.epoch(), range(N_CHECKED_BATCHES), strict=False):
         parameters, _ = network(chunk.steps, chunk.targets, at=chunk.at)
         point = network.distribution.point(parameters.float())
         errors.append(((point - chunk.values).abs() * chunk.weight).sum())
         sizes.append(((1 + chunk.values.abs()) * chunk.weight).sum())
-    trainer.streams.load_state_dict(state)
+    streams.load_state_dict(state)
     error = (torch.stack(errors).sum() / torch.stack(sizes).sum().clamp(min=1)).item()
     if not error < DIVERGED_ERROR:
         msg = (
-            f"Training must end with forecasts near the data, but after {trainer.progress.step} "
+            f"Training must end with forecasts near the data, but after {training.step} "
             f"optimiser steps they are off by {error:.3g} times the size of the training values. "
-            f"{_way_out(trainer.optimizer)}"
+            f"{_way_out(optimizer)}"
         )
         raise FloatingPointError(msg)
 
 
-def _way_out(optimizer: torch.optim.Optimizer) -> str:
+def _way_out(optimizer: Optimizer) -> str:
     lr = optimizer.param_groups[0]["lr"]
     return (
         f"Lower lr (it was {lr:.3g} at last), set max_grad_norm, or look for extreme values in the "

@@ -167,7 +167,7 @@ class Trainer:
             self.network.eval()
             self._notify_end()
         if self.progress.step:
-            check_sensible(self)
+            check_sensible(self.training, self.chunks, self.streams, self.optimizer)
         if self.interrupted:  # after the progress bar is closed
             self._warn_of_interrupt(f"{epoch} of {num_epochs}")
 
@@ -211,7 +211,7 @@ class Trainer:
         # The epoch's only device-to-host synchronisation.
         loss = (torch.stack(progress.losses) @ weights / weights.sum().clamp(min=1)).item()
         progress.losses, progress.weights, progress.epoch_randomness = [], [], None
-        check_finite(self, "training loss", loss)
+        check_finite("training loss", loss, self.training, self.optimizer)
         seconds = time.perf_counter() - started
         return {
             "epoch": len(self.training.rows) + 1,
@@ -292,7 +292,7 @@ class Trainer:
         progress = self.progress
         with nullcontext() if self.average is None else self.average.used():
             loss = self.validate()  # type: ignore[misc]
-            check_finite(self, "validation loss", loss)
+            check_finite("validation loss", loss, self.training, self.optimizer)
             if loss < progress.best_loss:
                 progress.best_loss, progress.best_epoch = loss, progress.epoch
                 progress.best_weights = copy.deepcopy(self.network.state_dict())

@@ -321,7 +321,7 @@ def test_check_of_the_final_weights_draws_no_random_number():
     trainer = trainer_of(network_of(dropout=0.5))
     trainer.fit(1)
     before = trainer.streams.state_dict()
-    check_sensible(trainer)
+    check_sensible(trainer.training, trainer.chunks, trainer.streams, trainer.optimizer)
     after = trainer.streams.state_dict()
     assert str(before["numpy"]) == str(after["numpy"])
     assert torch.equal(before["weights"], after["weights"])
