@@ -344,4 +344,6 @@ class BaseRecurrentForecaster(BaseForecaster):
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
-        return contract_settings()
+        # LSTMForecaster is checked with the other settings: only the cell differs.
+        first, *_, last = contract_settings()
+        return [first, last]
