@@ -315,7 +315,7 @@ class LSTMForecaster(BaseRecurrentForecaster):
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
         # The settings that GRUForecaster is not checked with: only the cell differs.
-        return contract_settings()[1:3]
+        return contract_settings()[1:-1]
 
 
 @documented_like(GRUForecaster)
@@ -418,5 +418,5 @@ class RNNForecaster(BaseRecurrentForecaster):
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
-        first, *_, last = contract_settings()
+        first, last = super().get_test_params(parameter_set)
         return [first | {"cell": "gru"}, last | {"cell": nn.RNN}]

@@ -503,10 +503,9 @@ _compile(small, "float64", "1")(1, 2, x)
 print(x[0])
 """
     cache = tmp_path / "cache"
-    paths = os.pathsep.join([str(tmp_path), *sys.path])
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": paths}
+    options = {"env": {**os.environ, "NUMBA_CACHE_DIR": str(cache)}, "cwd": tmp_path}
     processes = [
-        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
+        subprocess.Popen([sys.executable, "-c", code], **options, stdout=subprocess.PIPE)
         for _ in range(4)
     ]
     outputs = [process.communicate(timeout=120)[0].split() for process in processes]
