@@ -411,7 +411,7 @@ def test_defaults_on_single_series_are_below_a_ridge_and_their_intervals_hold(be
     for region in ("AEP", "DAYTON"):
         hours = load.loc[region].asfreq("h").interpolate()
         y = hours.iloc[: len(hours) // 2].iloc[-n - n_later :]  # far from the test range
-        tables.append(module.evaluate(y, n, (24, 168), methods, step_length=5, oracle=False))
+        tables.append(module.evaluate(y, n, (24, 168), methods, step_length=5))
     mean = pd.concat(tables).groupby(level=0).mean().loc[list(methods)]
     assert (mean["next"] < 1).all()
     assert (mean["season"] < 1).all()

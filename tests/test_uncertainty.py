@@ -159,7 +159,7 @@ def test_more_steps_than_were_held_out_have_no_interval():
 def test_quantiles_of_a_backtest_are_those_of_predict(kind):
     y = make_hourly_load(n_series=1, n_hours=460, random_state=0).droplevel(0)["load_mw"]
     forecaster = GRUForecaster(**KINDS[kind] | {"n_samples": 2000}).fit(y[:400], fh=[1, 3])
-    table = backtest(forecaster, y, fh=[1, 3], start=399, alpha=[0.1, 0.9])
+    table = backtest(forecaster, y[:410], fh=[1, 3], start=399, alpha=[0.1, 0.9])
     quantiles = forecaster.predict_quantiles(fh=[1, 3], alpha=[0.1, 0.9]).to_numpy()
     made = table[["y_pred_0.1", "y_pred_0.9"]].iloc[:2].to_numpy()
     width = quantiles[:, 1] - quantiles[:, 0]

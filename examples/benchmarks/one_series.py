@@ -10,7 +10,9 @@ the test range (every third by default). Mean absolute percentage errors (for ET
 errors) are divided by those of the ridge regression below, for the next step and for the mean over
 the season ahead. Coverage is that of the 90 % interval, over all steps and in the worst quarter of
 the horizon. Pinball losses are the mean over five levels, relative to those of the ridge with
-split-conformal intervals. ``--oracle`` adds the best of a grid of epochs and units, chosen on the
+split-conformal intervals. ``--lightgbm`` adds LightGBM on the regressors of the ridge regression
+(``pip install lightgbm``). ``--theta`` adds sktime's Theta method, fitted anew at every cutoff,
+where n is at most 2,000. ``--oracle`` adds the best of a grid of epochs and units, chosen on the
 test range.
 """
 
@@ -26,6 +28,7 @@ from m4_hourly import HORIZON, read
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sktime.forecasting.theta import ThetaForecaster
 
 from skrnn import GRUForecaster, LSTMForecaster, backtest
 from skrnn.datasets import fetch_pjm_load
@@ -34,6 +37,7 @@ REGIONS = ["DUQ", "COMED", "EKPC", "DAYTON", "AEP", "DOM"]
 SIZES, TEST = (500, 2_000, 8_760, 36_000, 100_000), 4_000
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 PENALTIES = (0.1, 1.0, 10.0, 100.0, 1_000.0)
+MOST_OF_THETA = 2_000  # observations of training; it is fitted anew at every cutoff
 ORACLE_EPOCHS, ORACLE_UNITS = (0, 5, 10, 20, 40, 80), (32, 128)
 YEAR = 365.25
 
@@ -143,6 +147,41 @@ def ridge(y, n, periods, horizon, cutoffs):
     return log.inverse_transform(forecast * scale + center), np.stack(quantiles, axis=-1)
 
 
+def lightgbm(y, n, periods, horizon, cutoffs):
+    """Forecasts of LightGBM: a model for each step, on all regressors of the ridge regression.
+
+    As the ridge regression it forecasts the change since the last value, in logarithms where all
+    values are positive; trees do not extrapolate a level.
+    """
+    from lightgbm import LGBMRegressor
+
+    is_positive = (y > 0).all()
+    values = np.log(y) if is_positive else y
+    rows = np.arange(max(periods) + 1, n - horizon + 1)
+    z = values.to_numpy()
+    learn, read = (regressors(values, periods, True, at) for at in (rows, cutoffs))
+    last, forecast = z[cutoffs - 1], np.empty((len(cutoffs), horizon))
+    for h in range(horizon):
+        model = LGBMRegressor(n_estimators=200, learning_rate=0.05, n_jobs=1, verbosity=-1)
+        model.fit(learn, z[rows + h] - z[rows - 1])
+        forecast[:, h] = last + model.predict(read)
+    return np.exp(forecast) if is_positive else forecast
+
+
+def theta(y, sp, horizon, cutoffs):
+    """Forecasts of the Theta method, fitted to all observations before each cutoff."""
+    steps = list(range(1, horizon + 1))
+    is_multiplicative = bool((y > 0).all())
+    return np.array(
+        [
+            ThetaForecaster(sp=sp, deseasonalize=is_multiplicative)
+            .fit(y.iloc[:cutoff])
+            .predict(steps)
+            for cutoff in cutoffs
+        ]
+    )
+
+
 def network(forecaster, y, n, horizon, step_length):
     """Forecasts and quantiles of a forecaster of this package, and the seconds of its fit."""
     steps, start = list(range(1, horizon + 1)), time.perf_counter()
@@ -177,8 +216,11 @@ def scores(truth, forecast, quantiles, size):
     }
 
 
-def evaluate(y, n, periods, methods, step_length, oracle):
-    """Scores of all methods on one series, a row for each."""
+def evaluate(y, n, periods, methods, step_length, others=()):
+    """Scores of all methods on one series, a row for each.
+
+    ``others`` may name "lightgbm", "theta" and "oracle".
+    """
     horizon = HORIZON if len(y) - n == HORIZON else periods[0]
     cutoffs = np.arange(n, len(y) - horizon + 1, step_length)
     truth = y.to_numpy()[cutoffs[:, None] + np.arange(horizon)]
@@ -188,10 +230,16 @@ def evaluate(y, n, periods, methods, step_length, oracle):
     naive = y.to_numpy()[cutoffs[:, None] + np.arange(horizon) - back]
     rows["seasonal naive"] = scores(truth, naive, naive[..., None], size)
     rows["ridge"] = scores(truth, *ridge(y, n, periods, horizon, cutoffs), size)
+    if "lightgbm" in others:
+        forecast = lightgbm(y, n, periods, horizon, cutoffs)
+        rows["LightGBM"] = scores(truth, forecast, forecast[..., None], size)
+    if "theta" in others and n <= MOST_OF_THETA:
+        forecast = theta(y, periods[0], horizon, cutoffs)
+        rows["Theta"] = scores(truth, forecast, forecast[..., None], size)
     for name, make in methods.items():
         forecast, quantiles, seconds = network(make(), y, n, horizon, step_length)
         rows[name] = scores(truth, forecast, quantiles, size) | {"seconds": seconds}
-    if oracle:
+    if "oracle" in others:
         found = []
         for units in ORACLE_UNITS:
             for epochs in ORACLE_EPOCHS:
@@ -238,7 +286,8 @@ def main():
     parser.add_argument("--criterion", default="mae", help="of the networks")
     parser.add_argument("--step-length", type=int, default=3, help="steps between cutoffs")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--oracle", action="store_true")
+    for name in ("lightgbm", "theta", "oracle"):
+        parser.add_argument(f"--{name}", action="append_const", const=name, dest="others")
     parser.add_argument("--csv", type=Path, help="where to write a row for each series and method")
     parser.add_argument("--plot", type=Path, help="where to write the figure")
     args = parser.parse_args()
@@ -257,7 +306,7 @@ def main():
     parts = {}
     for source in sources:
         for kind, y, n, periods in source:
-            table = evaluate(y, n, periods, methods, args.step_length, args.oracle)
+            table = evaluate(y, n, periods, methods, args.step_length, args.others or ())
             parts[kind, y.name] = table
             print(f"{kind}  {y.name}\n{table.round(3).to_string(na_rep='')}\n", flush=True)
     table = pd.concat(parts, names=["kind", "series", "method"])
