@@ -86,7 +86,7 @@ def backtest(
     >>> smape(table["y_true"], table["y_pred"]) < 20
     True
     """
-    _check_kinds(forecaster, y)
+    _check_kinds(forecaster, y, X)
     forecaster.check_is_fitted()
     fitted = forecaster.fitted_
     steps = _steps(fh, fitted.panel, len(y))
@@ -94,7 +94,7 @@ def backtest(
         msg = f"The 'step_length' parameter must be an int of at least 1. Got {step_length!r}."
         raise ValueError(msg)
     levels = _levels(forecaster, alpha)
-    y = y.to_frame() if isinstance(y, pd.Series) else y
+    y, X = (part.to_frame() if isinstance(part, pd.Series) else part for part in (y, X))
     fitted.panel.covariates.check(X)
     new = Panel.from_pandas(y, X, fitted.panel.covariates, fitted.panel.timeline)
     if cutoffs is None:
@@ -143,17 +143,23 @@ def _table(
     return pd.concat(parts, axis=1)
 
 
-def _check_kinds(forecaster: Any, y: Any) -> None:
-    for name, value, kind in (
-        ("forecaster", forecaster, BaseRecurrentForecaster),
-        ("y", y, (pd.Series, pd.DataFrame)),
+def _check_kinds(forecaster: Any, y: Any, X: Any) -> None:
+    pandas = pd.Series, pd.DataFrame
+    for name, value, kind, expected, way_out in (
+        (
+            "forecaster",
+            forecaster,
+            BaseRecurrentForecaster,
+            "a forecaster of skrnn",
+            "For others, use evaluate of sktime",
+        ),
+        ("y", y, pandas, "pandas", "Convert it"),
+        ("X", X, (*pandas, type(None)), "pandas or None", "Convert it"),
     ):
         if not isinstance(value, kind):
             msg = (
-                f"The {name!r} parameter of backtest must be "
-                f"{'pandas' if name == 'y' else 'a forecaster of skrnn'}, but got "
-                f"{type(value).__name__}. "
-                f"{'Convert it' if name == 'y' else 'For others, use evaluate of sktime'}."
+                f"The {name!r} parameter of backtest must be {expected}, but got "
+                f"{type(value).__name__}. {way_out}."
             )
             raise TypeError(msg)
 
@@ -252,7 +258,7 @@ def _listed(
     series = np.searchsorted(panel.offsets, found, side="right") - 1
     wrong = np.flatnonzero((found < 0) | (found + horizon >= panel.offsets[series + 1]))
     if len(wrong) or not len(found):
-        reason = f"{cutoffs[wrong[0]]} is not" if len(wrong) else "the list is empty"
+        reason = f"{list(cutoffs)[wrong[0]]} is not" if len(wrong) else "the list is empty"
         msg = (
             f"The 'cutoffs' parameter must be entries of the index of y with {horizon} "
             f"observations after each, but {reason}. Select them from y.index, or shorten fh."

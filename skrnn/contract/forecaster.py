@@ -40,10 +40,11 @@ from skrnn.contract.pretrained import check_fits
 from skrnn.contract.summary import naive_table, summary_table
 from skrnn.contract.tags import TAGS, contract_settings, tags_of
 from skrnn.data.diagnosis import explain_refusal
+from skrnn.data.outliers import warn_of_outliers
 from skrnn.data.ragged import series_offsets
 from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.model import Model
-from skrnn.network.devices import resolve_device
+from skrnn.network.devices import enough_memory, resolve_device
 from skrnn.network.randomness import RandomStreams
 
 
@@ -153,6 +154,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         """The recurrent cell: a key of `CELLS`, or what makes one."""
         raise NotImplementedError("abstract method")
 
+    @enough_memory()
     @torch.inference_mode(False)
     @torch.enable_grad()
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> BaseRecurrentForecaster:
@@ -160,6 +162,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         device = resolve_device(self.device)
         pretrained = getattr(self, "pretrained_model_", None)
         panel = read(self, y, X, pretrained)
+        warn_of_outliers(panel)
         checkpoint = Checkpoint.of(self, panel, pretrained)
         streams = checkpoint.streams(RandomStreams.of(self.random_state))
         strategy = strategy_of(self, panel, fh, pretrained)
@@ -179,6 +182,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         checkpoint.remove()
         return self
 
+    @enough_memory()
     @torch.inference_mode(False)
     @torch.enable_grad()
     def _update(
@@ -263,6 +267,10 @@ class BaseRecurrentForecaster(BaseForecaster):
     naive_ = of_fitted(naive_table, "Initial weights of the naive forecasts.")
 
     def _check_X_y(self, X: Any = None, y: Any = None, **options: Any) -> Any:
+        for name, given in (("y", y), ("X", X)):
+            if isinstance(given, list) and not given:
+                msg = f"{name} must hold a series, but it is an empty list. Pass pandas data."
+                raise TypeError(msg)
         try:
             return super()._check_X_y(X=X, y=y, **options)
         except (TypeError, ValueError) as error:

@@ -92,7 +92,7 @@ def write(content: bytes, target: str | os.PathLike | BinaryIO) -> None:
     if hasattr(target, "write"):
         target.write(content)
         return
-    path = Path(target)
+    path = _path(target, "write")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as file:
@@ -118,4 +118,14 @@ def read(source: str | os.PathLike | bytes | bytearray | memoryview | BinaryIO) 
         return bytes(source)
     if hasattr(source, "read"):
         return source.read()
-    return Path(source).read_bytes()
+    return _path(source, "read").read_bytes()
+
+
+def _path(given: Any, method: str) -> Path:
+    if not isinstance(given, (str, os.PathLike)):
+        msg = (
+            f"A file must be a str, a path or a binary file object with `{method}`, but got a "
+            f"{type(given).__name__}. skrnn.save takes the forecaster first, then the file."
+        )
+        raise TypeError(msg)
+    return Path(given)

@@ -20,7 +20,7 @@ from skrnn.features.device_panel import DevicePanel
 from skrnn.features.features import Features
 from skrnn.forecasting.decoding import Decoder, Runs
 from skrnn.forecasting.strategies import ForecastingStrategy
-from skrnn.network.devices import tf32
+from skrnn.network.devices import enough_memory, tf32
 from skrnn.network.network import RecurrentNetwork
 
 
@@ -100,6 +100,7 @@ class Model:
         runs = Runs(series, rows, panel.origin, self.window_length, self.stride, patch_length)
         return Decoder(self.network, data, series, rows, runs)
 
+    @enough_memory()
     def forecast(
         self,
         panel: Panel,

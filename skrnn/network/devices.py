@@ -44,6 +44,29 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 @contextmanager
+def enough_memory() -> Iterator[None]:
+    """Name the settings to lower where torch runs out of memory.
+
+    Raises
+    ------
+    MemoryError
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # On the CPU torch has no class for it.
+        on_cpu = "can't allocate memory" in str(error) or "not enough memory" in str(error)
+        if not (on_cpu or isinstance(error, torch.cuda.OutOfMemoryError)):
+            raise
+        msg = (
+            f"The network and its batches must fit into memory, but they do not: "
+            f"{str(error).splitlines()[0]} Lower batch_size, window_length, hidden_size or "
+            f"num_layers, or n_samples in a forecast, or set device='cpu' if a GPU is too small."
+        )
+        raise MemoryError(msg) from error
+
+
+@contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
     """Allow or forbid CUDA to multiply in TF32; torch's settings are restored afterwards."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul

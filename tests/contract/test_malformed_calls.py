@@ -1,0 +1,182 @@
+"""Malformed calls of the public functions: refused by a documented error, or right by value.
+
+Hypothesis draws them. ``SKRNN_CALLS=500 pytest tests/contract/test_malformed_calls.py`` tries 500
+of each kind.
+"""
+
+import copy
+import inspect
+import os
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+import sktime
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import skrnn
+from skrnn import GRUForecaster, backtest, smape
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning"),
+]
+
+N = 40
+VALUES = np.sin(np.arange(N)) + 3
+Y = pd.Series(VALUES, pd.date_range("2024-01-01", periods=N, freq="D"), name="load")
+SMALL = {"hidden_size": 2, "window_length": 4, "num_epochs": 1, "random_state": 0}
+FITTED = GRUForecaster(**SMALL, validation_split=0.2).fit(Y[:30])
+
+DOCUMENTED = (TypeError, ValueError, NotImplementedError, OSError)
+# Where errors are raised on purpose; in any other module a call was not checked.
+CHECKED = [Path(package.__file__).parent for package in (skrnn, sktime)]
+CHECKED.append(Path(sklearn.__file__).parent / "utils" / "_param_validation.py")
+
+odd_numbers = st.one_of(
+    st.integers(-1_000, 0), st.floats(max_value=0.0), st.just(float("nan")), st.booleans()
+)
+odd = st.one_of(
+    odd_numbers,
+    st.text(max_size=3),
+    st.binary(max_size=3),
+    st.complex_numbers(max_magnitude=10),
+    st.lists(st.one_of(odd_numbers, st.text(max_size=2), st.none()), max_size=3),
+    st.dictionaries(st.text(max_size=2), odd_numbers, max_size=2),
+    st.sampled_from([None, pd.NaT, object(), np.ones(1), np.ones((2, 2)), len, type]),
+)
+
+
+@st.composite
+def odd_data(draw):
+    """A series or frame whose values or index, or both, are not those of a time series."""
+    n = draw(st.integers(0, N))
+    columns = {
+        "numbers": VALUES[:n],
+        "text": ["a"] * n,
+        "flags": np.arange(n) % 2 == 0,
+        "complex": VALUES[:n].astype(complex),
+        "missing": np.full(n, np.nan),
+        "infinite": np.where(np.arange(n) == 2, np.inf, VALUES[:n]),
+        "stamps": Y.index[:n],
+        "categories": pd.Categorical(["a"] * n),
+        "nullable": pd.array([1, None] * n, dtype="Int64")[:n],
+        "objects": VALUES[:n].astype(object),
+        "huge": VALUES[:n] * 4e307,
+    }
+    indexes = {
+        "days": Y.index[:n],
+        "backwards": Y.index[:n][::-1],
+        "repeated": [0] * n,
+        "gaps": Y.index[:n] + pd.to_timedelta(np.arange(n) ** 2, "D"),
+        "text": [f"{k}" for k in range(n)],
+        "fractions": np.arange(n) * 1.5,
+        "durations": pd.timedelta_range("1D", periods=n),
+        "no stamps": pd.DatetimeIndex([pd.NaT] * n),
+        "numbers": pd.RangeIndex(n),
+        "months": pd.period_range("2024-01", periods=n, freq="M"),
+        "levels": pd.MultiIndex.from_arrays([["a"] * n, ["b"] * n, range(n)]),
+    }
+    index = indexes[draw(st.sampled_from(sorted(indexes)))]
+    names = draw(st.lists(st.sampled_from(sorted(columns)), unique=True, max_size=2))
+    if len(names) == 1 and draw(st.booleans()):
+        return pd.Series(columns[names[0]], index)
+    return pd.DataFrame({name: columns[name] for name in names}, range(n)).set_axis(index)
+
+
+anything = st.one_of(odd, odd_data())
+
+
+def check(call):
+    """The call is refused by a documented error that was raised on purpose, or is finite."""
+    try:
+        result, error = call(), None
+    except DOCUMENTED as refused:
+        result, error = None, refused
+    if error is not None:
+        last = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        on_purpose = any(place in [last, *last.parents] for place in CHECKED)
+        assert on_purpose or isinstance(error, OSError), f"{type(error)} of {last}: {error}"
+        assert len(str(error)) > 15
+    elif result is not None:
+        assert np.isfinite(np.asarray(result, dtype=np.float64)).all()
+
+
+attempts = settings(
+    max_examples=int(os.environ.get("SKRNN_CALLS", "40")),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+PARAMETERS = sorted(set(inspect.signature(GRUForecaster).parameters))
+
+
+@attempts
+@given(name=st.sampled_from(PARAMETERS), value=odd)
+def test_parameter(name, value):
+    check(lambda: GRUForecaster(**SMALL | {name: value}).fit(Y, fh=[1, 2]).predict([1, 2]))
+
+
+@attempts
+@given(y=anything.filter(lambda y: y is not None))  # sktime refuses None by an assertion
+def test_y_in_fit(y):
+    check(lambda: GRUForecaster(**SMALL).fit(y).predict([1, 2]))
+
+
+@attempts
+@given(X=anything)
+def test_X_in_fit(X):
+    check(lambda: GRUForecaster(**SMALL).fit(Y, X) and None)
+
+
+@attempts
+@given(fh=odd)
+def test_fh_in_predict(fh):
+    check(lambda: FITTED.predict(fh).dropna())
+
+
+@attempts
+@given(levels=odd, method=st.sampled_from(["predict_interval", "predict_quantiles"]))
+def test_levels(levels, method):
+    name = {"predict_interval": "coverage", "predict_quantiles": "alpha"}[method]
+    check(lambda: getattr(FITTED, method)(fh=[1], **{name: levels}))
+
+
+@attempts
+@given(y=anything, update_params=st.booleans())
+def test_update(y, update_params):
+    forecaster = copy.deepcopy(FITTED)
+    check(lambda: forecaster.update(y, update_params=update_params).predict([1]))
+
+
+@attempts
+@given(
+    name=st.sampled_from(["y", "X", "fh", "start", "step_length", "alpha", "cutoffs"]),
+    value=anything,
+)
+def test_backtest(name, value):
+    check(lambda: backtest(FITTED, **{"y": Y, "start": 30, "fh": [1]} | {name: value}))
+
+
+@attempts
+@given(y_true=anything, y_pred=anything)
+def test_metric(y_true, y_pred):
+    check(lambda: smape(y_true, y_pred) and None)
+
+
+@attempts
+@given(file=anything.filter(lambda file: not isinstance(file, (str, bool))))
+def test_file(file):
+    check(lambda: skrnn.save(FITTED, file))
+    check(lambda: skrnn.load(file) and None)
+
+
+def test_network_beyond_memory_names_the_settings_to_lower():
+    with pytest.raises(MemoryError, match=r"Lower batch_size, window_length, hidden_size"):
+        GRUForecaster(**SMALL | {"hidden_size": 10**9}).fit(Y)
+    assert torch.zeros(1).item() == 0
