@@ -256,10 +256,13 @@ def evaluate(y, n, periods, methods, step_length, others=()):
 
 
 def plot(table, path):
-    """Errors over the season ahead relative to the ridge, over n, mean and range over regions."""
+    """Errors over the season ahead relative to the ridge, over n: means over regions.
+
+    Of the networks, the range over the regions as well.
+    """
     import matplotlib.pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
     hourly = table[table.index.get_level_values("kind").str.startswith("hourly")]
     for name, rows in hourly.groupby("method", sort=False):
         if name == "ridge":
@@ -268,10 +271,12 @@ def plot(table, path):
         n = [int(kind.split(", ")[1].replace(",", "")) for kind in rows.index]
         rows = rows.set_axis(n).sort_index()
         (line,) = axis.plot(rows["mean"], marker="o", label=name)
-        axis.fill_between(rows.index, rows["min"], rows["max"], color=line.get_color(), alpha=0.15)
+        if name.startswith(("GRU", "LSTM")):
+            color = line.get_color()
+            axis.fill_between(rows.index, rows["min"], rows["max"], color=color, alpha=0.1)
     axis.axhline(1, color="black", linewidth=1, label="ridge")
     axis.set(xscale="log", xlabel="hours of training", ylabel="error a day ahead / ridge's")
-    axis.legend()
+    figure.legend(loc="outside right upper")
     figure.savefig(path, dpi=150)
 
 
