@@ -24,7 +24,7 @@ from skrnn.features.features import Strategy
 from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.model import Model
 from skrnn.forecasting.validation import HeldOutPaths, validation
-from skrnn.network.devices import resolve_device
+from skrnn.network.devices import enough_memory, resolve_device
 from skrnn.network.randomness import RandomStreams
 from skrnn.training.averages import WeightAverage
 from skrnn.training.chunks import Chunks
@@ -145,6 +145,7 @@ def training_panel(panel: Panel, held_out: HeldOut) -> Panel:
 # --------------------------------------------------------------------------------- training
 
 
+@enough_memory()
 def train(
     forecaster: Any,
     model: Model,
@@ -215,6 +216,7 @@ def train(
     return model, early, Record(training.history, num_epochs)
 
 
+@enough_memory()
 def train_on(
     forecaster: Any,
     fitted: Fitted,

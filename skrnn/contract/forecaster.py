@@ -44,7 +44,7 @@ from skrnn.data.outliers import warn_of_outliers
 from skrnn.data.ragged import series_offsets
 from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.model import Model
-from skrnn.network.devices import enough_memory, resolve_device
+from skrnn.network.devices import resolve_device
 from skrnn.network.randomness import RandomStreams
 
 
@@ -154,7 +154,6 @@ class BaseRecurrentForecaster(BaseForecaster):
         """The recurrent cell: a key of `CELLS`, or what makes one."""
         raise NotImplementedError("abstract method")
 
-    @enough_memory()
     @torch.inference_mode(False)
     @torch.enable_grad()
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> BaseRecurrentForecaster:
@@ -182,7 +181,6 @@ class BaseRecurrentForecaster(BaseForecaster):
         checkpoint.remove()
         return self
 
-    @enough_memory()
     @torch.inference_mode(False)
     @torch.enable_grad()
     def _update(

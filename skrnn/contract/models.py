@@ -22,6 +22,7 @@ from skrnn.features.seasonality import check_within, level_period, seasonal_peri
 from skrnn.forecasting.model import Model
 from skrnn.naive import AUTO_LEVEL, AUTO_SEASONAL, naive_kinds
 from skrnn.network.cells import CELLS
+from skrnn.network.devices import enough_memory
 from skrnn.network.network import RecurrentNetwork
 from skrnn.network.randomness import RandomStreams, drawing_from
 
@@ -35,6 +36,7 @@ def forecasts_counts(forecaster: Any) -> bool:
     return distribution_of(forecaster.criterion, forecaster.quantiles).of_counts
 
 
+@enough_memory()
 def new_model(
     forecaster: Any,
     panel: Panel,

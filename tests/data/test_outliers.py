@@ -23,8 +23,9 @@ def with_outlier(value):
 
 @pytest.mark.parametrize("value", [1e5, -1e5, 1e12])
 def test_value_that_dwarfs_all_others_is_named_with_its_time_and_the_way_out(value):
-    with pytest.warns(UserWarning, match=r"at 2024-01-02 06:00:00.*replace it by NaN"):
+    with pytest.warns(UserWarning, match=r"at 2024-01-02 06:00:00.*replace it by NaN") as caught:
         GRUForecaster(**SMALL).fit(with_outlier(value))
+    assert caught[0].filename == __file__
 
 
 def test_its_series_and_column_are_named():
