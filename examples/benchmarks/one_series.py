@@ -150,8 +150,8 @@ def ridge(y, n, periods, horizon, cutoffs):
 def lightgbm(y, n, periods, horizon, cutoffs):
     """Forecasts of LightGBM: a model for each step, on all regressors of the ridge regression.
 
-    As the ridge regression it forecasts the change since the last value, in logarithms where all
-    values are positive; trees do not extrapolate a level.
+    It forecasts the change since the last value, for trees do not extrapolate a level; as the ridge
+    regression, in logarithms where all values are positive.
     """
     from lightgbm import LGBMRegressor
 
@@ -228,14 +228,14 @@ def evaluate(y, n, periods, methods, step_length, others=()):
     rows = {}
     back = periods[0] * -(-np.arange(1, horizon + 1) // periods[0])
     naive = y.to_numpy()[cutoffs[:, None] + np.arange(horizon) - back]
-    rows["seasonal naive"] = scores(truth, naive, naive[..., None], size)
-    rows["ridge"] = scores(truth, *ridge(y, n, periods, horizon, cutoffs), size)
+    points = {"seasonal naive": naive}
     if "lightgbm" in others:
-        forecast = lightgbm(y, n, periods, horizon, cutoffs)
-        rows["LightGBM"] = scores(truth, forecast, forecast[..., None], size)
+        points["LightGBM"] = lightgbm(y, n, periods, horizon, cutoffs)
     if "theta" in others and n <= MOST_OF_THETA:
-        forecast = theta(y, periods[0], horizon, cutoffs)
-        rows["Theta"] = scores(truth, forecast, forecast[..., None], size)
+        points["Theta"] = theta(y, periods[0], horizon, cutoffs)
+    for name, forecast in points.items():
+        rows[name] = scores(truth, forecast, forecast[..., None], size)
+    rows["ridge"] = scores(truth, *ridge(y, n, periods, horizon, cutoffs), size)
     for name, make in methods.items():
         forecast, quantiles, seconds = network(make(), y, n, horizon, step_length)
         rows[name] = scores(truth, forecast, quantiles, size) | {"seconds": seconds}

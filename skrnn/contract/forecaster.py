@@ -265,13 +265,9 @@ class BaseRecurrentForecaster(BaseForecaster):
     naive_ = of_fitted(naive_table, "Initial weights of the naive forecasts.")
 
     def _check_X_y(self, X: Any = None, y: Any = None, **options: Any) -> Any:
-        for name, given in (("y", y), ("X", X)):
-            if isinstance(given, list) and not given:
-                msg = f"{name} must hold a series, but it is an empty list. Pass pandas data."
-                raise TypeError(msg)
         try:
             return super()._check_X_y(X=X, y=y, **options)
-        except (TypeError, ValueError) as error:
+        except (IndexError, TypeError, ValueError) as error:
             # The package's own checks name the column or series, the row and the way out.
             explain_refusal(y, X, tuple_of(self.past_covariates, auto=()), error)
             raise

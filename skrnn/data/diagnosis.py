@@ -20,7 +20,7 @@ def explain_refusal(y: Any, X: Any, past_covariates: Sequence[Any], error: Excep
     Parameters
     ----------
     y, X : Any
-        The data that were refused. Only pandas objects are checked.
+        The data that were refused. Only pandas objects and empty lists are checked.
     past_covariates : sequence
         Names of the columns of X that are known only up to now; these may hold NaN. Names that
         are not columns of X are ignored, because `predict` does not need these columns.
@@ -32,6 +32,10 @@ def explain_refusal(y: Any, X: Any, past_covariates: Sequence[Any], error: Excep
     TypeError, ValueError
         If the checks find something wrong.
     """
+    for name, data in (("y", y), ("X", X)):
+        if isinstance(data, list) and not data:
+            msg = f"{name} must hold a series, but it is an empty list. Pass pandas data."
+            raise TypeError(msg) from error
     y, X = (data.to_frame() if isinstance(data, pd.Series) else data for data in (y, X))
     X = X if isinstance(X, pd.DataFrame) else None
     y = y if isinstance(y, pd.DataFrame) and len(y) else None

@@ -27,7 +27,7 @@ def warn_of_outliers(panel: Panel) -> None:
             row = int(np.nanargmax(np.abs(series - median)))
             times = abs(series[row] - median) / (high - low) if high > low else 0.0
             if times > FAR:
-                stamp = panel.index(np.array([s]), np.array([panel.origin[s] + row]))[0]
+                stamp = panel.timeline.stamps(np.array([panel.origin[s] + row]))[0]
                 name = f" in column {column!r}" if len(panel.columns) > 1 else ""
                 warnings.warn(
                     f"Series {panel.label(s)} has the value {series[row]:g}{name} at {stamp}. Its "

@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 import sklearn
 import sktime
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -113,7 +112,7 @@ attempts = settings(
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )
-PARAMETERS = sorted(set(inspect.signature(GRUForecaster).parameters))
+PARAMETERS = sorted(inspect.signature(GRUForecaster).parameters)
 
 
 @attempts
@@ -178,5 +177,5 @@ def test_file(file):
 
 def test_network_beyond_memory_names_the_settings_to_lower():
     with pytest.raises(MemoryError, match=r"Lower batch_size, window_length, hidden_size"):
-        GRUForecaster(**SMALL | {"hidden_size": 10**9}).fit(Y)
-    assert torch.zeros(1).item() == 0
+        GRUForecaster(**SMALL | {"hidden_size": 10**12}).fit(Y)
+    assert GRUForecaster(**SMALL).fit(Y).predict([1]).notna().all()

@@ -31,7 +31,9 @@ def test_value_that_dwarfs_all_others_is_named_with_its_time_and_the_way_out(val
 def test_its_series_and_column_are_named():
     frame = pd.DataFrame({"load": Y, "wind": with_outlier(1e6)})
     panel = pd.concat({"north": pd.DataFrame({"load": Y, "wind": Y}), "south": frame})
-    with pytest.warns(UserWarning, match=r"south.*in column 'wind'"):
+    with pytest.warns(
+        UserWarning, match=r"Series 'south'.*in column 'wind' at 2024-01-02 06:00:00"
+    ):
         GRUForecaster(**SMALL).fit(panel)
 
 
