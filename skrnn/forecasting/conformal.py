@@ -24,10 +24,10 @@ PSEUDO_ERRORS = 10.0
 RANK_TOLERANCE = 1e-9
 # Step sizes of adaptive conformal inference: after each error, a quantile moves by so much of the
 # distance between the 10 % and the 90 % quantile, divided by the root of the steps ahead.
-ADAPTATIONS = np.array([0.01, 0.04, 0.16])
+ADAPTATIONS = np.array([0.0, 0.01, 0.04, 0.16])
 # Their weights fall by this exponent with each unit of pinball loss, in units of that distance. A
-# loss counts by this share less after each row: weights follow the last few hundred rows.
-WEIGHT_RATE, FORGETTING = 0.3, 0.005
+# loss counts by this share less after each row: weights follow the last thousand rows.
+WEIGHT_RATE, FORGETTING = 0.3, 0.001
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class HeldOutErrors:
         The first ones are those of split conformal prediction. After each later error e a quantile
         q at level a moves by :math:`\eta\,(a - 1[e \le q'])`, where q' is the quantile as it was
         when the forecast was made. So in the long run a share a of errors lies below theirs,
-        whatever changes in the series. A small step size :math:`\eta` is best while nothing
-        changes, a large one after a change. The result is the mean over the three in `ADAPTATIONS`,
-        with weights :math:`\exp(-0.3\,L)`, L being the sum of the pinball losses so far, see
+        whatever changes in the series. A small step size :math:`\eta`, or none, is best while
+        nothing changes, a large one after a change. The result is the mean over those in
+        `ADAPTATIONS`, with weights :math:`\exp(-0.3\,L)`, L being the sum of the pinball losses so far, see
         `FORGETTING`.
 
         Parameters

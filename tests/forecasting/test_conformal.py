@@ -151,7 +151,7 @@ def test_step_sizes_are_weighed_by_their_pinball_losses(monkeypatch):
         monkeypatch.setattr(conformal, "ADAPTATIONS", np.array([step_size]))
         alone.append(errors.tracked(level, counts)[0, :, 0, 0, 0])
     width = table[89] - table[9]
-    loss = np.zeros(3)
+    loss = np.zeros(len(ADAPTATIONS))
     for k in range(99, 139):
         over = table[k] - np.array([quantile[k] for quantile in alone])
         loss = (1 - FORGETTING) * loss + np.maximum(0.9 * over, -0.1 * over) / width
