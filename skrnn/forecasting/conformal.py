@@ -62,8 +62,8 @@ class HeldOutErrors:
         when the forecast was made. So in the long run a share a of errors lies below theirs,
         whatever changes in the series. A small step size :math:`\eta`, or none, is best while
         nothing changes, a large one after a change. The result is the mean over those in
-        `ADAPTATIONS`, with weights :math:`\exp(-0.3\,L)`, L being the sum of the pinball losses so far, see
-        `FORGETTING`.
+        `ADAPTATIONS`, with weights :math:`\exp(-0.3\,L)`, L being the sum of the pinball losses so
+        far, see `FORGETTING`.
 
         Parameters
         ----------

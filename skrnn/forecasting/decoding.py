@@ -104,6 +104,8 @@ class Decoder:
     series, cutoff : np.ndarray of shape (n,)
         See `Runs`.
     runs : Runs
+    n_parts : int, default=1
+        What is computed at once is divided by it.
     """
 
     network: RecurrentNetwork
@@ -111,6 +113,7 @@ class Decoder:
     series: np.ndarray
     cutoff: np.ndarray
     runs: Runs
+    n_parts: int = 1
 
     @torch.no_grad()
     def parameters(self) -> np.ndarray:
@@ -118,7 +121,7 @@ class Decoder:
         network, features = self.network, self.network.features
         shape = (len(features.horizons), features.n_outputs, network.distribution.n_parameters)
         result = np.empty((len(self.cutoff), *shape), dtype=np.float32)
-        n_at_once = max(1, FORECASTS_AT_ONCE // len(features.horizons))
+        n_at_once = self._forecasts_at_once(len(features.horizons))
         for runs, cutoffs, place in self.runs.batches(self._runs_at_once()):
             steps = self._steps(runs)
             run, step, series, t = self._put(place, *self._at(cutoffs))
@@ -142,7 +145,7 @@ class Decoder:
         shape = (len(self.cutoff), horizon, features.n_outputs, n_paths)
         result = np.empty(shape, dtype=np.float32)
         n_values = self.runs.cutoffs_per_run * (features.history + horizon) * n_paths
-        n_runs = max(1, min(self._runs_at_once(), VALUES_AT_ONCE // n_values))
+        n_runs = max(1, min(self._runs_at_once(), VALUES_AT_ONCE // n_values // self.n_parts))
         for runs, cutoffs, place in self.runs.batches(n_runs):
             step, series, t = self._at(cutoffs)
             hidden, state = states(self.network, self._steps(runs), place, step)
@@ -165,7 +168,7 @@ class Decoder:
         if direct is None:
             return None
         data, n_horizons = self.data.with_features(direct.features), len(direct.features.horizons)
-        n_at_once = max(1, FORECASTS_AT_ONCE // n_horizons)
+        n_at_once = self._forecasts_at_once(n_horizons)
         parts = []
         for first in range(0, len(self.cutoff), n_at_once):
             part = slice(first, first + n_at_once)
@@ -175,7 +178,10 @@ class Decoder:
 
     def _runs_at_once(self) -> int:
         patch_length = self.network.features.patch_length
-        return max(1, STEPS_AT_ONCE * patch_length // self.runs.steps_per_run)
+        return max(1, STEPS_AT_ONCE * patch_length // self.runs.steps_per_run // self.n_parts)
+
+    def _forecasts_at_once(self, n_horizons: int) -> int:
+        return max(1, FORECASTS_AT_ONCE // n_horizons // self.n_parts)
 
     def _steps(self, runs: np.ndarray) -> Steps:
         series, start = self._put(self.runs.series[runs], self.runs.start[runs])

@@ -20,7 +20,7 @@ from skrnn.features.device_panel import DevicePanel
 from skrnn.features.features import Features
 from skrnn.forecasting.decoding import Decoder, Runs
 from skrnn.forecasting.strategies import ForecastingStrategy
-from skrnn.network.devices import enough_memory, tf32
+from skrnn.network.devices import enough_memory, in_parts, tf32
 from skrnn.network.network import RecurrentNetwork
 
 
@@ -93,12 +93,17 @@ class Model:
         return DevicePanel(panel, self.features, self.scaler, self.known_scaler, self.device)  # type: ignore[arg-type]
 
     def decoder(
-        self, panel: Panel, data: DevicePanel, series: np.ndarray, rows: np.ndarray
+        self,
+        panel: Panel,
+        data: DevicePanel,
+        series: np.ndarray,
+        rows: np.ndarray,
+        n_parts: int = 1,
     ) -> Decoder:
         """Scaled forecasts from row on of the given series; ``data`` is the panel on the device."""
         patch_length = self.features.patch_length
         runs = Runs(series, rows, panel.origin, self.window_length, self.stride, patch_length)
-        return Decoder(self.network, data, series, rows, runs)
+        return Decoder(self.network, data, series, rows, runs, n_parts)
 
     @enough_memory()
     def forecast(
@@ -112,6 +117,9 @@ class Model:
         data: DevicePanel | None = None,
     ) -> tuple[Predictive, np.ndarray]:
         """Forecast some steps ahead from many cutoffs; the one way in which anything is forecast.
+
+        Where a batch does not fit into memory, batches of half the size are tried, and so on. Paths
+        are then other draws.
 
         Parameters
         ----------
@@ -136,9 +144,16 @@ class Model:
             Its parameters in the unit of the data.
         """
         data = self.on_device(panel) if data is None else data
+        drawn = None if generator is None else generator.get_state()
+
+        def in_batches(n_parts: int) -> tuple[Predictive, np.ndarray]:
+            if generator is not None and drawn is not None:
+                generator.set_state(drawn)
+            decoder = self.decoder(panel, data, series, rows, n_parts)
+            return self.strategy.forecast(decoder, steps, n_samples, generator)
+
         with tf32(self.allows_tf32):
-            decoder = self.decoder(panel, data, series, rows)
-            distribution, parameters = self.strategy.forecast(decoder, steps, n_samples, generator)
+            distribution, parameters = in_parts(in_batches)
         n_columns = len(self.columns)
         parameters = parameters[:, :, :n_columns].astype(np.float64)
         center, scale = (

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
+# Batches of forecasts are not divided further than into so many parts.
+MOST_PARTS = 1_024
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -54,9 +59,7 @@ def enough_memory() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        # On the CPU torch has no class for it.
-        on_cpu = "can't allocate memory" in str(error) or "not enough memory" in str(error)
-        if not (on_cpu or isinstance(error, torch.cuda.OutOfMemoryError)):
+        if not _is_out_of_memory(error):
             raise
         msg = (
             f"The network and its batches must fit into memory, but they do not: "
@@ -64,6 +67,38 @@ def enough_memory() -> Iterator[None]:
             f"num_layers, or n_samples in a forecast, or set device='cpu' if a GPU is too small."
         )
         raise MemoryError(msg) from error
+
+
+def in_parts(compute: Callable[[int], T]) -> T:
+    """Compute in batches that are divided by 1, then by 2, 4, ..., until they fit into memory.
+
+    Parameters
+    ----------
+    compute : callable
+        Gets the number by which its batches are divided.
+
+    Raises
+    ------
+    RuntimeError
+        Torch's, if batches that are divided by `MOST_PARTS` do not fit either.
+    """
+    n_parts = 1
+    while True:
+        try:
+            return compute(n_parts)
+        except RuntimeError as error:
+            if n_parts >= MOST_PARTS or not _is_out_of_memory(error):
+                raise
+        # After the block, where the error no longer holds what was computed.
+        n_parts *= 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    # On the CPU torch has no class for it.
+    on_cpu = "can't allocate memory" in str(error) or "not enough memory" in str(error)
+    return on_cpu or isinstance(error, torch.cuda.OutOfMemoryError)
 
 
 @contextmanager

@@ -161,7 +161,6 @@ def clock(hours):
 @pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
 @pytest.mark.parametrize("change", ["2024-03-31", "2024-10-27"])
 def test_seasons_follow_the_clock_where_it_changes(change, strategy):
-    """Some weeks before and after a change of clocks, the day begins at the same hour of the clock."""
     index = pd.date_range("2024-01-10", "2024-12-31", freq="h", tz="Europe/Berlin")
     y = pd.Series(clock(index.hour) + np.random.default_rng(0).normal(size=len(index)), index)
     train = y[: pd.Timestamp(change, tz="Europe/Berlin") + pd.Timedelta("21D")]

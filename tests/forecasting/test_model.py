@@ -20,6 +20,7 @@ from skrnn import GRUForecaster
 from skrnn.data.scaling import Scaler
 from skrnn.distributions import Normal, Quantiles, StudentT
 from skrnn.forecasting import decoding
+from skrnn.network.network import RecurrentNetwork
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -65,6 +66,61 @@ def test_quantiles_are_in_the_unit_of_each_series_and_column(distribution):
     )
     center, scale = (a[SERIES][:, None, :, None] for a in (scaler.center_, scaler.scale_))
     np.testing.assert_allclose((quantiles - center) / scale, unscaled, rtol=0, atol=1e-4)
+
+
+def too_large(monkeypatch, most, error):
+    """Let passes over more than so many steps of the network run out of memory; list all passes."""
+    encode, passes = RecurrentNetwork.encode, []
+
+    def limited(self, steps, state=None):
+        passes.append(steps.past[..., 0, 0].numel())
+        if passes[-1] > most:
+            raise error
+        return encode(self, steps, state)
+
+    monkeypatch.setattr(RecurrentNetwork, "encode", limited)
+    return passes
+
+
+@pytest.mark.parametrize("features", [FULL, AT_ONCE], ids=["step by step", "at once"])
+def test_batch_that_does_not_fit_into_memory_is_halved_until_it_does(monkeypatch, features):
+    panel, steps = panel_of(), np.array([1, 2, 6])
+    model = model_of(network_of(features=features), panel)
+    _, expected = model.forecast(panel, SERIES, ROWS, steps)
+    monkeypatch.setattr(decoding, "STEPS_AT_ONCE", 64)
+    passes = too_large(monkeypatch, 14, torch.cuda.OutOfMemoryError("CUDA out of memory."))
+    _, found = model.forecast(panel, SERIES, ROWS, steps)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert max(passes) > 14 >= passes[-1]
+
+
+def test_paths_in_smaller_batches_begin_with_the_same_random_numbers(monkeypatch):
+    panel, steps = panel_of(), np.array([1, 2])
+    model = model_of(network_of(distribution=Normal()), panel)
+    monkeypatch.setattr(decoding, "STEPS_AT_ONCE", 1)  # a run at a time, as after the halving
+    args = panel, SERIES, ROWS, steps, 5
+    _, expected = model.forecast(*args, torch.Generator().manual_seed(1))
+    monkeypatch.setattr(decoding, "STEPS_AT_ONCE", 64)
+    too_large(monkeypatch, 7, RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    _, found = model.forecast(*args, torch.Generator().manual_seed(1))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_forecast_that_never_fits_into_memory_names_the_settings(monkeypatch):
+    panel = panel_of()
+    model = model_of(network_of(), panel)
+    passes = too_large(monkeypatch, 0, torch.cuda.OutOfMemoryError("CUDA out of memory. Tried"))
+    with pytest.raises(MemoryError, match=r"CUDA out of memory\. Tried Lower batch_size"):
+        model.forecast(panel, SERIES, ROWS, np.array([1]))
+    assert len(passes) == 11  # divided by 1 to 1,024
+
+
+def test_other_errors_of_a_forecast_are_raised_at_once(monkeypatch):
+    panel = panel_of()
+    passes = too_large(monkeypatch, 0, RuntimeError("sizes differ"))
+    with pytest.raises(RuntimeError, match="sizes differ"):
+        model_of(network_of(), panel).forecast(panel, SERIES, ROWS, np.array([1]))
+    assert len(passes) == 1
 
 
 def test_past_covariates_are_no_columns_of_the_forecast():
