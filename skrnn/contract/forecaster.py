@@ -26,7 +26,7 @@ from skrnn.contract.fitting import (
     training_panel,
 )
 from skrnn.contract.horizons import steps_ahead, strategy_of
-from skrnn.contract.intervals import needs_distribution, refuse_covariances
+from skrnn.contract.intervals import need_skpro, needs_distribution, refuse_covariances
 from skrnn.contract.models import new_model, warm_model, with_level_shift
 from skrnn.contract.parameters import (
     DEFAULT_QUANTILES,
@@ -235,6 +235,7 @@ class BaseRecurrentForecaster(BaseForecaster):
     def _predict_proba(
         self, fh: ForecastingHorizon, X: pd.DataFrame | None, marginal: bool = True
     ) -> Any:
+        need_skpro()
         steps = steps_ahead(self.fitted_.panel, fh)
         distribution, index, parameters = self.fitted_.predictive(steps, X, self.n_samples)
         return distribution.skpro(parameters, index=index, columns=self.fitted_.model.columns)

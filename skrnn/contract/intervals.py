@@ -66,3 +66,15 @@ def refuse_covariances(forecaster: Any, cov: bool) -> None:
             f"for covariances. Set cov=False."
         )
         raise NotImplementedError(msg)
+
+
+def need_skpro() -> None:
+    """Raise ImportError unless skpro is installed, whose distributions `predict_proba` gives."""
+    try:
+        import skpro.distributions  # noqa: F401
+    except ImportError as error:
+        msg = (
+            "predict_proba gives a distribution of skpro, which is not installed. Run `pip install "
+            "skrnn[proba]`, or use predict_quantiles or predict_interval."
+        )
+        raise ImportError(msg) from error

@@ -14,6 +14,7 @@ from skrnn.data.counts import check_counts
 from skrnn.data.held_out import HeldOut
 from skrnn.data.panel import Panel
 from skrnn.distributions import Predictive
+from skrnn.distributions.bounded import Bounded
 from skrnn.features.device_panel import DevicePanel
 from skrnn.forecasting.conformal import calibrated
 from skrnn.forecasting.model import Model
@@ -141,7 +142,8 @@ class Fitted:
         """
         distribution, index, parameters = self._unbounded(steps, X, n_samples)
         series = np.repeat(np.arange(len(steps)), steps.shape[1])
-        return distribution, index, self._bounded(distribution, parameters, series)
+        distribution, parameters = self._bounded(distribution, parameters, series)
+        return distribution, index, parameters
 
     def _unbounded(
         self, steps: np.ndarray, X: pd.DataFrame | None, n_samples: int
@@ -221,7 +223,7 @@ class Fitted:
         distribution, parameters = self.model.forecast(
             panel, series, rows, steps, n_samples, self._generator(n_samples), data
         )
-        return distribution, self._bounded(distribution, parameters, series)
+        return self._bounded(distribution, parameters, series)
 
     def _generator(self, n_samples: int) -> torch.Generator | None:
         """Random numbers of simulated paths: the same in every call."""
@@ -229,12 +231,17 @@ class Fitted:
 
     def _bounded(
         self, distribution: Predictive, parameters: np.ndarray, series: np.ndarray
-    ) -> np.ndarray:
-        """Points, quantiles and samples (n, ..., C, K) of min(max(y, lower), upper)."""
-        if not distribution.has_values:
-            return parameters
+    ) -> tuple[Predictive, np.ndarray]:
+        """The distribution of min(max(y, lower), upper), and its parameters (n, ..., C, K)."""
         shape = (len(series), *(1,) * (parameters.ndim - 3), -1, 1)
-        return np.clip(parameters, *(bound[series].reshape(shape) for bound in self.bounds))
+        lower, upper = (bound[series].reshape(shape) for bound in self.bounds)
+        if distribution.has_values:
+            return distribution, np.clip(parameters, lower, upper)
+        if np.isinf(lower).all() and np.isinf(upper).all():
+            return distribution, parameters
+        shape = (*parameters.shape[:-1], 1)
+        bounds = [np.broadcast_to(bound, shape) for bound in (lower, upper)]
+        return Bounded(distribution), np.concatenate([parameters, *bounds], axis=-1)
 
     def predictive_from(
         self,

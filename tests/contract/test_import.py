@@ -1,7 +1,10 @@
-"""Import: it changes nothing of the process, and loads no optional package."""
+"""Import: it changes nothing of the process, and what is optional is not needed."""
 
 import subprocess
 import sys
+
+import numpy as np
+import pytest
 
 CHANGES = """
 import random, sys, threading, warnings
@@ -25,3 +28,76 @@ def test_import_changes_nothing_and_loads_no_optional_package():
     done = subprocess.run([sys.executable, "-c", CHANGES], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+WITHOUT_EXTRAS = """
+import sys
+for name in ("numba", "matplotlib", "pooch", "tqdm", "holidays", "skpro", "optuna"):
+    sys.modules[name] = None
+import io, numpy as np, pandas as pd
+import skrnn
+from skrnn import LSTMForecaster, backtest, evaluate
+from sktime.split import SlidingWindowSplitter
+index = pd.date_range("2024-01-01", periods=120, name="day")
+y = pd.Series(np.arange(120.0) % 7 + np.sin(np.arange(120)), index, name="load")
+X = pd.DataFrame({"x": np.cos(np.arange(123)), "kind": ["a", "b", "c"] * 41},
+                 pd.date_range("2024-01-01", periods=123, name="day"))
+forecaster = LSTMForecaster(hidden_size=4, window_length=8, num_epochs=3, sp=7, random_state=0,
+                            validation_split=0.2, holidays=["2024-02-01"])
+forecaster.fit(y[:100], X[:100]).update(y[100:110], X[100:110])
+file = io.BytesIO()
+skrnn.save(forecaster, file)
+loaded = skrnn.load(file.getvalue())
+for each in (forecaster, loaded):
+    print(*each.predict([1, 2, 3], X[110:]).tolist())
+    print(*each.predict_interval([1, 3], X[110:]).to_numpy().ravel().tolist())
+print(*backtest(forecaster, y, X)["y_pred"].tolist())
+cv = SlidingWindowSplitter(fh=[1, 2], window_length=80, step_length=10)
+print(evaluate(forecaster, cv, y, X[:120]).iloc[:, 0].tolist()[0])
+print(skrnn.smape(y[:5], y[1:6].to_numpy()))
+print(len(forecaster.summary()), len(forecaster.history_))
+"""
+
+
+def numbers(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return np.array(done.stdout.split(), dtype=float)
+
+
+def test_without_any_optional_package_the_forecasts_are_the_same():
+    lines = [line for line in WITHOUT_EXTRAS.splitlines() if "None" not in line]
+    with_extras = "\n".join(line for line in lines if not line.startswith("for name in"))
+    expected = numbers(with_extras)
+    # Without Numba the layers are torch's, which round otherwise.
+    np.testing.assert_allclose(numbers(WITHOUT_EXTRAS), expected, rtol=1e-4, atol=1e-4)
+    assert len(expected) > 20
+
+
+# What needs an optional package, and the command that its absence is answered with.
+NEEDED = {
+    "matplotlib": ("skrnn.plotting.plot_forecast(y, y)", "skrnn[plot]"),
+    "pooch": ("skrnn.datasets.fetch_pjm_load()", "skrnn[datasets]"),
+    "tqdm": ("GRUForecaster(num_epochs=1, verbose=True).fit(y)", "skrnn[progress]"),
+    "holidays": ("GRUForecaster(num_epochs=1, holidays='US').fit(y)", "skrnn[holidays]"),
+    "skpro": (
+        "GRUForecaster(num_epochs=1, criterion='normal').fit(y).predict_proba([1])",
+        "skrnn[proba]",
+    ),
+}
+
+
+@pytest.mark.parametrize("package", NEEDED)
+def test_what_needs_an_absent_package_names_the_command_that_installs_it(package):
+    call, extra = NEEDED[package]
+    code = (
+        f"import os, sys\nsys.modules['{package}'] = None\nos.environ.pop('SKRNN_DATA', None)\n"
+        f"import numpy as np, pandas as pd\nimport skrnn, skrnn.plotting, skrnn.datasets\n"
+        f"from skrnn import GRUForecaster\n"
+        f"y = pd.Series(np.arange(40.0) % 3, pd.date_range('2024', periods=40))\n{call}"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(("ImportError", "ModuleNotFoundError"))
+    assert f"pip install {extra}" in last.replace('"', "")

@@ -1,5 +1,8 @@
 """A fit works among other threads and in every mode of torch, and leaves the generators alone."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -9,6 +12,9 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
+from sktime.forecasting.model_selection import ForecastingGridSearchCV
+from sktime.performance_metrics.forecasting import MeanAbsoluteError
+from sktime.split import SlidingWindowSplitter
 
 from skrnn import GRUForecaster, LSTMForecaster, smape_scorer
 
@@ -85,6 +91,52 @@ def test_search_under_the_threading_backend_equals_a_serial_one():
     serial = scores(1)
     np.testing.assert_array_equal(scores(N_THREADS), serial)
     assert len(set(serial)) > 4
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading", "dask"])
+def test_search_of_sktime_in_two_workers_equals_a_serial_one(backend):
+    def found(**where):
+        search = ForecastingGridSearchCV(
+            GRUForecaster(**SMALL, dropout=0.3, naive=None, random_state=0),
+            SlidingWindowSplitter(fh=[1, 2], window_length=40, step_length=9),
+            {"lr": [1e-3, 1e-2], "hidden_size": [2, 3]},
+            scoring=MeanAbsoluteError(),
+            error_score="raise",
+            **where,
+        )
+        search.fit(Y)
+        return search.cv_results_["mean_test_MeanAbsoluteError"], search.predict([1, 2])
+
+    parameters = {"num_workers": 2} if backend == "dask" else {"n_jobs": 2}
+    scores, forecast = found(backend=backend, backend_params=parameters)
+    serial, expected = found()
+    # Another process may use more threads, which add in another order.
+    np.testing.assert_allclose(scores, serial, rtol=1e-5)
+    np.testing.assert_allclose(forecast, expected, rtol=1e-5)
+    assert len(set(serial)) == 4
+
+
+WRITES = """
+import numpy as np, pandas as pd
+from skrnn import GRUForecaster, backtest
+y = pd.Series(np.arange(60.0) % 4, name="y")
+forecaster = GRUForecaster(hidden_size=4, window_length=8, num_epochs=2, random_state=0).fit(y[:50])
+forecaster.update(y[50:55])
+print(forecaster.predict([1, 2]).tolist(), len(backtest(forecaster, y)))
+"""
+
+
+def test_processes_in_one_folder_agree_and_write_nothing(tmp_path):
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", WRITES]
+    processes = [
+        subprocess.Popen(command, cwd=tmp_path, env=os.environ | home, stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    printed = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert printed[0] == printed[1]
+    assert list(tmp_path.iterdir()) == []
 
 
 # ----------------------------------------------------------- the global generators

@@ -35,6 +35,13 @@ def test_statistics_are_those_of_each_series_and_column(kind):
 
 
 @pytest.mark.parametrize("kind", SCALERS)
+def test_scaler_that_is_not_centered_divides_alone(kind):
+    scaler = Scaler(kind, is_centered=False).fit(VALUES, GROUP)
+    assert (scaler.center_ == 0).all()
+    np.testing.assert_array_equal(scaler.scale_, Scaler(kind).fit(VALUES, GROUP).scale_)
+
+
+@pytest.mark.parametrize("kind", SCALERS)
 def test_transform_subtracts_the_center_and_divides_by_the_scale(kind):
     scaled = Scaler(kind).fit(VALUES, GROUP).transform(VALUES, GROUP)
     for s in range(3):

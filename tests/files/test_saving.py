@@ -6,6 +6,8 @@ import io
 import json
 import os
 import pickle
+import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -415,17 +417,41 @@ def test_file_of_another_kind_is_refused(other):
         skrnn.load(other)
 
 
-def test_every_changed_byte_and_every_cut_is_noticed():
+# Hostile files, of which so many are of each of four kinds; SKRNN_FILES=2000 tries 2,000 in all.
+N_FILES = max(1, int(os.environ.get("SKRNN_FILES", "400")) // 4)
+MOST_SECONDS, MOST_TIMES = 1.0, 10
+# Below this, what Python needs to read any file counts for more than the file.
+FEWEST_BYTES = 100_000
+
+
+def read_hostile(content):
+    """What is read, within a second and ten times the memory of the file."""
+    tracemalloc.start()
+    started = time.perf_counter()
+    try:
+        return skrnn.load(content)
+    finally:
+        seconds, (_, peak) = time.perf_counter() - started, tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert seconds < MOST_SECONDS
+        assert peak < MOST_TIMES * max(len(content), FEWEST_BYTES)
+
+
+def test_every_changed_byte_is_noticed():
     whole = content()
     rng = np.random.default_rng(0)
-    for place in rng.integers(0, len(whole), 300):
+    for place in rng.integers(0, len(whole), N_FILES):
         changed = bytearray(whole)
         changed[place] ^= 1 << rng.integers(8)
         with pytest.raises(InvalidFileError):
-            skrnn.load(bytes(changed))
-    for stop in rng.integers(0, len(whole), 100):
+            read_hostile(bytes(changed))
+
+
+def test_every_cut_is_noticed():
+    whole = content()
+    for stop in np.random.default_rng(3).integers(0, len(whole), N_FILES):
         with pytest.raises(InvalidFileError):
-            skrnn.load(whole[:stop])
+            read_hostile(whole[:stop])
 
 
 def changed(code, rng):
@@ -443,22 +469,22 @@ def changed(code, rng):
 def test_forged_descriptions_are_refused_or_are_those_of_a_forecaster():
     description, arrays = unpack(content())
     rng, n_refused = np.random.default_rng(1), 0
-    for _ in range(300):
+    for _ in range(N_FILES):
         name = rng.choice(list(description))
         forged = pack(description | {name: changed(description[name], rng)}, arrays)
         try:
-            skrnn.load(forged)
+            read_hostile(forged)
         except InvalidFileError:
             n_refused += 1
         except CodeNeededError:
             pass
-    assert n_refused > 100
+    assert n_refused > N_FILES / 3
 
 
 def test_forged_arrays_are_refused_or_are_those_of_a_forecaster():
     description, arrays = unpack(content())
     rng, names = np.random.default_rng(2), list(arrays)
-    for _ in range(100):
+    for _ in range(N_FILES):
         one, other = rng.choice(names, 2, replace=False)
         forms = [
             {one: arrays[other], other: arrays[one]},
@@ -468,7 +494,7 @@ def test_forged_arrays_are_refused_or_are_those_of_a_forecaster():
         ]
         forged = pack(description, arrays | forms[rng.integers(len(forms))])
         with contextlib.suppress(InvalidFileError):
-            skrnn.load(forged).predict(fh=[1])
+            read_hostile(forged).predict(fh=[1])
 
 
 def test_file_of_a_newer_format_says_so():
