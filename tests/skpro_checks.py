@@ -34,7 +34,7 @@ def check_quantiles_and_labels(distribution, parameters, index, has_formula):
         for a, level in enumerate(levels):
             values = frame[(column, level)].to_numpy()
             if has_formula:
-                np.testing.assert_allclose(values, expected[:, c, a], rtol=1e-9)
+                np.testing.assert_allclose(values, expected[:, c, a], rtol=1e-8, atol=1e-12)
             assert (low[:, c, a] <= values + 1e-9).all()
             assert (values <= high[:, c, a] + 1e-9).all()
 

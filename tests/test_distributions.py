@@ -99,7 +99,10 @@ def test_quantiles_of_a_formula_never_cross(distribution, outputs, asked):
     outputs = torch.from_numpy(outputs[:, : distribution.n_outputs])
     made = distribution(outputs).numpy().astype(np.float64)
     assert (made[:, 1] > 0).all()
-    assert (np.diff(distribution.quantiles(made, asked)) >= 0).all()
+    quantiles = distribution.quantiles(made, asked)
+    # Levels that are neighbouring floats may cross by a rounding of scipy's.
+    size = np.abs(quantiles).max(-1, keepdims=True)
+    assert (np.diff(quantiles) >= -4 * np.finfo(float).eps * size).all()
 
 
 # --------------------------------------------------------------------- start

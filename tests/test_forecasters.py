@@ -212,8 +212,7 @@ def test_covariates_of_a_panel_reach_their_own_series(cell):
     forecaster = cell(**SMALL).fit(y.loc[train], X=X.loc[train])
     X_ahead = X.groupby(level=0).tail(-55)
     before = forecaster.predict(fh=[1, 2], X=X_ahead)
-    changed = X_ahead.copy()
-    changed.loc["s1"] += 1
+    changed = X_ahead + (X_ahead.index.get_level_values(0) == "s1").astype(float)[:, None]
     after = forecaster.predict(fh=[1, 2], X=changed)
     np.testing.assert_array_equal(after.loc["s0"], before.loc["s0"])
     assert (after.loc["s1"] != before.loc["s1"]).all(axis=None)

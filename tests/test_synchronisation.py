@@ -50,6 +50,15 @@ STRATEGIES = pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
 CRITERIA = pytest.mark.parametrize("criterion", ["mae", "studentt", "quantile"])
 
 
+def lacks_gamma_on_meta():
+    """Whether torch draws no gamma values, of which those of Student's t are made, on meta."""
+    try:
+        torch._standard_gamma(torch.ones(1, device=META))
+    except NotImplementedError:  # torch 2.4
+        return True
+    return False
+
+
 class OneDevice(TorchDispatchMode):
     """Refuse operators that mix devices, and count copies from one device to another."""
 
@@ -230,7 +239,7 @@ def test_prediction_reads_its_results_alone(device, y, strategy, criterion):
     # Recursive forecasts are averaged with direct ones, by shares.
     ahead = 3 if strategy == "recursive" else 1
     assert reads == Counter({"cpu": 1 + ahead})  # forecasts in the sample, and ahead
-    if criterion != "mae":
+    if criterion != "mae" and not (criterion == "studentt" and lacks_gamma_on_meta()):
         with device() as reads:
             fitted.predict_quantiles(fh=FH, alpha=[0.1, 0.9])
         # Beside simulated paths that of the point forecast is computed.

@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import sktime
 import torch
 from monthly_sales import FH, SMALL, covariate, forecasters, monthly, panel, weights
+from packaging.version import Version
 from sktime.forecasting.model_evaluation import evaluate
 from sktime.forecasting.model_selection import ForecastingGridSearchCV
 from sktime.split import ExpandingWindowSplitter, SlidingWindowSplitter
@@ -25,9 +27,15 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 # ------------------------------------------------------------------ sktime's own checks
 
 
+# Before 1.2 these checks read the data that sktime keeps, also where remember_data is off.
+READ_KEPT_DATA = ("test__y_and_cutoff", "test__y_when_refitting")
+
+
 @forecasters
 def test_every_check_of_sktime_passes(cls):
     results = check_estimator(cls, raise_exceptions=False, verbose=False)
+    if Version(sktime.__version__) < Version("1.2"):
+        results = {k: v for k, v in results.items() if not k.startswith(READ_KEPT_DATA)}
     assert {name: result for name, result in results.items() if str(result) != "PASSED"} == {}
     assert len(results) > 300  # a class that sktime cannot run is checked by nothing
 

@@ -244,6 +244,10 @@ STAMPS = list(HOURS[:4])
 def test_time_stamps_of_another_type_are_refused(stamps, kind, is_panel):
     index = pd.MultiIndex.from_arrays([["a"] * 4, stamps]) if is_panel else stamps
     timeline = panel_of(HOURS).timeline
+    if isinstance(index.get_level_values(-1), pd.DatetimeIndex):
+        # Before version 3 pandas turns stamps into dates where it builds a MultiIndex.
+        assert panel_of(index).timeline.start[0] == STAMPS[0]
+        return
     with pytest.raises(TypeError, match=f"integers, dates or periods, but got {kind}"):
         panel_of(index)
     with pytest.raises(TypeError, match=f"integers, dates or periods, but got {kind}"):

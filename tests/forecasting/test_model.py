@@ -123,6 +123,32 @@ def test_other_errors_of_a_forecast_are_raised_at_once(monkeypatch):
     assert len(passes) == 1
 
 
+class ShiftOf:
+    """A level shift that changes no panel, and by each position's number the forecasts before."""
+
+    def removed(self, panel):
+        return panel
+
+    def before(self, series, positions):
+        return np.stack([positions * 1000.0, series[:, None] + 0.0 * positions], axis=-1)
+
+
+def test_level_before_a_shift_is_taken_from_forecasts_at_their_positions():
+    panel, steps = panel_of(), np.array([1, 2, 6])
+    model = model_of(network_of(), panel)
+    distribution, expected = model.forecast(panel, SERIES, ROWS, steps)
+    shifted = replace(model, level_shift=ShiftOf())
+    change = distribution.point(shifted.forecast(panel, SERIES, ROWS, steps)[1])
+    change = change - distribution.point(expected)
+    positions = (panel.origin[SERIES] + ROWS)[:, None] + steps - 1
+    np.testing.assert_allclose(change[..., 0], -1000.0 * positions, rtol=1e-6)
+    np.testing.assert_allclose(change[..., 1], -SERIES[:, None] + 0.0 * steps, atol=1e-5)
+
+
+def test_model_multiplies_in_full_precision_unless_told():
+    assert not model_of(network_of(), panel_of()).allows_tf32
+
+
 def test_past_covariates_are_no_columns_of_the_forecast():
     features = replace(FULL, n_past=1, n_numbers=0)
     panel = panel_of(past=["x"])
