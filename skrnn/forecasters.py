@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -27,13 +28,15 @@ def documented_like(model: type) -> Callable[[Forecaster], Forecaster]:
     """
 
     def complete(cls: Forecaster) -> Forecaster:
-        summary, _, sections = (cls.__doc__ or "").partition("\n\n")
-        added, _, reference = sections.partition("    References\n    ----------\n")
-        _, _, rest = (model.__doc__ or "").partition("    Parameters\n    ----------\n")
-        before, _, after = rest.partition("    .. [1] ")
-        _, _, after = after.partition("    .. [2] ")
-        added = added.strip("\n") or "    Parameters\n    ----------"
-        rest = f"{before}{reference.rstrip()}\n    .. [2] {after}"
+        # Python strips the indentation of docstrings from 3.13 on.
+        own, other = (inspect.cleandoc(c.__doc__ or "") for c in (cls, model))
+        summary, _, sections = own.partition("\n\n")
+        added, _, reference = sections.partition("References\n----------\n")
+        _, _, rest = other.partition("Parameters\n----------\n")
+        before, _, after = rest.partition(".. [1] ")
+        _, _, after = after.partition(".. [2] ")
+        added = added.strip("\n") or "Parameters\n----------"
+        rest = f"{before}{reference.rstrip()}\n.. [2] {after}"
         cls.__doc__ = f"{summary}\n\n{added}\n{rest.replace(model.__name__, cls.__name__)}"
         return cls
 

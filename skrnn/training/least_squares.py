@@ -24,6 +24,9 @@ PENALTIES = tuple(np.logspace(-2, 4, 13))
 N_FOLDS, MOST_BLOCKS, BLOCK_HORIZONS = 5, 20, 4
 # Horizons for which a penalty is chosen at most; those between take that of the nearest.
 MOST_CHOSEN_HORIZONS = 24
+# Rows of each series, in units of the longest horizon, in which its level is taken to say nothing
+# about its changes (decision 29).
+LEVEL_HORIZONS = 10.0
 # Coefficients that differ within the season need so many rows for each regressor.
 ROWS_PER_CROSSED_REGRESSOR = 4
 # Steps that are fitted to at most, and read at once.
@@ -45,7 +48,8 @@ def fit_linear(
     r"""Fit the linear forecast by ridge regression.
 
     For each horizon and column the coefficients are those that minimise
-    :math:`\sum_t (s_{t-1+h} - f_{th})^2 + \lambda \|c\|^2`. The penalty is the one of `PENALTIES`
+    :math:`\sum_t (s_{t-1+h} - f_{th})^2 + \lambda \|c\|^2 + 10 H S\, a^2`, for S series and a
+    longest horizon of H; a is the coefficient of the last value (decision 29). The penalty is the one of `PENALTIES`
     with the least mean absolute error in cross-validation over blocks of time, which also chooses
     whether coefficients differ within the season.
 
@@ -75,6 +79,9 @@ def fit_linear(
     fold = blocks * k // counts[series] % N_FOLDS
     rows = _Rows(linear, data, series, k + begin[series])
     folds = [rows.sums(fold == number) for number in np.unique(fold)]
+    n_level_rows = LEVEL_HORIZONS * horizons[-1] * len(np.unique(series)) / len(folds)
+    for sums in (each for columns in folds for each in columns):
+        sums.hold_level(linear.level_columns, n_level_rows)
     total = [reduce(_Sums.__add__, sums) for sums in zip(*folds, strict=True)]
     chosen = torch.from_numpy(evenly_spaced(len(horizons), MOST_CHOSEN_HORIZONS)).to(data.device)
     nearest = (torch.arange(len(horizons), device=data.device)[:, None] - chosen).abs().argmin(1)
@@ -195,6 +202,16 @@ class _Sums:
             self.crossed += torch.einsum("nd,njp->jdp", z, known)
             self.known += torch.einsum("njp,njq->jpq", known, known)
             self.known_target += torch.einsum("njp,nj->jp", known, target)
+
+    def hold_level(self, level_columns: list[tuple[int, int]], n_rows: float) -> None:
+        """Add so many rows, of standard deviation 1, in which the level says nothing.
+
+        A series is scaled by its own mean, which its later values enter. So a short one seems to
+        return to its mean, even a random walk, and forecasts of many short series would.
+        """
+        for column, n_phases in level_columns:
+            if column < len(self.shared):
+                self.shared[column, column] += n_rows / n_phases
 
     def __add__(self, other: _Sums) -> _Sums:
         return self._combined(other, 1)

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from builders import device_panel_of, features_of, panel_of
+from skrnn import GRUForecaster
 from skrnn.features.linear_forecast import LinearForecast
 from skrnn.training import least_squares
-from skrnn.training.least_squares import N_FOLDS, fit_linear
+from skrnn.training.least_squares import LEVEL_HORIZONS, N_FOLDS, fit_linear
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,14 +27,16 @@ def fitted(values, X=None, stop=None, begin=13, index=None, **settings):
     return linear, data, left_out
 
 
-def by_hand(s, X, rows, h, penalty):
+def by_hand(s, X, rows, h, penalty, n_level_rows):
     """Coefficients of last value, two changes and one; and of X before and at the target."""
     columns = [s[rows - 1], s[rows - 2] - s[rows - 1], s[rows - 3] - s[rows - 1], 1 + 0 * rows]
     if X is not None:
         columns += [X[rows - 1, 0], X[rows + h - 1, 0]]
     z = np.stack(columns, axis=1)
     target = s[rows + h - 1] - s[rows - 1]
-    return np.linalg.solve(z.T @ z + penalty * np.eye(z.shape[1]), z.T @ target)
+    ridge = penalty * np.eye(z.shape[1])
+    ridge[0, 0] += n_level_rows
+    return np.linalg.solve(z.T @ z + ridge, z.T @ target)
 
 
 @pytest.mark.parametrize("penalty", [0.1, 10.0])
@@ -45,7 +48,7 @@ def test_coefficients_are_those_of_a_ridge_regression(monkeypatch, penalty, with
     linear, _, _ = fitted(s, X, horizons=(1, 4))
     rows = np.arange(13, 200 - 4 + 1)
     for j, h in enumerate((1, 4)):
-        expected = by_hand(s, X, rows, h, penalty)
+        expected = by_hand(s, X, rows, h, penalty, LEVEL_HORIZONS * 4)
         made = linear.coefficients[:, j, 0].tolist() + linear.known_coefficients[:, j, 0].tolist()
         np.testing.assert_allclose(made, expected, atol=2e-4)
 
@@ -95,11 +98,24 @@ def test_left_out_forecasts_are_made_by_coefficients_of_the_other_folds(monkeypa
     t = left_out.t.numpy()
     assert sorted(t) == rows.tolist()
     for k in range(N_FOLDS):
-        w = by_hand(s, None, rows[fold != k], 1, 1.0)
+        w = by_hand(s, None, rows[fold != k], 1, 1.0, LEVEL_HORIZONS * (1 - 1 / N_FOLDS))
         for row in rows[fold == k]:
             z = [s[row - 1], s[row - 2] - s[row - 1], s[row - 3] - s[row - 1], 1]
             made = left_out.forecasts[np.flatnonzero(t == row)[0], 0, 0].item()
             assert made == pytest.approx(s[row - 1] + np.dot(z, w), abs=1e-4)
+
+
+@pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
+def test_short_random_walks_are_not_forecast_to_return_to_their_means(strategy):
+    """Each walk is scaled by its own mean, to which it seems to return."""
+    values = np.random.default_rng(0).normal(size=(150, 38)).cumsum(axis=1)
+    days = pd.date_range("2024-01-01", periods=30)
+    y = pd.concat({f"w{k:03}": pd.DataFrame({"y": v[:30]}, days) for k, v in enumerate(values)})
+    forecaster = GRUForecaster(strategy, sp=None, num_epochs=0, random_state=0)
+    forecast = forecaster.fit(y, fh=range(1, 9)).predict()["y"].to_numpy().reshape(150, 8)
+    truth, last = values[:, 30:], values[:, 29:30]
+    # The last value is the best forecast of a random walk.
+    assert np.abs(truth - forecast).mean() < 1.04 * np.abs(truth - last).mean()
 
 
 def test_few_steps_leave_none_out_and_take_the_largest_penalty():
