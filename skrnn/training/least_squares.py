@@ -49,9 +49,9 @@ def fit_linear(
 
     For each horizon and column the coefficients are those that minimise
     :math:`\sum_t (s_{t-1+h} - f_{th})^2 + \lambda \|c\|^2 + 10 H S\, a^2`, for S series and a
-    longest horizon of H; a is the coefficient of the last value (decision 29). The penalty is the one of `PENALTIES`
-    with the least mean absolute error in cross-validation over blocks of time, which also chooses
-    whether coefficients differ within the season.
+    longest horizon of H; a is the coefficient of the last value (decision 29). The penalty is the
+    one of `PENALTIES` with the least mean absolute error in cross-validation over blocks of time,
+    which also chooses whether coefficients differ within the season.
 
     Parameters
     ----------
