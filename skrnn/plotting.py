@@ -206,7 +206,7 @@ def plot_history(
     >>> forecaster = GRUForecaster(num_epochs=5, validation_split=0.2, random_state=0)
     >>> ax = plot_history(forecaster.fit(load_airline()))
     >>> [line.get_label() for line in ax.get_lines()]
-    ['loss', 'validation loss, best in epoch 2']
+    ['loss', 'validation loss, best in epoch 5']
     """
     if isinstance(forecasters, Mapping) and not forecasters:
         msg = (

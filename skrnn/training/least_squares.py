@@ -79,9 +79,10 @@ def fit_linear(
     fold = blocks * k // counts[series] % N_FOLDS
     rows = _Rows(linear, data, series, k + begin[series])
     folds = [rows.sums(fold == number) for number in np.unique(fold)]
-    n_level_rows = LEVEL_HORIZONS * horizons[-1] * len(np.unique(series)) / len(folds)
-    for sums in (each for columns in folds for each in columns):
-        sums.hold_level(linear.level_columns, n_level_rows)
+    if not linear.features.of_counts:  # which are not scaled by their means
+        n_level_rows = LEVEL_HORIZONS * horizons[-1] * len(np.unique(series)) / len(folds)
+        for sums in (each for columns in folds for each in columns):
+            sums.hold_level(linear.level_columns, n_level_rows)
     total = [reduce(_Sums.__add__, sums) for sums in zip(*folds, strict=True)]
     chosen = torch.from_numpy(evenly_spaced(len(horizons), MOST_CHOSEN_HORIZONS)).to(data.device)
     nearest = (torch.arange(len(horizons), device=data.device)[:, None] - chosen).abs().argmin(1)
