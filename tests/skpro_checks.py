@@ -2,7 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import scipy
+from packaging.version import Version
 
+# Its quantiles of Student's t have some ten digits, and may cross by a rounding.
+OLD_SCIPY = Version(scipy.__version__) < Version("1.12")
 INDEX = pd.MultiIndex.from_tuples(
     [
         ("a", pd.Timestamp("2024-01-01")),
@@ -34,7 +38,8 @@ def check_quantiles_and_labels(distribution, parameters, index, has_formula):
         for a, level in enumerate(levels):
             values = frame[(column, level)].to_numpy()
             if has_formula:
-                np.testing.assert_allclose(values, expected[:, c, a], rtol=1e-8, atol=1e-12)
+                rtol, atol = (1e-8, 1e-12) if OLD_SCIPY else (1e-9, 0)
+                np.testing.assert_allclose(values, expected[:, c, a], rtol=rtol, atol=atol)
             assert (low[:, c, a] <= values + 1e-9).all()
             assert (values <= high[:, c, a] + 1e-9).all()
 

@@ -122,15 +122,16 @@ class LinearForecast(nn.Module):
         n = self.n_plain + self.n_crossed * self.n_crossed_phases
         self.register_buffer("coefficients", torch.zeros(n, *shape))
         self.register_buffer("known_coefficients", torch.zeros(n_known, *shape))
-        self.level_columns = self._levels(len(lags))
+        self.level_columns = self._levels()
         # Error on rows that were not fitted to, relative to that on the others.
         self.register_buffer("optimism", torch.ones(shape))
 
-    def _levels(self, n_lags: int) -> list[tuple[int, int]]:
+    def _levels(self) -> list[tuple[int, int]]:
         """Regressors that are last values, and among how many phases each is divided."""
         result, n_columns = [(0, 1)], self.features.n_values
         if self.reads_columns:
-            first = 1 + n_lags + 1 + self.features.n_linear_calendar + self.features.n_linear_known
+            first = self.sizes[0] + 1 + self.features.n_linear_calendar
+            first += self.features.n_linear_known
             result += [(first + c, 1) for c in range(n_columns)]
         if self.n_crossed_phases and 0 in self.crossed_position:
             place = self.n_crossed - len(self.crossed_position)
