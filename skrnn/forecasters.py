@@ -149,9 +149,10 @@ class GRUForecaster(BaseRecurrentForecaster):
     validation_split : float, "auto" or None, default="auto"
         Rows at the end of each series that are held out. "auto" holds out 15 % while it chooses
         ``num_epochs="auto"``, and then trains on these rows as well; with a given number of epochs,
-        or in series with less than 8 such rows or two horizons, it holds out none. A fraction is
-        held out for good: these rows give the validation loss of each epoch, and the weights of the
-        best epoch are kept. The errors of held-out rows calibrate the intervals. None holds out
+        or in series with less than 8 such rows or two horizons, it holds out none. Of 50 such short
+        series or more it holds out 8 rows or one horizon of each, but at most a third. A fraction
+        is held out for good: these rows give the validation loss of each epoch, and the weights of
+        the best epoch are kept. The errors of held-out rows calibrate the intervals. None holds out
         nothing.
     patience : int or None, default=None
         Epochs without a new lowest validation loss after which training ends; needs a fraction as

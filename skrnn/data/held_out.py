@@ -13,8 +13,11 @@ FEWEST_TRAINING_ROWS = 2
 # With "auto", the share of each series that is held out, and how many rows of all series together
 # are enough, unless they would be so few of each.
 AUTO_SHARE, MOST_HELD_OUT, FEWEST_OF_LONG = 0.15, 20_000, 1_000
-# With "auto" at least so many rows are held out, and so many times the longest horizon.
+# With "auto" at least so many rows of a series are held out, and so many times the longest horizon.
 FEWEST_HELD_OUT, HORIZONS_HELD_OUT = 8, 2
+# So many shorter series hold out enough together, with one horizon of each (decision 30), but no
+# more than this share.
+FEWEST_SHORT_SERIES, MOST_OF_SHORT = 50, 1 / 3
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,19 @@ class HeldOut:
 
     @classmethod
     def automatic(cls, panel: Panel, horizon: int) -> HeldOut:
-        """Hold out the ends of series that are long enough for forecasts up to ``horizon``.
+        """Hold out the ends of series that are long enough, or many enough, for ``horizon`` steps.
 
         A panel of many long series holds out less of each.
         """
+        fewest = max(FEWEST_HELD_OUT, horizon)
         n = np.floor(AUTO_SHARE * panel.lengths)
-        n = np.minimum(n, max(FEWEST_OF_LONG, MOST_HELD_OUT / panel.n_series)).astype(np.int64)
-        n = np.where(n >= max(FEWEST_HELD_OUT, HORIZONS_HELD_OUT * horizon), n, 0)
+        n = np.minimum(n, max(FEWEST_OF_LONG, MOST_HELD_OUT / panel.n_series))
+        is_long = n >= max(FEWEST_HELD_OUT, HORIZONS_HELD_OUT * horizon)
+        of_short = np.maximum(n, np.minimum(fewest, np.floor(MOST_OF_SHORT * panel.lengths)))
+        is_short = ~is_long & (of_short >= horizon)
+        if is_short.sum() < FEWEST_SHORT_SERIES:
+            is_short = np.zeros_like(is_short)
+        n = np.select([is_long, is_short], [n, of_short]).astype(np.int64)
         return cls(panel.end - n, panel.end, bool(n.any()))
 
     def rows(self, panel: Panel) -> tuple[np.ndarray, np.ndarray]:

@@ -279,9 +279,11 @@ def held_out_errors(
     absolute = np.where(chosen, np.abs(error), 0.0)
     mean = absolute.sum(0) / np.maximum(chosen.sum(0), 1)  # of each horizon
     relative = absolute / np.where(mean > 0, mean, 1.0)
+    # Forecasts of the same rows err together: of n rows, n / h are independent h steps ahead.
+    weight = chosen / (len(steps) * steps[:, None])
     total = np.full((2, panel.n_series, n_columns), PSEUDO_ERRORS)
-    np.add.at(total[0], series, relative.sum(1))
-    np.add.at(total[1], series, chosen.sum(1))
+    np.add.at(total[0], series, (weight * relative).sum(1))
+    np.add.at(total[1], series, weight.sum(1))
     sizes = total[0] / total[1]
     result = np.full((*inside.shape, len(steps), n_columns), np.nan)
     result[series, place] = np.where(counts, error / sizes[series][:, None], np.nan)

@@ -52,3 +52,33 @@ def test_rows_that_a_panel_no_longer_has_are_not_held_out():
     held_out = HeldOut.of(panel_of(10, 20), 0.2)
     first, stop = held_out.rows(panel_of(9, 5))
     assert (first.tolist(), stop.tolist()) == ([8, 5], [9, 5])
+
+
+def automatic(panel, horizon):
+    held_out = HeldOut.automatic(panel, horizon)
+    return (held_out.stop - held_out.first).tolist()
+
+
+def test_long_series_hold_out_fifteen_percent_by_themselves():
+    assert automatic(panel_of(400, 60), 8) == [60, 0]
+    assert automatic(panel_of(106), 8) == [0]  # 15 rows are less than two horizons
+    assert automatic(panel_of(107), 8) == [16]
+
+
+@pytest.mark.parametrize(
+    ("length", "horizon", "n"),
+    [
+        (60, 12, 12),  # one horizon
+        (30, 4, 8),  # at least eight rows
+        (20, 4, 6),  # at most a third
+        (20, 7, 0),  # which is less than the horizon
+        (100, 8, 15),  # 15 %, where that is more
+    ],
+)
+def test_fifty_short_series_hold_out_one_horizon_each(length, horizon, n):
+    assert automatic(panel_of(*[length] * 50), horizon) == [n] * 50
+    assert automatic(panel_of(*[length] * 49), horizon) == [0] * 49
+
+
+def test_few_short_series_beside_long_ones_hold_out_nothing():
+    assert automatic(panel_of(*[400] * 50, 30), 8) == [60] * 50 + [0]

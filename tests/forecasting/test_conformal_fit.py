@@ -56,8 +56,11 @@ def test_interval_of_a_panel_is_that_of_relative_errors_times_the_size_of_the_se
     every = [[], []]
     expected_sizes = {}
     for name, parts in errors.items():
-        relative = sum(np.abs(e).sum() / m for e, m in zip(parts, means, strict=True))
-        n = sum(map(len, parts))
+        # Of n errors, n / h are independent h steps ahead; horizons count as their mean.
+        relative = sum(
+            np.abs(e).sum() / m / h / 2 for h, e, m in zip((1, 2), parts, means, strict=True)
+        )
+        n = sum(len(e) / h / 2 for h, e in zip((1, 2), parts, strict=True))
         expected_sizes[name] = (PSEUDO_ERRORS + relative) / (PSEUDO_ERRORS + n)
         for h in (0, 1):
             every[h].append(parts[h] / expected_sizes[name])
@@ -89,6 +92,18 @@ def test_few_errors_of_a_series_say_little_about_their_size():
     usual = np.mean([sizes[f"s{k}"] for k in range(8)])
     assert sizes["long"] / usual == pytest.approx(10, rel=0.3)
     assert 1 < sizes["short"] / usual < 5
+
+
+def test_intervals_of_short_random_walks_hold_nearly_their_share():
+    # Errors of neighbouring cutoffs are those of the same few steps.
+    n, horizon, n_series = 30, 8, 200
+    walks = 100 * np.random.default_rng(0).normal(size=(n_series, n + horizon)).cumsum(1)
+    y = pd.concat({f"s{k}": pd.DataFrame({"y": walk[:n]}) for k, walk in enumerate(walks)})
+    forecaster = GRUForecaster(strategy="multioutput", hidden_size=4, random_state=0)
+    interval = forecaster.fit(y, fh=range(1, horizon + 1)).predict_interval(coverage=0.9)
+    lower, upper = np.moveaxis(interval.to_numpy().reshape(n_series, horizon, 2), -1, 0)
+    inside = (lower <= walks[:, n:]) & (walks[:, n:] <= upper)
+    assert inside.mean() == pytest.approx(0.9, abs=0.03)  # 0.81 with all errors counted as one each
 
 
 # ------------------------------------------------------------- which rows give residuals
