@@ -8,6 +8,7 @@ import functools
 import importlib
 import importlib.util
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -533,3 +534,16 @@ def test_some_weeks_scores_a_forecaster_that_repeats_the_last_week_as_one(benchm
     params = {"naive": "seasonal", "linear_lags": None, "sp": 168, "num_epochs": 0}
     ratios = list(benchmark_module("some_weeks").ratios(y, 400, 24, params))
     np.testing.assert_allclose(ratios, 1.0, rtol=1e-5)
+
+
+@needs_data
+def test_training_on_two_processes_prints_the_loss_of_one(monkeypatch):
+    monkeypatch.setenv("SKRNN_DATA", str(DATA))
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += [str(ROOT / "examples" / "train_on_many.py"), "--hours=400", "--epochs=1"]
+    run = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
+    load = fetch_pjm_load().groupby(level=0).tail(400)
+    alone = GRUForecaster(num_epochs=1, random_state=0).fit(load)
+    assert run.stdout.startswith("2 processes, ")
+    loss = float(run.stdout.splitlines()[0].split()[-1])
+    assert loss == pytest.approx(alone.history_["loss"].iloc[-1], rel=1e-3)

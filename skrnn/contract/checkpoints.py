@@ -19,6 +19,7 @@ from skrnn.files.container import pack, read, unpack, write
 from skrnn.files.encoding import CannotSaveError, Decoder, Encoder
 from skrnn.forecasting.model import Model
 from skrnn.network.randomness import RandomStreams
+from skrnn.training.processes import Processes
 from skrnn.training.trainer import Trainer
 
 # In a path, replaced by a number that stands for the data and parameters of a fit.
@@ -45,10 +46,14 @@ class Checkpoint:
         Between two of them, at least.
     identity : mapping of str to str
         What the weights depend on, each as text.
+    processes : Processes
+        Those that train together. The first one reads and writes the file.
     """
 
-    def __init__(self, path: Any, seconds: float, identity: Mapping[str, str]):
-        self.seconds, self.identity = seconds, dict(identity)
+    def __init__(
+        self, path: Any, seconds: float, identity: Mapping[str, str], processes: Processes
+    ):
+        self.seconds, self.identity, self.processes = seconds, dict(identity), processes
         self.seed: int | None = None
         self.finished: list[dict[str, Any]] = []
         self.present: dict[str, Any] | None = None
@@ -59,16 +64,28 @@ class Checkpoint:
             text = json.dumps(self.identity, sort_keys=True).encode()
             fingerprint = hashlib.sha256(text).hexdigest()[:FINGERPRINT_DIGITS]
             self.path = Path(str(path).replace(FINGERPRINT, fingerprint))
-            for unfinished in self.path.parent.glob(f".{self.path.name}.*"):
-                unfinished.unlink(missing_ok=True)  # killed while it was written
-            if self.path.exists():
-                self._read()
+            if processes.is_first:
+                for unfinished in self.path.parent.glob(f".{self.path.name}.*"):
+                    unfinished.unlink(missing_ok=True)  # killed while it was written
+                if self.path.exists():
+                    self._read()
+            found = self.seed, self.finished, self.present
+            self.seed, self.finished, self.present = processes.from_first(found)
 
     @classmethod
-    def of(cls, forecaster: Any, panel: Panel, before: Model | None) -> Checkpoint:
-        """The checkpoint of a training on these data, which starts from a model or from none."""
-        if forecaster.checkpoint is None:
-            return cls(None, 0.0, {})
+    def of(
+        cls, forecaster: Any, panel: Panel, before: Model | None, processes: Processes
+    ) -> Checkpoint:
+        """The checkpoint of a training on these data, which starts from a model or from none.
+
+        Raises
+        ------
+        ValueError
+            If the file, or another process of those that train together, has other data or
+            parameters.
+        """
+        if forecaster.checkpoint is None and processes.n == 1:
+            return cls(None, 0.0, {}, processes)
         weights = None if before is None else before.network.state_dict()
         identity = {
             "the forecaster's class": type(forecaster).__name__,
@@ -78,12 +95,14 @@ class Checkpoint:
         for name, value in forecaster.get_params(deep=False).items():
             if name not in IRRELEVANT:
                 identity[name] = _text(value)
-        return cls(forecaster.checkpoint, forecaster.checkpoint_seconds, identity)
+        has_file = str(forecaster.checkpoint is not None)
+        processes.check_alike(identity | {"whether there is a checkpoint": has_file})
+        return cls(forecaster.checkpoint, forecaster.checkpoint_seconds, identity, processes)
 
     def streams(self, drawn: RandomStreams) -> RandomStreams:
         """The random numbers of the training that the file holds, or else those drawn."""
         if self.seed is None:
-            self.seed = drawn.seed
+            self.seed = self.processes.from_first(drawn.seed)
         return RandomStreams(self.seed)
 
     def run(self, trainer: Trainer, num_epochs: int) -> None:
@@ -102,16 +121,17 @@ class Checkpoint:
         trainer.after_step = self.after_step
         trainer.fit(num_epochs)
         self.finished.append(_state(trainer))
-        self._write(self.finished)
+        if self.processes.is_first:
+            self._write(self.finished)
 
     def after_step(self, trainer: Trainer) -> None:
         """Write the state, if the last one is old enough."""
-        if time.monotonic() - self.written >= self.seconds:
+        if self.processes.is_first and time.monotonic() - self.written >= self.seconds:
             self._write([*self.finished, _state(trainer)], is_under_way=True)
 
     def remove(self) -> None:
         """Remove the file: training has ended, and the forecaster has what it led to."""
-        if self.path is not None:
+        if self.path is not None and self.processes.is_first:
             self.path.unlink(missing_ok=True)
 
     def _resume(self, trainer: Trainer, state: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ from skrnn.network.randomness import RandomStreams
 from skrnn.training.averages import WeightAverage
 from skrnn.training.chunks import Chunks
 from skrnn.training.prior import NaivePrior
+from skrnn.training.processes import Processes
 from skrnn.training.schedules import (
     OPTIMIZERS,
     SCHEDULERS,
@@ -153,12 +154,13 @@ def train(
     held_out: HeldOut,
     streams: RandomStreams,
     checkpoint: Checkpoint,
+    processes: Processes,
     is_new: bool,
 ) -> tuple[Model, Model, Record]:
     """Train the model's network in place; also the model that the held-out rows have not changed.
 
     With ``validation_split="auto"``, training on the other rows shows how long it helps; then all
-    rows are trained on.
+    rows are trained on. Several processes end with the same weights.
     """
     data = model.on_device(panel)
     stop, _ = held_out.rows(panel)
@@ -168,7 +170,9 @@ def train(
         _check_targets(model, chunks, panel)
     if is_new:
         model = _started(model, chunks, streams)
-    validate = None if held_out.is_empty else validation(model, panel, data, held_out)
+    validate = None
+    if not held_out.is_empty:
+        validate = validation(model, panel, data, held_out, processes)
     training = Training(type(forecaster).__name__, model.network)
     if not num_epochs:
         return model, model, Record(training.history, 0)
@@ -176,7 +180,7 @@ def train(
     chunks.look_up(linear)
     n_before = model.network.n_observations.clone()
     model.network.n_observations += chunks.n_observations
-    trainer = _trainer(forecaster, model, chunks, streams, training, forecaster.lr)
+    trainer = _trainer(forecaster, model, chunks, streams, training, forecaster.lr, processes)
     trainer.validate = validate
     if held_out.is_empty or not held_out.is_trained_on:
         schedule = named(forecaster.lr_scheduler, SCHEDULERS)
@@ -209,7 +213,7 @@ def train(
             # No higher than the rate had risen.
             lr = forecaster.lr * min(1.0, n_chosen / WARM_UP_STEPS)
             whole.look_up(linear)
-            trainer = _trainer(forecaster, model, whole, streams, training, lr)
+            trainer = _trainer(forecaster, model, whole, streams, training, lr, processes)
             trainer.scheduler = one_cycle(trainer.optimizer, steps)
             trainer.callbacks.append(StopAfter(steps))
             checkpoint.run(trainer, -(-steps // len(whole)))
@@ -223,6 +227,7 @@ def train_on(
     previous_end: np.ndarray,
     history: pd.DataFrame,
     checkpoint: Checkpoint,
+    processes: Processes,
 ) -> tuple[Fitted, pd.DataFrame]:
     """The fitted state with a copy of its model, trained on with the rows that an update added.
 
@@ -256,7 +261,7 @@ def train_on(
     training = Training(type(forecaster).__name__, model.network)
     training.rows = history.to_dict("records")
     trainer = _trainer(
-        forecaster, model, chunks, streams, training, forecaster.lr * UPDATE_LR_SHARE
+        forecaster, model, chunks, streams, training, forecaster.lr * UPDATE_LR_SHARE, processes
     )
     trainer.callbacks.append(StopAfter(steps))
     checkpoint.run(trainer, -(-steps // len(chunks)))
@@ -315,10 +320,14 @@ def _trainer(
     streams: RandomStreams,
     training: Training,
     lr: float,
+    processes: Processes,
 ) -> Trainer:
     make = named(forecaster.optimizer, OPTIMIZERS)
     options = {"lr": lr, **(forecaster.optimizer_kwargs or {})}
     callbacks: list[Callback] = list(forecaster.callbacks or [])
+    first_decides = bool(callbacks) and processes.n > 1
+    if forecaster.verbose:
+        callbacks.append(ProgressBar())
     return Trainer(
         network=model.network,
         chunks=chunks,
@@ -326,11 +335,14 @@ def _trainer(
         streams=streams,
         penalty=NaivePrior(model.network, chunks.n_observations).penalty,
         max_grad_norm=forecaster.max_grad_norm,
-        callbacks=[*callbacks, *([ProgressBar()] if forecaster.verbose else [])],
+        callbacks=callbacks if processes.is_first else [],
         training=training,
         patience=forecaster.patience,
         precision=forecaster.precision,
-        keep_at_interrupt=not forecaster._is_clone,
+        processes=processes,
+        first_decides=first_decides,
+        # The other processes would wait for one that has been interrupted.
+        keep_at_interrupt=not forecaster._is_clone and processes.n == 1,
     )
 
 

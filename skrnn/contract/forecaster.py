@@ -46,6 +46,7 @@ from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.model import Model
 from skrnn.network.devices import resolve_device
 from skrnn.network.randomness import RandomStreams
+from skrnn.training.processes import Processes
 
 
 class BaseRecurrentForecaster(BaseForecaster):
@@ -162,7 +163,8 @@ class BaseRecurrentForecaster(BaseForecaster):
         pretrained = getattr(self, "pretrained_model_", None)
         panel = read(self, y, X, pretrained)
         warn_of_outliers(panel)
-        checkpoint = Checkpoint.of(self, panel, pretrained)
+        processes = Processes.joined()
+        checkpoint = Checkpoint.of(self, panel, pretrained, processes)
         streams = checkpoint.streams(RandomStreams.of(self.random_state))
         strategy = strategy_of(self, panel, fh, pretrained)
         held_out = held_out_rows(self, panel, strategy)
@@ -175,7 +177,9 @@ class BaseRecurrentForecaster(BaseForecaster):
         panel = panel.filled(model.features.seasons)
         model = with_level_shift(model, panel)
         is_new, bounds = pretrained is None, plain(self.forecast_range)
-        model, early, record = train(self, model, panel, held_out, streams, checkpoint, is_new)
+        model, early, record = train(
+            self, model, panel, held_out, streams, checkpoint, processes, is_new
+        )
         self.fitted_ = Fitted(model, panel, held_out, streams.seed, early, bounds)
         self.history_, self.num_epochs_ = record.history, record.num_epochs
         checkpoint.remove()
@@ -188,9 +192,10 @@ class BaseRecurrentForecaster(BaseForecaster):
     ) -> BaseRecurrentForecaster:
         fitted, history = self.fitted_.appended(y, X), self.history_
         if update_params:
-            checkpoint = Checkpoint.of(self, fitted.panel, fitted.model)
+            processes = Processes.joined()
+            checkpoint = Checkpoint.of(self, fitted.panel, fitted.model, processes)
             end = self.fitted_.panel.end
-            fitted, history = train_on(self, fitted, end, history, checkpoint)
+            fitted, history = train_on(self, fitted, end, history, checkpoint, processes)
             checkpoint.remove()
         # Nothing has changed so far: an update that fails or is refused leaves everything as it is.
         self.fitted_, self.history_ = fitted, history

@@ -10,8 +10,10 @@ import torch
 from skrnn.data.held_out import HeldOut
 from skrnn.data.panel import Panel
 from skrnn.data.ragged import numbered, sampled
+from skrnn.distributions.base import LEAST_WEIGHT
 from skrnn.features.device_panel import DevicePanel
 from skrnn.forecasting.model import Model
+from skrnn.training.processes import Processes
 
 # Forecasts whose mean loss is the validation loss: enough to know it, in less time than an epoch.
 MOST_VALIDATED_FORECASTS = 1_000_000
@@ -25,17 +27,17 @@ SHARE_ROWS, SHARE_WIDTH = 50.0, 1.5
 
 
 def validation(
-    model: Model, panel: Panel, data: DevicePanel, held_out: HeldOut
+    model: Model, panel: Panel, data: DevicePanel, held_out: HeldOut, processes: Processes
 ) -> Callable[[], float]:
-    """Loss over the held-out rows, as forecasts are made later.
+    """Loss over the held-out rows, as forecasts are made later; each process makes a part of them.
 
     Where they choose the length of a recursive training, the error of paths over a season counts
     as much as the loss of the next step.
     """
-    next_step = _next_step_validation(model, panel, data, held_out)
+    next_step = _next_step_validation(model, panel, data, held_out, processes)
     if not held_out.is_trained_on or model.strategy.name != "recursive":
         return next_step
-    paths = HeldOutPaths(model, panel, data, held_out)
+    paths = HeldOutPaths(model, panel, data, held_out, processes)
     first: list[float] = []
 
     def validate() -> float:
@@ -52,15 +54,27 @@ def validation(
 
 
 class HeldOutPaths:
-    """Forecasts up to a season ahead, step by step, from some of the held-out rows."""
+    """Forecasts up to a season ahead, step by step, from some of the held-out rows.
 
-    def __init__(self, model: Model, panel: Panel, data: DevicePanel, held_out: HeldOut):
+    Each of several processes makes a part of them.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        panel: Panel,
+        data: DevicePanel,
+        held_out: HeldOut,
+        processes: Processes | None = None,
+    ):
         self.model, self.panel, self.data = model, panel, data
+        self.processes = Processes() if processes is None else processes
         first, stop = held_out.rows(panel)
         most = min(model.features.longest_season, MOST_PATH_STEPS, int((stop - first).max()) // 2)
         self.steps = np.arange(1, max(1, most) + 1)
         series, k = numbered(np.maximum(stop - first - most + 1, 0))
         kept = sampled(len(series), MOST_PATHS)
+        kept = kept[slice(*self.processes.share(len(kept)))]
         self.series, self.cutoff = series[kept], (first[series] + k)[kept]
         rows = panel.offsets[self.series][:, None] + self.cutoff[:, None] + self.steps - 1
         n = len(model.columns)
@@ -72,10 +86,15 @@ class HeldOutPaths:
 
     def error(self) -> float:
         """Mean absolute error, scaled."""
-        decoder = self.model.decoder(self.panel, self.data, self.series, self.cutoff)
-        distribution, parameters = self.model.strategy.forecast(decoder, self.steps, 0, None)
-        point = distribution.point(parameters)[..., : self.values.shape[-1]]
-        return float((np.abs(point - self.values) * self.counts).sum() / max(1, self.counts.sum()))
+        sums = np.zeros(2)
+        if len(self.series):
+            decoder = self.model.decoder(self.panel, self.data, self.series, self.cutoff)
+            distribution, parameters = self.model.strategy.forecast(decoder, self.steps, 0, None)
+            point = distribution.point(parameters)[..., : self.values.shape[-1]]
+            sums[0] = (np.abs(point - self.values) * self.counts).sum()
+            sums[1] = self.counts.sum()
+        total, count = self.processes.total(torch.from_numpy(sums).to(self.data.device)).tolist()
+        return total / max(1.0, count)
 
     @torch.no_grad()
     def set_share(self) -> None:
@@ -105,7 +124,7 @@ class HeldOutPaths:
 
 
 def _next_step_validation(
-    model: Model, panel: Panel, data: DevicePanel, held_out: HeldOut
+    model: Model, panel: Panel, data: DevicePanel, held_out: HeldOut, processes: Processes
 ) -> Callable[[], float]:
     """Mean loss over the held-out rows."""
     first, stop = held_out.rows(panel)
@@ -133,9 +152,20 @@ def _next_step_validation(
         )
         raise ValueError(msg)
 
+    begin, end = processes.share(len(series))
+    series, cutoff = series[begin:end], cutoff[begin:end]
+    values, weight = values[begin:end], weight[begin:end]
+
     def validate() -> float:
-        parameters = torch.from_numpy(model.decoder(panel, data, series, cutoff).parameters())
-        parameters = parameters.to(values.device)
-        return model.network.loss(parameters[:, None], values, weight).item()
+        sums = values.new_zeros(2)
+        if len(series):
+            parameters = torch.from_numpy(model.decoder(panel, data, series, cutoff).parameters())
+            loss = model.network.loss(parameters[:, None].to(values.device), values, weight)
+            if processes.n == 1:
+                return loss.item()
+            sums[1] = model.network.loss_weights(weight).sum()
+            sums[0] = loss * sums[1]
+        total, count = processes.total(sums).tolist()
+        return total / max(count, LEAST_WEIGHT)
 
     return validate

@@ -190,7 +190,11 @@ class RecurrentNetwork(nn.Module):
         Each horizon's and column's loss is divided by the error of its best naive forecast, so that
         all weigh the same.
         """
-        return self.distribution.mean_loss(parameters, values, weight * self.loss_weight)
+        return self.distribution.mean_loss(parameters, values, self.loss_weights(weight))
+
+    def loss_weights(self, weight: Tensor) -> Tensor:
+        """How much each target counts in the loss, (..., J, C)."""
+        return weight * self.loss_weight
 
     def penalty(self) -> Tensor | float:
         """Squared size of what moves forecasts away from a fixed mix, in the unit of the loss."""

@@ -15,6 +15,7 @@ from skrnn.data.ragged import numbered
 from skrnn.features.batch import Chunk
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.linear_forecast import LinearForecast
+from skrnn.training.processes import Processes
 
 # Numbers read from the panel at once, 8 MB of them. At the defaults that is 16 batches. Reading
 # each alone took a twentieth of a training step (2-core AMD EPYC, torch 2.13).
@@ -26,12 +27,12 @@ VISITS_PER_TARGET = 4
 MOST_LOOKED_UP = 2**25
 
 
-def _split(batch: Any, size: int) -> Iterator[Any]:
-    """Cut the tensors of a named tuple, of tuples in it too, into such tuples of ``size`` rows."""
+def _split(batch: Any, sizes: list[int]) -> Iterator[Any]:
+    """Cut the tensors of a named tuple, of tuples in it too, into such tuples of some rows."""
     if isinstance(batch, Tensor):
-        return iter(batch.split(size))
+        return iter(batch.split(sizes))
     if isinstance(batch, tuple):
-        return starmap(type(batch), zip(*(_split(part, size) for part in batch), strict=False))
+        return starmap(type(batch), zip(*(_split(part, sizes) for part in batch), strict=False))
     return repeat(batch)
 
 
@@ -123,8 +124,12 @@ class Chunks:
         # Windows left over wait for the next epoch's shuffle, unless there is no full batch.
         return max(1, n_chunks // self.batch_size)
 
-    def epoch(self) -> Iterator[Chunk]:
-        """Draw the batches of one epoch, in random order."""
+    def epoch(self, processes: Processes | None = None) -> Iterator[Chunk]:
+        """Draw the batches of one epoch, in random order; of several processes, their parts.
+
+        All processes draw the same batches, if their random numbers are the same. A part may be
+        empty.
+        """
         series, start, low, high = self._cut()
         phase = self.rng.integers(0, self.every, len(series)) if self.every > 1 else 0 * series
         order = self.rng.permutation(len(series))
@@ -136,6 +141,12 @@ class Chunks:
         lengths = -(-(high - start)[order[stops - 1]] // self.patch_length)  # the last is longest
         counted = np.append(0, np.cumsum((high - low)[order]))
         counts = np.maximum(1, (counted[stops] - counted[firsts]) // self.stride).tolist()
+        if processes is not None:
+            begin, end = processes.share(stops - firsts)
+            batch, k = numbered(end - begin)
+            order = order[(firsts + begin)[batch] + k]
+            stops = np.cumsum(end - begin)
+            firsts = stops - (end - begin)
         # Put on the device once an epoch: the loop copies nothing.
         chunks = np.stack([series, start, low, high, phase])[:, order]
         table = torch.from_numpy(chunks).to(self.data.device)
@@ -147,7 +158,8 @@ class Chunks:
             first, stop = runs[i]
             rows = table[:, firsts[first] : stops[stop - 1]]
             drawn = self._gather(rows, int(lengths[first]))
-            for chunk, n in zip(_split(drawn, self.batch_size), counts[first:stop], strict=True):
+            sizes = (stops - firsts)[first:stop].tolist()
+            for chunk, n in zip(_split(drawn, sizes), counts[first:stop], strict=True):
                 yield chunk._replace(n_targets=n)
 
     def look_up(self, linear: LinearForecast | None) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from skrnn.callbacks import Callback, Training
+from skrnn.distributions.base import LEAST_WEIGHT
 from skrnn.features.batch import Chunk
 from skrnn.network.devices import tf32
 from skrnn.network.network import RecurrentNetwork
@@ -25,6 +26,7 @@ from skrnn.training.averages import WeightAverage
 from skrnn.training.chunks import Chunks
 from skrnn.training.cuda_graphs import CudaGraphs, is_capturable
 from skrnn.training.divergence import check_finite, check_sensible
+from skrnn.training.processes import Processes
 
 
 @dataclass
@@ -101,6 +103,10 @@ class Trainer:
         The weights that are validated and kept; those of the last step without it.
     after_step : callable or None
         Called with the trainer after each step that is not the last; it may read the state.
+    processes : Processes
+        Those that train together: each learns from its part of every batch.
+    first_decides : bool
+        Whether the first process alone has callbacks that may end training.
     keep_at_interrupt : bool
         Whether an interrupt (Ctrl-C) ends training with a warning and keeps the weights; if not,
         it is raised.
@@ -122,6 +128,8 @@ class Trainer:
     is_validated: Callable[[int], bool] = lambda epoch: True
     average: WeightAverage | None = None
     after_step: Callable[[Trainer], None] | None = None
+    processes: Processes = field(default_factory=Processes)
+    first_decides: bool = False
     keep_at_interrupt: bool = True
     stopped: bool = field(default=False, init=False)
     interrupted: bool = field(default=False, init=False)
@@ -146,6 +154,7 @@ class Trainer:
         if progress.last_weights is not None:
             self.network.load_state_dict(progress.last_weights)
             progress.last_weights = None
+        self.processes.take_weights_of_first(self.network)
         try:
             self.training.num_epochs = num_epochs
             self._notify("on_train_begin", num_epochs)
@@ -197,8 +206,9 @@ class Trainer:
         self.network.train()
         started, n_targets, n_batches = time.perf_counter(), 0, len(self.chunks)
         for chunk in self._batches():
-            progress.losses.append(self.step(chunk))
-            progress.weights.append(chunk.weight.sum())  # missing targets do not count
+            loss, weight = self.step(chunk)
+            progress.losses.append(loss)
+            progress.weights.append(weight)
             progress.step += 1
             n_targets += chunk.n_targets
             self.training.step = progress.step
@@ -209,13 +219,13 @@ class Trainer:
                 self.after_step(self)
         weights = torch.stack(progress.weights)
         # The epoch's only device-to-host synchronisation.
-        loss = (torch.stack(progress.losses) @ weights / weights.sum().clamp(min=1)).item()
+        mean = (torch.stack(progress.losses) @ weights / weights.sum().clamp(min=1)).item()
         progress.losses, progress.weights, progress.epoch_randomness = [], [], None
-        check_finite("training loss", loss, self.training, self.optimizer)
+        check_finite("training loss", mean, self.training, self.optimizer)
         seconds = time.perf_counter() - started
         return {
             "epoch": len(self.training.rows) + 1,
-            "loss": loss,
+            "loss": mean,
             "lr": progress.lr,
             "seconds": seconds,
             "targets_per_second": n_targets / seconds,
@@ -227,42 +237,83 @@ class Trainer:
         if done:
             now = self.streams.state_dict()
             self.streams.load_state_dict(self.progress.epoch_randomness or now)
-            batches = self.chunks.epoch()
+            batches = self._drawn()
             for _ in range(done):
                 next(batches)
             self.streams.load_state_dict(now | {"numpy": self.streams.state_dict()["numpy"]})
         else:
             self.progress.lr = self.optimizer.param_groups[0]["lr"]
             self.progress.epoch_randomness = self.streams.state_dict()
-            batches = self.chunks.epoch()
+            batches = self._drawn()
         yield from batches
 
-    def step(self, chunk: Chunk) -> Tensor:
-        """Forward, backward, clip, step; the loss stays on the device."""
-        loss = self._learn(chunk) if self.graphs is None else self.graphs(chunk)
+    def _drawn(self) -> Iterator[Chunk]:
+        return self.chunks.epoch(self.processes if self.processes.n > 1 else None)
+
+    def step(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
+        """Forward, backward, clip, step; loss and number of targets stay on the device."""
+        n_targets = chunk.weight.sum()  # missing targets do not count
+        if self.processes.n > 1:
+            loss, n_targets = self._learn_together(chunk, n_targets)
+        else:
+            loss = self._learn(chunk) if self.graphs is None else self.graphs(chunk)
         if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
         if self.average is not None:
             self.average.update()
-        return loss
+        return loss, n_targets
 
     def _learn(self, chunk: Chunk) -> Tensor:
         """Forward, backward, clip and optimiser step: what a CUDA graph holds."""
-        with self._autocast(chunk.values.device.type):
-            parameters, _ = self.network(chunk.steps, chunk.targets, at=chunk.at)  # (B, M, J, C, K)
-        loss = self.network.loss(parameters.float(), chunk.values, chunk.weight)
+        loss = self._loss(chunk)
         for parameter in self._parameters:
             parameter.grad = None
         (loss + self.penalty()).backward()
+        self._descend()
+        return loss.detach()
+
+    def _learn_together(self, chunk: Chunk, n_targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from a part of the batch: gradients and losses of all processes are added up.
+
+        The mean loss of the batch is the sum of all weighted losses over the sum of all weights.
+        """
+        weight = self.network.loss_weights(chunk.weight).sum()
+        for parameter in self._parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        loss = weight
+        if len(chunk.values):
+            loss = weight * self._loss(chunk)
+            loss.backward()
+        gradients = [parameter.grad for parameter in self._parameters]
+        sums = torch.stack([loss.detach(), weight, n_targets])
+        flat = self.processes.total(torch.cat([*(g.flatten() for g in gradients), sums]))  # type: ignore
+        *parts, sums = flat.split([*(p.numel() for p in self._parameters), len(sums)])
+        loss, weight, n_targets = sums.unbind()
+        weight = weight.clamp(min=LEAST_WEIGHT)
+        for parameter, part in zip(self._parameters, parts, strict=True):
+            parameter.grad = (part / weight).view_as(parameter)
+        penalty = self.penalty()
+        if isinstance(penalty, Tensor):
+            penalty.backward()
+        self._descend()
+        return loss / weight, n_targets
+
+    def _loss(self, chunk: Chunk) -> Tensor:
+        with self._autocast(chunk.values.device.type):
+            parameters, _ = self.network(chunk.steps, chunk.targets, at=chunk.at)  # (B, M, J, C, K)
+        return self.network.loss(parameters.float(), chunk.values, chunk.weight)
+
+    def _descend(self) -> None:
         if self.max_grad_norm is not None:
             self._clip(self.max_grad_norm)
         self.optimizer.step()
-        return loss.detach()
 
     def _cuda_graphs(self) -> CudaGraphs | None:
         """Graphs of the steps, where the device has them and every step is the same."""
         device = self._parameters[0].device
-        if device.type != "cuda" or not is_capturable(self.network, self.optimizer, self.callbacks):
+        if self.processes.n > 1 or device.type != "cuda":
+            return None
+        if not is_capturable(self.network, self.optimizer, self.callbacks):
             return None
         drops = self.network.has_dropout
         generator = self.streams.dropout(device) if drops else None
@@ -361,6 +412,8 @@ class Trainer:
         for callback in self.callbacks:
             if getattr(callback, event)(self.training, *args):
                 self.stopped = True
+        if self.first_decides:
+            self.stopped = self.processes.from_first(self.stopped)
 
     def _notify_end(self) -> None:
         with ExitStack() as ends:  # all of them run, even if one fails

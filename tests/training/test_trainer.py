@@ -176,7 +176,7 @@ def test_target_without_weight_changes_nothing(criterion):
     moved = []
     for values in (chunk.values, garbage):
         network = network_of(criterion)
-        loss = trainer_of(network).step(chunk._replace(values=values, weight=weight))
+        loss, _ = trainer_of(network).step(chunk._replace(values=values, weight=weight))
         moved.append(torch.cat([weights_of(network), loss[None]]))
     assert torch.equal(*moved)
     assert not torch.equal(moved[0][:-1], weights_of(network_of()))
@@ -187,7 +187,9 @@ def test_step_reports_the_loss_before_it():
     with torch.no_grad():
         forecast = network(chunk.steps, chunk.targets)[0][..., 0]
     before = ((forecast - chunk.values).abs() * chunk.weight).sum() / chunk.weight.sum()
-    torch.testing.assert_close(trainer_of(network).step(chunk), before)
+    loss, n_targets = trainer_of(network).step(chunk)
+    torch.testing.assert_close(loss, before)
+    assert n_targets == chunk.weight.sum()
 
 
 def test_network_trains_in_training_mode():

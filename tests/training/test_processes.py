@@ -1,0 +1,115 @@
+"""Processes that train together end with the weights of one."""
+
+import pickle
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import distributed
+
+from skrnn import GRUForecaster
+from skrnn.training.processes import Processes
+from training import joint_trainings as trainings
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.skipif(not distributed.is_available(), reason="torch without torch.distributed"),
+]
+
+
+def run(folder, *names, n=2):
+    """Results of the trainings in each process, None where it has been killed."""
+    # Not as a script: a checkpoint compares the module that a callback comes from.
+    code = "import sys; from training.joint_trainings import main; main(*sys.argv[1:])"
+    script, tests = [sys.executable, "-c", code], Path(__file__).parents[1]
+    processes = [
+        subprocess.Popen(
+            [*script, str(rank), str(n), str(folder / "store"), str(folder), *names], cwd=tests
+        )
+        for rank in range(n)
+    ]
+    for process in processes:
+        process.wait(timeout=300)
+    files = [Path(folder, f"results{rank}") for rank in range(n)]
+    return [pickle.loads(file.read_bytes()) if file.exists() else None for file in files]
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("left")
+    left = folder.with_name("left")
+    left.mkdir()
+    trainings.checkpoint(str(left))
+    for name in ("checkpoint", "failed"):
+        (left / name).rename(folder / name)
+    alike = [function.__name__ for function in trainings.ALIKE]
+    return run(folder, *alike, "without_a_seed", "unlike")
+
+
+@pytest.mark.parametrize("training", trainings.ALIKE, ids=lambda f: f.__name__)
+def test_two_processes_end_with_the_weights_of_one(together, training, tmp_path):
+    alone = training(str(tmp_path))
+    for results in together:
+        found = results[training.__name__]
+        assert found.keys() == alone.keys()
+        for name, expected in alone.items():
+            np.testing.assert_allclose(found[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_processes_without_a_seed_train_with_that_of_the_first(together):
+    one, other = (results["without_a_seed"] for results in together)
+    assert np.array_equal(one["weights"], other["weights"])
+    assert np.array_equal(one["forecast"], other["forecast"])
+
+
+def test_unlike_data_and_parameters_are_named_by_all_processes(together):
+    for results in together:
+        data, parameters = results["unlike"]["messages"]
+        assert "process 1 differs from process 0 in the data. Give all" in data
+        assert "process 1 differs from process 0 in hidden_size, lr. Give all" in parameters
+
+
+def test_killed_process_ends_the_other_with_an_error(tmp_path):
+    first, second = run(tmp_path, "killed")
+    assert first is None
+    assert "process 1 has lost the connection to another" in second["killed"]["message"]
+
+
+def test_training_in_a_thread_of_a_group_is_refused(tmp_path):
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/s", rank=0, world_size=1)
+    errors = []
+
+    def fit():
+        try:
+            Processes.joined()
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    try:
+        assert Processes.joined().n == 1  # one process is no group to join
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(distributed, "get_world_size", lambda: 2)
+            assert Processes.joined().n == 2
+            thread = threading.Thread(target=fit)
+            thread.start()
+            thread.join()
+    finally:
+        distributed.destroy_process_group()
+    assert len(errors) == 1
+    assert "must run in the main thread" in errors[0]
+
+
+def test_shares_of_all_processes_are_the_whole():
+    for n in (1, 2, 3, 7):
+        for size in (0, 1, 5, 16):
+            bounds = [Processes(rank, n).share(size) for rank in range(n)]
+            assert [a for a, _ in bounds[1:]] == [b for _, b in bounds[:-1]]
+            assert (bounds[0][0], bounds[-1][1]) == (0, size)
+
+
+def test_fit_leaves_nothing_of_a_group_on_the_forecaster():
+    forecaster = GRUForecaster(**trainings.FEW).fit(trainings.PANEL)
+    assert not any(isinstance(value, Processes) for value in vars(forecaster).values())
