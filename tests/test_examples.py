@@ -123,13 +123,13 @@ def test_without_data_the_example_says_so_and_simulates_load(
     assert figure.read_bytes()[:4] == b"\x89PNG"
 
 
-# ------------------------------------------------------------------- plot_day_ahead.py
+# ------------------------------------------------------------------- day_ahead.py
 
 
 @pytest.fixture
 def day_ahead(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "examples")  # it imports its neighbour
-    return importlib.import_module("plot_day_ahead")
+    return importlib.import_module("day_ahead")
 
 
 @pytest.fixture
@@ -248,13 +248,13 @@ def test_day_ahead_names_the_available_regions_in_the_error(day_ahead):
         day_ahead.select(load, ["PJME"])
 
 
-# ---------------------------------------------------------------------- plot_tuning.py
+# ---------------------------------------------------------------------- tuning.py
 
 
 @pytest.fixture
 def tuning(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "examples")
-    return importlib.import_module("plot_tuning")
+    return importlib.import_module("tuning")
 
 
 def test_both_searches_score_the_same_folds(tuning):
@@ -274,7 +274,7 @@ def test_tuning_holds_out_two_years_and_prints_settings_and_scores(
     grid = {"cell": ["gru", "rnn"], "hidden_size": [4, 6], "window_length": [24, 48]}
     monkeypatch.setattr(tuning, "GRID", grid)
     arguments = ["--trials", "2", "--num-epochs", "1", "--figure", str(figure)]
-    monkeypatch.setattr("sys.argv", ["plot_tuning.py", *arguments])
+    monkeypatch.setattr("sys.argv", ["tuning.py", *arguments])
     tuning.main()
     # The folds' fits, then the refits of both winners and of the default.
     assert (
@@ -547,3 +547,21 @@ def test_training_on_two_processes_prints_the_loss_of_one(monkeypatch):
     assert run.stdout.startswith("2 processes, ")
     loss = float(run.stdout.splitlines()[0].split()[-1])
     assert loss == pytest.approx(alone.history_["loss"].iloc[-1], rel=1e-3)
+
+
+# ------------------------------------------------------------------- README.md
+
+
+def test_the_snippet_of_the_readme_runs_as_it_stands_and_saves_its_figure(monkeypatch, tmp_path):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    _, _, after = text.partition("```python\n")
+    code, _, _ = after.partition("```")
+    assert len([line for line in code.splitlines() if line]) <= 10
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["forecast"].index[-1] == pd.Period("1961-12", "M")
+    lower, upper = names["intervals"].iloc[:, -2:].to_numpy().T
+    assert (lower < names["forecast"]).all()
+    assert (upper > names["forecast"]).all()
+    assert (tmp_path / "forecast.png").read_bytes()[:4] == b"\x89PNG"

@@ -1,7 +1,7 @@
 """Tune a forecaster with sktime's Optuna search and scikit-learn's grid search.
 
     python -m pip install "skrnn[tune,plot]"
-    python examples/plot_tuning.py
+    python examples/tuning.py
 
 The data are the monthly airline passengers. The years 1959 and 1960 are held out from both
 searches. Each setting is scored on the same three folds, the years 1956, 1957 and 1958. Each year

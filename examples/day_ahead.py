@@ -1,7 +1,7 @@
 """The PJM hourly load 24 hours ahead, with prediction intervals.
 
     python -m pip install "skrnn[all]"
-    python examples/plot_day_ahead.py
+    python examples/day_ahead.py
 
 One network forecasts quantiles of the next 24 hours for every region. The last tenth of each region
 is held out, as in compare_gru_lstm.py. Neither training nor scaling uses it. Forecasts start at

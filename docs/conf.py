@@ -1,0 +1,99 @@
+"""How Sphinx builds the site.
+
+One command, from the root of the repository:
+
+    python -m sphinx -W -b html docs docs/_build/html
+
+With the environment variable SKRNN_DATA, the gallery reads the PJM files from the folder that it
+names; without, it simulates load. With SKRNN_INTERSPHINX=1, names of other packages link to their
+documentation, which needs a network.
+"""
+
+import os
+
+import skrnn
+
+project = "skrnn"
+author = "the skrnn developers"
+copyright = "the skrnn developers, BSD-3-Clause"
+release = version = skrnn.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "_templates"]
+templates_path = ["_templates"]
+nitpicky = False
+
+# ------------------------------------------------------------------------------ Markdown
+
+myst_enable_extensions = ["colon_fence", "dollarmath", "attrs_inline"]
+myst_heading_anchors = 4
+
+# ------------------------------------------------------------------------- API reference
+
+autosummary_generate = True
+autodoc_member_order = "groupwise"
+autodoc_typehints = "none"  # numpydoc describes the types
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+add_module_names = False
+
+# Inventories are fetched from the network, so only for a release.
+if os.environ.get("SKRNN_INTERSPHINX"):
+    intersphinx_mapping = {
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "pandas": ("https://pandas.pydata.org/docs", None),
+        "python": ("https://docs.python.org/3", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+        "sktime": ("https://www.sktime.net/en/stable", None),
+        "torch": ("https://docs.pytorch.org/docs/stable", None),
+    }
+
+# ------------------------------------------------------------------------------- gallery
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": "/plot_",
+    "ignore_pattern": "^(?!plot_)",
+    "nested_sections": False,
+    "doc_module": ("skrnn",),
+    "backreferences_dir": "api/generated",
+    "remove_config_comments": True,
+    "download_all_examples": False,
+    "show_memory": False,
+    "min_reported_time": 30,
+    "plot_gallery": True,
+    "image_srcset": ["2x"],
+}
+suppress_warnings = ["config.cache"]  # sphinx-gallery's settings hold functions
+
+# ---------------------------------------------------------------------------------- HTML
+
+html_theme = "pydata_sphinx_theme"
+html_title = "skrnn"
+html_static_path = ["_static"]
+html_css_files = ["skrnn.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "secondary_sidebar_items": ["page-toc"],
+    "navbar_align": "left",
+    "header_links_before_dropdown": 6,
+    "footer_start": ["copyright"],
+    "footer_end": ["theme-version"],
+}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_exclude = ".linenos, .gp, .go"
