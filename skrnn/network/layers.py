@@ -214,7 +214,7 @@ class _Layer(Function):
         )
 
 
-def _is_fast(network, input, hx):
+def is_fast(network, input, hx):
     """Whether the kernels support this call; if not, torch computes it or raises its error."""
     if not (isinstance(input, torch.Tensor) and input.ndim == 3 and input.numel() > 0):
         return False
@@ -319,7 +319,7 @@ class GRU(nn.GRU):
 
     def forward(self, input, hx=None):
         """Return the output of the last layer at every step, and the last state of every layer."""
-        if not _is_fast(self, input, () if hx is None else (hx,)):
+        if not is_fast(self, input, () if hx is None else (hx,)):
             return super().forward(input, hx)
         hx = _zeros(self, input) if hx is None else hx
         self.check_forward_args(input, hx, None)
@@ -388,7 +388,7 @@ class LSTM(nn.LSTM):
 
     def forward(self, input, hx=None):
         """Return the output of the last layer at every step, and the last states of every layer."""
-        if not torch.is_grad_enabled() or not _is_fast(self, input, hx or ()):
+        if not torch.is_grad_enabled() or not is_fast(self, input, hx or ()):
             return super().forward(input, hx)
         hx = (_zeros(self, input),) * 2 if hx is None else hx
         self.check_forward_args(input, hx, None)

@@ -1,0 +1,1 @@
+"""The command line: arguments, files, scores and the report, each in a module."""
