@@ -15,6 +15,8 @@ from skrnn.contract.intervals import check_levels
 from skrnn.data.panel import Panel
 from skrnn.data.ragged import numbered
 
+__all__ = ["backtest"]
+
 
 def backtest(
     forecaster: BaseRecurrentForecaster,

@@ -16,18 +16,33 @@ __all__ = ["Callback", "ProgressBar", "StopAfter", "Training"]
 class Training:
     """What callbacks may read of a training under way.
 
-    Attributes
+    Parameters
     ----------
     name : str
         Name of the forecaster's class.
     network : torch.nn.Module
         The network in training.
+
+    Attributes
+    ----------
     num_epochs : int
         Epochs that are planned.
     epoch : int
         Whole epochs so far in this training.
     step : int
         Optimiser steps so far in this training.
+
+    Examples
+    --------
+    >>> from sktime.datasets import load_airline
+    >>> from skrnn import GRUForecaster
+    >>> from skrnn.callbacks import Callback
+    >>> class Last(Callback):
+    ...     def on_train_end(self, training):
+    ...         print(training.name, training.epoch, len(training.history))
+    >>> forecaster = GRUForecaster(hidden_size=4, num_epochs=2, callbacks=[Last()])
+    >>> _ = forecaster.fit(load_airline())
+    GRUForecaster 2 2
     """
 
     def __init__(self, name: str, network: nn.Module):
@@ -151,6 +166,15 @@ class ProgressBar(Callback):
     ------
     ImportError
         When training begins, if tqdm is not installed.
+
+    Examples
+    --------
+    >>> from sktime.datasets import load_airline
+    >>> from skrnn import GRUForecaster
+    >>> from skrnn.callbacks import ProgressBar
+    >>> forecaster = GRUForecaster(hidden_size=4, num_epochs=2, callbacks=[ProgressBar()])
+    >>> len(forecaster.fit(load_airline()).history_)  # the bar is on standard error
+    2
     """
 
     only_observes = True
@@ -211,6 +235,15 @@ class StopAfter(Callback):
     ------
     TypeError, ValueError
         If ``max_steps`` is not an int of at least 1.
+
+    Examples
+    --------
+    >>> from sktime.datasets import load_airline
+    >>> from skrnn import GRUForecaster
+    >>> from skrnn.callbacks import StopAfter
+    >>> forecaster = GRUForecaster(hidden_size=4, num_epochs=50, callbacks=[StopAfter(3)])
+    >>> forecaster.fit(load_airline()).history_["epoch"].max()  # one step is an epoch here
+    np.int64(3)
     """
 
     only_observes = True

@@ -73,8 +73,16 @@ def evaluate(
         the split, and a warning names the error.
     backend : str, optional
         Backend of sktime's `evaluate` with ``strategy="refit"``; without effect otherwise.
-    cv_X, backend_params, return_model, cv_global, cv_global_temporal
-        As in sktime, whose `evaluate` runs if ``cv_X``, ``return_model`` or ``cv_global`` is set.
+    cv_X : sktime splitter, optional
+        Windows of X, as in sktime, whose `evaluate` runs if they are given.
+    backend_params : dict, optional
+        Of the backend, as in sktime.
+    return_model : bool, default=False
+        Whether to add the fitted forecasters, as in sktime, whose `evaluate` runs if True.
+    cv_global : sktime splitter, optional
+        Splits by series, as in sktime, whose `evaluate` runs if they are given.
+    cv_global_temporal : sktime splitter, optional
+        Splits by time within those, as in sktime.
 
     Returns
     -------

@@ -28,7 +28,26 @@ NO_OFFSET = 2**40
 
 
 def seasons_back(h: int, period: int) -> int:
-    """Return the seasons from a target ``h`` steps ahead back to what is known, ceil(h / p)."""
+    """Return the seasons from a target ``h`` steps ahead back to what is known, ceil(h / p).
+
+    Parameters
+    ----------
+    h : int
+        Steps from the last known value to the target.
+    period : int
+        Seasonal period p in steps.
+
+    Returns
+    -------
+    int
+        Seasons, at least 1 for h of at least 1.
+
+    Examples
+    --------
+    >>> from skrnn.naive import seasons_back
+    >>> seasons_back(24, 24), seasons_back(25, 24)  # tomorrow's hour was known today, and later not
+    (1, 2)
+    """
     return -(-h // period)
 
 
@@ -51,6 +70,18 @@ class KnownValues:
         Means over the period, at the step and k seasons before it for each horizon.
     periods_ahead : Tensor of shape (J, 1)
         Each horizon in units of the k periods that reach back from it, h / (k p).
+
+    Examples
+    --------
+    One step of one series, whose last two values were 5 and 3, and a forecast that reads both:
+
+    >>> import torch
+    >>> from skrnn.naive import KnownValues
+    >>> past = torch.tensor([5.0, 3.0]).reshape(1, 1, 2, 1)
+    >>> both = torch.tensor([[0, 1]])
+    >>> known = KnownValues(past[:, :, :1], past, both, both + 1, torch.ones(1, 1), None, both)
+    >>> known.value(1).item(), known.exist().tolist()  # the series has begun with the 5
+    (3.0, [[[[True, False]]]])
     """
 
     def __init__(
@@ -68,15 +99,38 @@ class KnownValues:
         self._n_past, self._means = n_past, means
 
     def value(self, k: int) -> Tensor:
-        """The k-th value that `NaiveForecast.offsets` lists, of each horizon, (B, L, J, C)."""
+        """The k-th value that `NaiveForecast.offsets` lists, of each horizon.
+
+        Parameters
+        ----------
+        k : int
+            Number of the value in the list, from 0.
+
+        Returns
+        -------
+        Tensor of shape (B, L, J, C)
+            The values, on the scale of s.
+        """
         return self._past[:, :, self._position[:, k]]
 
     def values(self) -> Tensor:
-        """All values that `NaiveForecast.offsets` lists, (B, L, J, R, C)."""
+        """All values that `NaiveForecast.offsets` lists.
+
+        Returns
+        -------
+        Tensor of shape (B, L, J, R, C)
+            The values, on the scale of s.
+        """
         return self._past[:, :, self._position]
 
     def exist(self) -> Tensor:
-        """Whether the series had begun at each of these values, (B, L, J, R)."""
+        """Whether the series had begun at each of these values.
+
+        Returns
+        -------
+        Tensor of bool of shape (B, L, J, R)
+            False where `values` holds a stand-in.
+        """
         return self._n_past[..., None, None] >= self._offsets
 
     @property
@@ -148,24 +202,73 @@ class NaiveForecast:
             Seasonal periods of more than one step.
         level_period : int
             Period over which the level of a series without a season is averaged.
+
+        Returns
+        -------
+        list of NaiveForecast
+            One for each period, or for the longest alone.
         """
         periods = list(seasons) if cls.each_period else [max(seasons, default=level_period)]
         return [cls(period) for period in periods]
 
     def offsets(self, h: int) -> list[int]:
-        """Rows before the step of the values read, at horizon ``h``; 1 is the last known value."""
+        """Rows before the step of the values read; 1 is the last known value.
+
+        Parameters
+        ----------
+        h : int
+            Steps from the last known value to the target.
+
+        Returns
+        -------
+        list of int
+            As many for every horizon, or fewer.
+        """
         return []
 
     def depth(self, h: int) -> int:
-        """Rows of the series that must exist before the step, at horizon ``h``."""
+        """Rows of the series that must exist before the step.
+
+        Parameters
+        ----------
+        h : int
+            Steps from the last known value to the target.
+
+        Returns
+        -------
+        int
+            At least 1.
+        """
         return max(self.offsets(h), default=1)
 
     def forecast(self, known: KnownValues) -> Tensor:
-        """Compute the forecasts, (B, L, J, C) or, alike for all horizons, (B, L, 1, C)."""
+        """Compute the forecasts.
+
+        Parameters
+        ----------
+        known : KnownValues
+            What may be read.
+
+        Returns
+        -------
+        Tensor of shape (B, L, J, C), or (B, L, 1, C) if alike for all horizons
+            The forecasts, on the scale of s.
+        """
         raise NotImplementedError("abstract method")
 
     def back(self, h: int) -> int:
-        """Rows of the k seasons that reach back from the target, k p."""
+        """Rows of the k seasons that reach back from the target, k p.
+
+        Parameters
+        ----------
+        h : int
+            Steps from the last known value to the target.
+
+        Returns
+        -------
+        int
+            The least multiple of the period that is not below ``h``.
+        """
         return seasons_back(h, self.period) * self.period
 
     def __eq__(self, other: object) -> bool:

@@ -84,6 +84,7 @@ def plot_forecast(
     Returns
     -------
     matplotlib.axes.Axes
+        ``ax``, or the axes of the new figure.
 
     Raises
     ------
@@ -186,6 +187,7 @@ def plot_history(
     Returns
     -------
     matplotlib.axes.Axes
+        ``ax``, or the axes of the new figure.
 
     Raises
     ------
@@ -272,6 +274,7 @@ def plot_comparison(
     Returns
     -------
     matplotlib.axes.Axes
+        ``ax``, or the axes of the new figure.
 
     Raises
     ------

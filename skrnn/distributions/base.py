@@ -19,29 +19,108 @@ GRID = (np.arange(200) + 0.5) / 200
 
 
 class Predictive:
-    """Points, quantiles and variance of forecasts, from parameters (..., K) in numpy."""
+    """Points, quantiles and variance of forecasts, from parameters (..., K) in numpy.
+
+    Examples
+    --------
+    The rectangular distribution from a to b, whose parameters these are:
+
+    >>> import numpy as np
+    >>> from skrnn.distributions import Predictive
+    >>> class Rectangular(Predictive):
+    ...     def quantiles(self, parameters, levels):
+    ...         start, end = parameters[..., :1], parameters[..., 1:]
+    ...         return start + (end - start) * np.asarray(levels)
+    >>> parameters = np.array([0.0, 12.0])
+    >>> Rectangular().quantiles(parameters, [0.25, 0.5])
+    array([3., 6.])
+    >>> Rectangular().variance(parameters).round(1)  # 12^2 / 12
+    np.float64(12.0)
+    """
 
     # Whether all parameters are values that may come: points, quantiles or samples.
     has_values = False
 
     def point(self, parameters: Any) -> Any:
-        """Point forecast, (...), from parameters in torch or numpy."""
+        """Point forecast.
+
+        Parameters
+        ----------
+        parameters : Tensor or np.ndarray of shape (..., K)
+            Parameters of each forecast, in any unit.
+
+        Returns
+        -------
+        Tensor or np.ndarray of shape (...)
+            One number for each forecast, in the same unit.
+        """
         return parameters[..., 0]
 
     def unscaled(self, parameters: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
-        """Bring parameters to the unit of the data; center and scale broadcast over (..., 1)."""
+        """Bring parameters to the unit of the data.
+
+        Parameters
+        ----------
+        parameters : np.ndarray of shape (..., K)
+            Parameters on the scale of the network.
+        center, scale : np.ndarray, broadcast over (..., 1)
+            Statistics of the series: a scaled value times ``scale`` plus ``center`` is an
+            observation.
+
+        Returns
+        -------
+        np.ndarray of shape (..., K)
+            Parameters in the unit of the data.
+        """
         return parameters * scale + center
 
     def quantiles(self, parameters: np.ndarray, levels: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Quantiles, (..., A), from parameters in the unit of the data."""
+        """Quantiles.
+
+        Parameters
+        ----------
+        parameters : np.ndarray of shape (..., K)
+            Parameters of each forecast, in the unit of the data.
+        levels : sequence of float
+            A levels in (0, 1).
+
+        Returns
+        -------
+        np.ndarray of shape (..., A)
+            Quantiles in the unit of the data.
+        """
         raise NotImplementedError("abstract method")
 
     def variance(self, parameters: np.ndarray) -> np.ndarray:
-        """Variance, (...), from parameters in the unit of the data."""
+        """Variance, by default that of 200 quantiles.
+
+        Parameters
+        ----------
+        parameters : np.ndarray of shape (..., K)
+            Parameters of each forecast, in the unit of the data.
+
+        Returns
+        -------
+        np.ndarray of shape (...)
+            Variances, in the square of the unit.
+        """
         return self.quantiles(parameters, GRID).var(-1)
 
     def skpro(self, parameters: np.ndarray, **labels: Any) -> Any:
-        """Distribution of skpro, from parameters (n, C, K) in the unit of the data."""
+        """Distribution of skpro, by default that of 200 quantiles.
+
+        Parameters
+        ----------
+        parameters : np.ndarray of shape (n, C, K)
+            Parameters of each forecast, in the unit of the data.
+        **labels : pd.Index
+            ``index`` and ``columns`` of the distribution.
+
+        Returns
+        -------
+        skpro distribution of shape (n, C)
+            The marginal distribution of each forecast.
+        """
         return empirical(self.quantiles(parameters, GRID), **labels)
 
 
@@ -51,6 +130,19 @@ class Distribution(nn.Module, Predictive):
     The first output is the location, to which the network adds its mix of naive forecasts. Of a
     subclass, `n_outputs`, `start`, `loss`, `sample`, `unscaled` and `quantiles` are needed.
     Parameters and buffers of the module are trained and moved to the device with the network.
+
+    Examples
+    --------
+    A Laplace distribution is in the docstring of `skrnn.distributions`. Those of the package are
+    also modules to compute with:
+
+    >>> import torch
+    >>> from skrnn.distributions import Distribution, Normal
+    >>> normal = Normal()
+    >>> isinstance(normal, Distribution), normal.n_parameters
+    (True, 2)
+    >>> normal(normal.start(torch.tensor(0.8)))  # location and scale for a mean error of 0.8
+    tensor([0.0000, 1.000...])
     """
 
     is_probabilistic = True
@@ -70,23 +162,75 @@ class Distribution(nn.Module, Predictive):
         return self.n_outputs
 
     def start(self, error: Tensor) -> Tensor:
-        """Outputs (..., K) from which training starts, given the naive mix's mean error."""
+        """Outputs from which training starts.
+
+        Parameters
+        ----------
+        error : Tensor of shape (...)
+            Mean absolute error of the mix of naive forecasts, on the scale of the network.
+
+        Returns
+        -------
+        Tensor of shape (..., n_outputs)
+            Outputs whose location is 0, and whose scale is that of such an error.
+        """
         raise NotImplementedError("abstract method")
 
     def forward(self, outputs: Tensor) -> Tensor:
-        """Turn outputs of the network into parameters in their ranges, (..., K)."""
+        """Turn outputs of the network, (..., n_outputs), into parameters in their ranges."""
         return outputs
 
     def loss(self, parameters: Tensor, target: Tensor) -> Tensor:
-        """Loss of each value, (...)."""
+        """Loss of each value.
+
+        Parameters
+        ----------
+        parameters : Tensor of shape (..., K)
+            Parameters of each forecast, on the scale of the network.
+        target : Tensor of shape (...)
+            The values that came.
+
+        Returns
+        -------
+        Tensor of shape (...)
+            The lower, the better the forecast.
+        """
         raise NotImplementedError("abstract method")
 
     def mean_loss(self, parameters: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """Mean loss over the targets that count; parameters (..., K), target and weight (...)."""
+        """Mean loss over the targets that count.
+
+        Parameters
+        ----------
+        parameters : Tensor of shape (..., K)
+            Parameters of each forecast, on the scale of the network.
+        target : Tensor of shape (...)
+            The values that came.
+        weight : Tensor of shape (...)
+            What each of them counts; 0 for a value that is missing.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The mean, weighted.
+        """
         return (self.loss(parameters, target) * weight).sum() / weight.sum().clamp(min=LEAST_WEIGHT)
 
     def sample(self, parameters: Tensor, generator: torch.Generator) -> Tensor:
-        """One value of each distribution, (...)."""
+        """One random value of each distribution.
+
+        Parameters
+        ----------
+        parameters : Tensor of shape (..., K)
+            Parameters of each forecast, on the scale of the network.
+        generator : torch.Generator
+            Source of the random numbers, on the device of the parameters.
+
+        Returns
+        -------
+        Tensor of shape (...)
+            Values on the scale of the network.
+        """
         raise NotImplementedError("abstract method")
 
 

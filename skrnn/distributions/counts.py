@@ -32,6 +32,31 @@ class Counts(Distribution):
 
     Of a subclass, `loss`, `sample` and `frozen` are needed. All of them get parameters of values;
     times u these are counts.
+
+    Examples
+    --------
+    Counts that are geometric, the negative binomial distribution of dispersion 1:
+
+    >>> import torch
+    >>> from scipy import stats
+    >>> from skrnn.distributions import Counts
+    >>> class Geometric(Counts):
+    ...     def loss(self, parameters, target):
+    ...         mean, scale = parameters.unbind(-1)
+    ...         count = scale * target
+    ...         return (count + 1) * torch.log1p(scale * mean) - count * (scale * mean).log()
+    ...     def sample(self, parameters, generator):
+    ...         mean, scale = parameters.unbind(-1)
+    ...         gamma = torch.empty_like(mean).exponential_(generator=generator) * scale * mean
+    ...         return torch.poisson(gamma, generator=generator) / scale
+    ...     def frozen(self, parameters):
+    ...         return stats.nbinom(1, 1 / (1 + parameters[..., 0] * parameters[..., 1]))
+    >>> from skrnn import GRUForecaster
+    >>> import pandas as pd
+    >>> y = pd.Series([0, 2, 1, 0, 5, 1] * 20)
+    >>> forecaster = GRUForecaster(criterion=Geometric(), num_epochs=2, random_state=0).fit(y)
+    >>> forecaster.predict_quantiles(fh=[1], alpha=[0.05]).iloc[0, 0]
+    np.float64(0.0)
     """
 
     of_counts = True
@@ -61,7 +86,18 @@ class Counts(Distribution):
         return result
 
     def frozen(self, parameters: np.ndarray) -> Any:
-        """The distribution of scipy.stats of the counts."""
+        """The distribution of scipy.stats of the counts.
+
+        Parameters
+        ----------
+        parameters : np.ndarray of shape (..., K)
+            Parameters of each forecast, in the unit of the data.
+
+        Returns
+        -------
+        frozen distribution of scipy.stats, of shape (...)
+            Of which quantiles and variance are taken.
+        """
         raise NotImplementedError("abstract method")
 
     def quantiles(self, parameters: np.ndarray, levels: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -75,7 +111,15 @@ class Counts(Distribution):
 
 
 class Poisson(Counts):
-    r"""Poisson distribution of counts y with mean :math:`\mu = u m`: :math:`\mu - y \log \mu`."""
+    r"""Poisson distribution of counts y with mean :math:`\mu = u m`: :math:`\mu - y \log \mu`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrnn.distributions import Poisson
+    >>> Poisson().quantiles(np.array([2.0, 1.0]), [0.05, 0.95])  # mean 2, scale 1
+    array([0., 5.])
+    """
 
     def loss(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Minus the log probability, without the logarithm of y!, of each value z."""
@@ -104,6 +148,14 @@ class NegativeBinomial(Counts):
     The variance is :math:`\mu + \alpha \mu^2`. With :math:`r = 1 / \alpha`, the probability of the
     count y is :math:`\frac{\Gamma(y + r)}{\Gamma(r)\, y!}\, (\frac{r}{r + \mu})^r
     (\frac{\mu}{r + \mu})^y`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrnn.distributions import NegativeBinomial
+    >>> parameters = np.array([2.0, 0.5, 1.0])  # mean 2, dispersion 0.5, scale 1
+    >>> NegativeBinomial().variance(parameters).round(6)
+    np.float64(4.0)
     """
 
     n_outputs = 2

@@ -25,6 +25,34 @@ class LocationScale(Distribution):
     r"""A distribution with location :math:`\mu` and scale :math:`\sigma`; minus log density.
 
     Of a subclass, `scale_of_error`, `loss`, `sample` and `frozen` are needed.
+
+    Examples
+    --------
+    A logistic distribution, whose scale is its mean absolute error over 2 log 2:
+
+    >>> import math
+    >>> import torch
+    >>> from scipy import stats
+    >>> from torch.nn.functional import softplus
+    >>> from skrnn import GRUForecaster
+    >>> from skrnn.datasets import make_hourly_load
+    >>> from skrnn.distributions import LocationScale
+    >>> class Logistic(LocationScale):
+    ...     scale_of_error = 1 / (2 * math.log(2))
+    ...     def loss(self, parameters, target):
+    ...         location, scale = parameters.unbind(-1)
+    ...         z = (target - location) / scale
+    ...         return z + 2 * softplus(-z) + scale.log()
+    ...     def sample(self, parameters, generator):
+    ...         location, scale = parameters.unbind(-1)
+    ...         u = torch.empty_like(location).uniform_(generator=generator)
+    ...         return location + scale * torch.logit(u, eps=1e-6)
+    ...     def frozen(self, parameters):
+    ...         return stats.logistic(parameters[..., 0], parameters[..., 1])
+    >>> y = make_hourly_load(n_series=1, n_hours=500, random_state=0)
+    >>> forecaster = GRUForecaster(criterion=Logistic(), num_epochs=1, random_state=0).fit(y)
+    >>> forecaster.predict_interval(fh=[1, 2], coverage=0.9).shape
+    (2, 2)
     """
 
     has_unit = False
@@ -49,7 +77,18 @@ class LocationScale(Distribution):
         return result
 
     def frozen(self, parameters: np.ndarray) -> Any:
-        """The distribution of scipy.stats, from parameters in the unit of the data."""
+        """The distribution of scipy.stats.
+
+        Parameters
+        ----------
+        parameters : np.ndarray of shape (..., K)
+            Parameters of each forecast, in the unit of the data.
+
+        Returns
+        -------
+        frozen distribution of scipy.stats, of shape (...)
+            Of which quantiles and variance are taken.
+        """
         raise NotImplementedError("abstract method")
 
     def quantiles(self, parameters: np.ndarray, levels: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -63,7 +102,15 @@ class LocationScale(Distribution):
 
 
 class Normal(LocationScale):
-    r"""Normal distribution, :math:`\tfrac{1}{2} ((y - \mu) / \sigma)^2 + \log \sigma`."""
+    r"""Normal distribution, :math:`\tfrac{1}{2} ((y - \mu) / \sigma)^2 + \log \sigma`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrnn.distributions import Normal
+    >>> Normal().quantiles(np.array([100.0, 10.0]), [0.5, 0.975]).round(1)
+    array([100. , 119.6])
+    """
 
     scale_of_error = NORMAL_SCALE_OF_ERROR
 
@@ -89,7 +136,15 @@ class Normal(LocationScale):
 
 
 class StudentT(LocationScale):
-    r"""Student's t: location, scale, degrees of freedom :math:`\nu > 2`; minus log density."""
+    r"""Student's t: location, scale, degrees of freedom :math:`\nu > 2`; minus log density.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrnn.distributions import StudentT
+    >>> StudentT().quantiles(np.array([100.0, 10.0, 4.0]), [0.5, 0.975]).round(1)
+    array([100. , 127.8])
+    """
 
     scale_of_error = NORMAL_SCALE_OF_ERROR
     n_outputs = 3

@@ -26,6 +26,14 @@ class Point(Distribution):
     ----------
     criterion : callable
         Elementwise with ``reduction="none"``, or a module that returns one number.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.nn.functional import l1_loss
+    >>> from skrnn.distributions import Point
+    >>> Point(l1_loss).loss(torch.tensor([[1.0], [4.0]]), torch.tensor([3.0, 3.0]))
+    tensor([2., 1.])
     """
 
     is_probabilistic = False
@@ -78,6 +86,14 @@ class Quantiles(Distribution):
     ----------
     levels : sequence of float
         In (0, 1), at least two different ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrnn.distributions import Quantiles
+    >>> trained = np.array([90.0, 100.0, 120.0])
+    >>> Quantiles([0.1, 0.5, 0.9]).quantiles(trained, [0.1, 0.25, 0.5]).round(1)
+    array([ 90. ,  94.7, 100. ])
     """
 
     has_values = True

@@ -33,7 +33,18 @@ UNREADABLE = (
 
 
 class InvalidFileError(ValueError):
-    """A file is damaged, of another kind, or of a version that this one cannot read."""
+    """A file is damaged, of another kind, or of a version that this one cannot read.
+
+    Examples
+    --------
+    >>> import skrnn
+    >>> from skrnn.saving import InvalidFileError
+    >>> try:
+    ...     skrnn.load(b"a text")
+    ... except InvalidFileError as error:
+    ...     print(error)
+    The file must be one that `skrnn.save` has written, ...
+    """
 
 
 def pack(description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:

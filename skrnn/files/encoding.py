@@ -32,11 +32,41 @@ ARRAY_KINDS = "biuf"  # of numpy's dtypes: booleans, integers and floating-point
 
 
 class CannotSaveError(TypeError):
-    """An object is code, or of a type that no file holds."""
+    """An object is code, or of a type that no file holds.
+
+    Examples
+    --------
+    >>> import io
+    >>> import skrnn
+    >>> from sktime.forecasting.naive import NaiveForecaster
+    >>> from skrnn.saving import CannotSaveError
+    >>> try:
+    ...     skrnn.save(NaiveForecaster(), io.BytesIO())
+    ... except CannotSaveError as error:
+    ...     print(error)
+    skrnn.save writes GRUForecaster, ..., but got a sktime...NaiveForecaster. Save ...
+    """
 
 
 class CodeNeededError(TypeError):
-    """A file was saved without a parameter that is code, which `load` must be given."""
+    """A file was saved without a parameter that is code, which `load` must be given.
+
+    Examples
+    --------
+    >>> import io
+    >>> import skrnn
+    >>> from torch import nn
+    >>> from skrnn.saving import CodeNeededError
+    >>> file = io.BytesIO()
+    >>> skrnn.save(skrnn.GRUForecaster(criterion=nn.L1Loss()), file)
+    >>> try:
+    ...     skrnn.load(file.getvalue())
+    ... except CodeNeededError as error:
+    ...     print("criterion" in str(error))
+    True
+    >>> skrnn.load(file.getvalue(), criterion=nn.L1Loss()).criterion
+    L1Loss()
+    """
 
 
 class Encoder:
