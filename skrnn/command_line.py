@@ -28,6 +28,7 @@ from skrnn.command.tables import (
     forecast_table,
     need_pyarrow,
     read_data,
+    series_name,
     write_file,
 )
 from skrnn.contract.forecaster import BaseRecurrentForecaster
@@ -172,7 +173,7 @@ def _training_rows(y: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
     short = np.flatnonzero(lengths - 1 - last < args.horizon)
     if len(short):
         s = short[0]
-        name = f" of series {y.index[offsets[s]][:-1]}" if len(lengths) > 1 else ""
+        name = f" of {series_name(y.index, offsets[s])}" if len(lengths) > 1 else ""
         msg = (
             f"At least {args.horizon} rows{name} must follow the training rows, but these are "
             f"{last[s] + 1} of {lengths[s]}. Lower --horizon or --train."

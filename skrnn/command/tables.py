@@ -120,6 +120,7 @@ def read_data(path: str, future: str | None, layout: Layout) -> Data:
         If a column is missing or of another kind, a time cannot be read, occurs twice or is
         missing between two others, or a series has no observation.
     """
+    _check_roles(layout)
     text = {layout.time, *layout.series, *layout.category}
     frame = read_file(path, text, layout)
     covariates = [*layout.known, *layout.past]
@@ -147,7 +148,7 @@ def read_data(path: str, future: str | None, layout: Layout) -> Data:
     last = np.maximum.reduceat(row, offsets[:-1])
     empty = np.flatnonzero(last < offsets[:-1])
     if len(empty):
-        name = _series_name(frame.index, offsets[empty[0]])
+        name = series_name(frame.index, offsets[empty[0]])
         msg = (
             f"Every series must have a value in {_listed(layout.target)}, but {name} has none. "
             f"Remove its rows, or correct the name of the series."
@@ -172,7 +173,7 @@ def read_file(path: str, text: set[str], layout: Layout) -> pd.DataFrame:
             sep=layout.separator or _separator(source, layout.encoding),
             decimal=layout.decimal,
             encoding=layout.encoding,
-            dtype=dict.fromkeys(text, "str"),
+            converters=dict.fromkeys(text, _text_or_none),  # "NA" is a name here
         )
     except UnicodeError as error:
         msg = (
@@ -236,6 +237,10 @@ def forecast_table(
     return table.set_axis(table.index.set_names(y.index.names)).reset_index()
 
 
+def _text_or_none(cell: str) -> str | None:
+    return cell.strip() or None
+
+
 def _separator(source: Any, encoding: str) -> str:
     """The separator that occurs most in the first line."""
     if isinstance(source, io.StringIO):
@@ -245,6 +250,18 @@ def _separator(source: Any, encoding: str) -> str:
         with open(source, encoding=encoding, newline="") as file:
             line = file.readline()
     return max(SEPARATORS, key=line.count)
+
+
+def _check_roles(layout: Layout) -> None:
+    """Raise ValueError if a column is given twice."""
+    names = [layout.time, *layout.target, *layout.series, *layout.known, *layout.past]
+    for name in names:
+        if names.count(name) > 1:
+            msg = (
+                f"Each column can be given once, but {name!r} is given {names.count(name)} times "
+                f"by --time, --target, --series, --known or --past. Leave it out of one option."
+            )
+            raise ValueError(msg)
 
 
 def _check_columns(path: str, frame: pd.DataFrame, names: Sequence[str]) -> None:
@@ -268,8 +285,8 @@ def _numbers(column: pd.Series) -> pd.Series:
         value = column.iloc[wrong[0]]
         msg = (
             f"Column {column.name!r} must hold numbers, but {len(wrong)} values are not, the first "
-            f"{value!r} in row {wrong[0] + 1} of the data. Leave unknown values empty; if numbers "
-            f"are written as 1,5, pass --decimal ,"
+            f"{value!r} in row {wrong[0] + 1} of the data. Leave unknown values empty and remove "
+            f"separators of thousands; if 1,5 is one and a half, pass --decimal ,"
         )
         raise ValueError(msg)
     return numbers
@@ -313,16 +330,22 @@ def _times(column: pd.Series, layout: Layout) -> pd.Index:
         check_stamps(times)
         return times
     text = column.str.strip()
+    has_offset = text.str.contains(OFFSET)
     if layout.time_format is None:
+        if has_offset.any() and not has_offset.all():
+            msg = (
+                f"Times in column {layout.time!r} must all have an offset, or none, but "
+                f"{text[has_offset].iloc[0]!r} has one and {text[~has_offset].iloc[0]!r} has none. "
+                f"Write them alike."
+            )
+            raise ValueError(msg)
         if text.str.fullmatch(INTEGER).all():
             return pd.Index(text.astype("int64"))
         for pattern, freq in PERIODS.items():
             if text.str.fullmatch(pattern).all():
                 return pd.PeriodIndex(text.str.replace(" ", ""), freq=freq)
-    in_utc = bool(text.str.contains(OFFSET).all())
-    times = pd.to_datetime(
-        text, format=layout.time_format or "ISO8601", utc=in_utc, errors="coerce"
-    )
+    time_format, in_utc = layout.time_format or "ISO8601", bool(has_offset.all())
+    times = pd.to_datetime(text, format=time_format, utc=in_utc, errors="coerce")
     wrong = np.flatnonzero(times.isna())
     if len(wrong):
         expected = (
@@ -366,7 +389,13 @@ def _without_gaps(
 ) -> pd.DataFrame:
     """The table itself if no row is missing; with the rows added if these may be filled."""
     stamps = _stamps_of(frame.index)
-    position = timeline.positions(stamps)
+    try:
+        position = timeline.positions(stamps)
+    except ValueError as error:
+        if getattr(stamps, "tz", None) is None:
+            raise
+        msg = f"{error} If days begin at midnight of a zone whose clocks change, pass --time-zone."
+        raise ValueError(msg) from error
     last_rows = offsets[1:] - 1
     is_gap = np.diff(position) != 1
     is_gap[last_rows[:-1]] = False
@@ -375,7 +404,7 @@ def _without_gaps(
     if not layout.fill_gaps:
         row = np.flatnonzero(is_gap)[0]
         expected = timeline.stamps(position[row : row + 1] + 1)[0]
-        name = f" of {_series_name(frame.index, row)}" if layout.series else ""
+        name = f" of {series_name(frame.index, row)}" if layout.series else ""
         msg = (
             f"No time may be missing between two others, but {_text(stamps[row + 1])} follows "
             f"{_text(stamps[row])}{name}, where {_text(expected)} should (frequency {timeline}; "
@@ -404,7 +433,8 @@ def _stamps_of(index: pd.Index) -> pd.Index:
     return index.get_level_values(-1)
 
 
-def _series_name(index: pd.Index, row: int) -> str:
+def series_name(index: pd.Index, row: int) -> str:
+    """The series of a row, for messages."""
     if not isinstance(index, pd.MultiIndex):
         return "the file"
     return "series " + ", ".join(map(repr, index[row][:-1]))

@@ -110,6 +110,12 @@ def test_rows_may_come_in_any_order_and_series_have_their_own_ends(file):
     assert list(data.future_index(1)) == [("001", day[1]), ("002", day[2])]
 
 
+def test_a_series_may_be_called_na(file):
+    text = lines("shop,date,sales", "NA,1,1", "NA,2,2", "None,1,3", "None,2,NA")
+    y = read_data(file(text), None, Layout("date", ["sales"], series=["shop"])).y
+    assert y["sales"].to_dict() == {("NA", 1): 1, ("NA", 2): 2, ("None", 1): 3}
+
+
 def test_a_missing_value_within_a_series_stays(file):
     text = lines("date,sales", "2024-01-01,1", "2024-01-02,", "2024-01-03,3", "2024-01-04,")
     values = read_data(file(text), None, LAYOUT).y["sales"]
@@ -193,6 +199,18 @@ def test_gaps_of_each_series_are_filled(file):
         (DAYS.replace("2.5", "2x"), {}, r"must hold numbers.*'2x' in row 2.*--decimal ,"),
         (DAYS.replace("2024-02-29", "29.2.24"), {}, r"row 2.*'29\.2\.24'.*--time-format %d"),
         (DAYS.replace("2024-02-29", ""), {}, r"value in column 'date', but row 2 of the data"),
+        (DAYS.replace("2024-02-29", "2024-02-29T00:00+01:00"), {}, "must all have an offset"),
+        (DAYS.replace("2.5", '"2,000"'), {}, "remove separators of thousands"),
+        (DAYS, {"known": ["sales"]}, "'sales' is given 2 times"),
+        (
+            lines(
+                "date,sales",
+                *(f"2024-03-{k}T00:00+01:00,1" for k in range(25, 32)),
+                "2024-04-01T00:00+02:00,1",
+            ),
+            {},
+            r"frequency 'D', but 2024-03-31 22:00:00\+00:00 does not.*pass --time-zone",
+        ),
         (DAYS + "2024-03-01,4\n", {}, r"2024-03-01 occurs twice.*by --series"),
         (lines("date,sales", "2024-01-01,"), {}, "frequency of a single time stamp"),
         (lines("date,sales", "1,", "2,"), {}, r"value in 'sales', but the file has none"),
