@@ -144,6 +144,17 @@ def test_a_saved_forecaster_forecasts_from_later_rows_without_training(file, tmp
     )
 
 
+def test_a_forecaster_saved_in_python_takes_the_names_of_the_file(file, tmp_path, capsys):
+    forecaster = GRUForecaster(**SETTINGS, validation_split=0.3, random_state=0)
+    forecaster.fit(series()["sold"].rename("units"))
+    skrnn.save(forecaster, tmp_path / "units.skrnn")
+    assert run("forecast", file, f"--load={tmp_path / 'units.skrnn'}", "--interval=0.9") == 0
+    table = output(capsys)
+    assert list(table.columns) == ["date", "sold", "sold_lower_0.9", "sold_upper_0.9"]
+    expected = forecaster.predict_interval(fh=[1, 2, 3], coverage=0.9)
+    np.testing.assert_allclose(table.iloc[:, 2:], expected, rtol=1e-6)
+
+
 def test_backtest_prints_the_scores_of_the_backtest_of_the_package(file, capsys):
     assert run("backtest", file, "--train=0.75", "--every=2", *SET) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import sktime
 import torch
-from monthly_sales import FH, SMALL, covariate, forecasters, monthly, panel, weights
+from monthly_sales import CLASSES, FH, SMALL, covariate, forecasters, monthly, panel, weights
 from packaging.version import Version
 from sktime.forecasting.model_evaluation import evaluate
 from sktime.forecasting.model_selection import ForecastingGridSearchCV
@@ -17,7 +17,7 @@ from sktime.split import ExpandingWindowSplitter, SlidingWindowSplitter
 from sktime.transformations.series.boxcox import LogTransformer
 from sktime.transformations.series.detrend import Deseasonalizer, Detrender
 from sktime.transformations.series.exponent import ExponentTransformer
-from sktime.utils.estimator_checks import check_estimator
+from sktime.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from skrnn import SMAPE, GRUForecaster, RNNForecaster, smape
 from small_cases import same_weights
@@ -31,13 +31,25 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 READ_KEPT_DATA = ("test__y_and_cutoff", "test__y_when_refitting")
 
 
-@forecasters
-def test_every_check_of_sktime_passes(cls):
-    results = check_estimator(cls, raise_exceptions=False, verbose=False)
-    if Version(sktime.__version__) < Version("1.2"):
-        results = {k: v for k, v in results.items() if not k.startswith(READ_KEPT_DATA)}
+@parametrize_with_checks(CLASSES, obj_varname="cls")
+def test_every_check_of_sktime_passes(cls, test_name):
+    if Version(sktime.__version__) < Version("1.2") and test_name in READ_KEPT_DATA:
+        return
+    results = check_estimator(cls, tests_to_run=test_name, raise_exceptions=False, verbose=False)
     assert {name: result for name, result in results.items() if str(result) != "PASSED"} == {}
-    assert len(results) > 300  # a class that sktime cannot run is checked by nothing
+
+
+@forecasters
+def test_sktime_has_checks_of_every_kind(cls):
+    # A class that sktime cannot run is checked by nothing.
+    (parameters,) = [mark.args[1] for mark in test_every_check_of_sktime_passes.pytestmark]
+    names = {name for checked, name in parameters if checked is cls}
+    assert len(names) > 50
+    assert {
+        "test_predict_quantiles",
+        "test_hierarchical_with_exogenous",
+        "test_fit_idempotent",
+    } <= names
 
 
 @forecasters
