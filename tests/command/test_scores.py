@@ -61,6 +61,18 @@ def test_missing_values_are_scored_by_neither():
     assert scores.notna().all(axis=None)
 
 
+def test_no_season_is_read_from_another_series():
+    whole = panel()[["sold"]]
+    y = pd.concat([whole.loc[["a"]], whole.loc[["b"]].head(10)])  # b is shorter than a season
+    rows = [("a", 20, 21), ("a", 21, 22), ("b", 8, 9)]
+    index = pd.MultiIndex.from_tuples(rows, names=["shop", "cutoff", "day"])
+    true = [y.loc[(shop, day), "sold"] for shop, _, day in rows]
+    table = pd.DataFrame({"y_true": true, "y_pred": 0.0}, index)
+    scores = score_table(table, y, y.groupby(level=0).head(18), season=12)
+    assert scores["forecasts"].tolist() == [2, 2]
+    np.testing.assert_allclose(scores["MAE"], np.mean(true[:2]))
+
+
 def test_intervals_count_the_observations_inside():
     y = panel()[["sold"]]
     table = pd.DataFrame(
