@@ -2,6 +2,7 @@
 
 from skrnn.backtesting import backtest
 from skrnn.evaluation import evaluate
+from skrnn.explanation import explain, importance
 from skrnn.forecasters import GRUForecaster, LSTMForecaster, RNNForecaster
 from skrnn.metrics import SMAPE, smape, smape_scorer
 from skrnn.saving import load, save
@@ -14,6 +15,8 @@ __all__ = [
     "RNNForecaster",
     "backtest",
     "evaluate",
+    "explain",
+    "importance",
     "load",
     "save",
     "smape",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -14,6 +15,9 @@ from skrnn.contract.forecaster import BaseRecurrentForecaster
 from skrnn.contract.intervals import check_levels
 from skrnn.data.panel import Panel
 from skrnn.data.ragged import numbered
+from skrnn.distributions import Predictive
+from skrnn.features.device_panel import DevicePanel
+from skrnn.forecasting.fitted import Fitted
 
 __all__ = ["backtest"]
 
@@ -88,80 +92,130 @@ def backtest(
     >>> smape(table["y_true"], table["y_pred"]) < 20
     True
     """
-    _check_kinds(forecaster, y, X)
+    check_forecaster("backtest", forecaster)
+    check_tables("backtest", y, X)
     forecaster.check_is_fitted()
-    fitted = forecaster.fitted_
-    steps = _steps(fh, fitted.panel, len(y))
-    if not isinstance(step_length, Integral) or isinstance(step_length, bool) or step_length < 1:
-        msg = f"The 'step_length' parameter must be an int of at least 1. Got {step_length!r}."
-        raise ValueError(msg)
-    levels = _levels(forecaster, alpha)
-    y, X = (part.to_frame() if isinstance(part, pd.Series) else part for part in (y, X))
-    fitted.panel.covariates.check(X)
-    new = Panel.from_pandas(y, X, fitted.panel.covariates, fitted.panel.timeline)
-    if cutoffs is None:
-        series, cutoff = _cutoffs(new, start, int(steps.max()), int(step_length))
-    else:
-        series, cutoff = _listed(new, y.index, cutoffs, int(steps.max()))
-
-    # Rows of the forecaster's own data before y are history, as in an update.
-    panel = fitted.panel.updated(new).filled(fitted.model.features.seasons)
-    match = fitted.panel.match(new)[series]
-    row = cutoff + new.origin[series] - panel.origin[match] + 1  # the first that is forecast
-    data = fitted.model.on_device(panel)
-    distribution, parameters = fitted.forecast_from(panel, match, row, steps, data=data)
+    fitted, levels = forecaster.fitted_, _levels(forecaster, alpha)
+    cut = Cutoffs.of(fitted, y, X, fh, start, step_length, cutoffs)
+    data = fitted.model.on_device(cut.panel)
+    distribution, parameters = cut.forecasts(fitted, cut.panel, data)
     forecasts = {"y_pred": distribution.point(parameters)}  # (n, J, C)
     if len(levels):
         distribution, parameters = fitted.predictive_from(
-            panel, match, row, steps, forecaster.n_samples, data
+            cut.panel, cut.match, cut.row, cut.steps, forecaster.n_samples, data
         )
         quantiles = np.moveaxis(distribution.quantiles(parameters, levels), -1, 0)
         names = [f"y_pred_{float(level)!r}" for level in levels]
         forecasts |= dict(zip(names, quantiles, strict=True))
-    return _table(new, series, cutoff, steps, forecasts, fitted.model.columns)
+    return cut.table(forecasts, fitted.model.columns)
 
 
-def _table(
-    panel: Panel,
-    series: np.ndarray,
-    cutoff: np.ndarray,
-    steps: np.ndarray,
-    forecasts: dict[str, np.ndarray],
-    columns: pd.Index,
-) -> pd.DataFrame:
-    """The observations and the forecasts (n, J, C), with a row for each cutoff and step."""
-    rows = panel.offsets[series][:, None] + cutoff[:, None] + steps  # (n, J)
-    n = len(steps)
-    position = np.repeat(panel.origin[series] + cutoff, n)
-    index = panel.index(np.repeat(series, n), position, position + np.tile(steps, len(cutoff)))
-    index = index.set_names(["cutoff", "time"], level=[-2, -1])
-    true = pd.DataFrame(panel.values[rows.ravel(), : len(columns)], index=index, columns=columns)
-    parts = {"y_true": true} | {
-        name: pd.DataFrame(values.reshape(len(index), -1), index=index, columns=columns)
-        for name, values in forecasts.items()
-    }
-    if len(columns) == 1:
-        return pd.DataFrame({name: part.iloc[:, 0] for name, part in parts.items()})
-    return pd.concat(parts, axis=1)
+@dataclass(frozen=True)
+class Cutoffs:
+    """The cutoffs of a backtest, in the data to compare with and in all that is known.
+
+    Parameters
+    ----------
+    new : Panel
+        The observations to compare with.
+    series, cutoff : np.ndarray of shape (n,)
+        Series and row of each cutoff in ``new``.
+    steps : np.ndarray of shape (J,)
+        Steps ahead.
+    panel : Panel
+        The forecaster's own data, and ``new``.
+    match, row : np.ndarray of shape (n,)
+        Series of each cutoff in ``panel``, and the first row that is forecast.
+    """
+
+    new: Panel
+    series: np.ndarray
+    cutoff: np.ndarray
+    steps: np.ndarray
+    panel: Panel
+    match: np.ndarray
+    row: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        fitted: Fitted,
+        y: pd.Series | pd.DataFrame,
+        X: pd.DataFrame | None,
+        fh: Any,
+        start: Any,
+        step_length: int,
+        cutoffs: pd.Index | None,
+    ) -> Cutoffs:
+        """The cutoffs that the parameters of `backtest` ask for."""
+        steps = _steps(fh, fitted.panel, len(y))
+        if (
+            not isinstance(step_length, Integral)
+            or isinstance(step_length, bool)
+            or step_length < 1
+        ):
+            msg = f"The 'step_length' parameter must be an int of at least 1. Got {step_length!r}."
+            raise ValueError(msg)
+        y, X = (part.to_frame() if isinstance(part, pd.Series) else part for part in (y, X))
+        fitted.panel.covariates.check(X)
+        new = Panel.from_pandas(y, X, fitted.panel.covariates, fitted.panel.timeline)
+        if cutoffs is None:
+            series, cutoff = _cutoffs(new, start, int(steps.max()), int(step_length))
+        else:
+            series, cutoff = _listed(new, y.index, cutoffs, int(steps.max()))
+        # Rows of the forecaster's own data before y are history, as in an update.
+        panel = fitted.panel.updated(new).filled(fitted.model.features.seasons)
+        match = fitted.panel.match(new)[series]
+        row = cutoff + new.origin[series] - panel.origin[match] + 1  # the first that is forecast
+        return cls(new, series, cutoff, steps, panel, match, row)
+
+    def forecasts(
+        self, fitted: Fitted, panel: Panel, data: DevicePanel
+    ) -> tuple[Predictive, np.ndarray]:
+        """Distribution of the forecasts and its parameters (n, J, C, K)."""
+        return fitted.forecast_from(panel, self.match, self.row, self.steps, data=data)
+
+    def table(self, forecasts: dict[str, np.ndarray], columns: pd.Index) -> pd.DataFrame:
+        """The observations and the forecasts (n, J, C), with a row for each cutoff and step."""
+        panel, series, cutoff, steps = self.new, self.series, self.cutoff, self.steps
+        rows = panel.offsets[series][:, None] + cutoff[:, None] + steps  # (n, J)
+        n = len(steps)
+        position = np.repeat(panel.origin[series] + cutoff, n)
+        index = panel.index(np.repeat(series, n), position, position + np.tile(steps, len(cutoff)))
+        index = index.set_names(["cutoff", "time"], level=[-2, -1])
+        true = pd.DataFrame(
+            panel.values[rows.ravel(), : len(columns)], index=index, columns=columns
+        )
+        parts = {"y_true": true} | {
+            name: pd.DataFrame(values.reshape(len(index), -1), index=index, columns=columns)
+            for name, values in forecasts.items()
+        }
+        if len(columns) == 1:
+            return pd.DataFrame({name: part.iloc[:, 0] for name, part in parts.items()})
+        return pd.concat(parts, axis=1)
 
 
-def _check_kinds(forecaster: Any, y: Any, X: Any) -> None:
+def check_forecaster(caller: str, forecaster: Any) -> None:
+    """Raise TypeError unless it is a forecaster of skrnn."""
+    if not isinstance(forecaster, BaseRecurrentForecaster):
+        msg = (
+            f"The 'forecaster' parameter of {caller} must be a forecaster of skrnn, but got "
+            f"{type(forecaster).__name__}. For others, use evaluate of sktime."
+        )
+        raise TypeError(msg)
+
+
+def check_tables(caller: str, y: Any, X: Any) -> None:
+    """Raise TypeError unless y is pandas, and X is pandas or None."""
     pandas = pd.Series, pd.DataFrame
-    for name, value, kind, expected, way_out in (
-        (
-            "forecaster",
-            forecaster,
-            BaseRecurrentForecaster,
-            "a forecaster of skrnn",
-            "For others, use evaluate of sktime",
-        ),
-        ("y", y, pandas, "pandas", "Convert it"),
-        ("X", X, (*pandas, type(None)), "pandas or None", "Convert it"),
+    for name, value, kind, expected in (
+        ("y", y, pandas, "pandas"),
+        ("X", X, (*pandas, type(None)), "pandas or None"),
     ):
         if not isinstance(value, kind):
             msg = (
-                f"The {name!r} parameter of backtest must be {expected}, but got "
-                f"{type(value).__name__}. {way_out}."
+                f"The {name!r} parameter of {caller} must be {expected}, but got "
+                f"{type(value).__name__}. Convert it."
             )
             raise TypeError(msg)
 

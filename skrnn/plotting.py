@@ -1,4 +1,4 @@
-"""Plotting: forecasts with their intervals, training histories, backtests side by side.
+"""Plotting: forecasts with their intervals and contributions, histories, backtests side by side.
 
 Every function draws on one matplotlib axes and returns it. With ``ax=None`` it makes a new figure,
 which is ``ax.figure``. Nothing is shown or saved.
@@ -17,10 +17,12 @@ import pandas as pd
 from skrnn.figures.axes import (
     COLORS,
     MAX_MARKERS,
+    OTHERS,
     STYLES,
     axes_and_legend,
     label,
     paler,
+    places,
     whole_numbers,
 )
 from skrnn.figures.tables import (
@@ -30,8 +32,10 @@ from skrnn.figures.tables import (
     choose_series,
     column_of,
     complete_rows,
+    contributions_of,
     frame_of,
     history_of,
+    largest,
     n_observations,
     rows_at_step,
     rows_of_series,
@@ -44,7 +48,7 @@ from skrnn.metrics import smape
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_comparison", "plot_forecast", "plot_history"]
+__all__ = ["plot_comparison", "plot_explanation", "plot_forecast", "plot_history"]
 
 
 def plot_forecast(
@@ -335,4 +339,101 @@ def plot_comparison(
         text = f"{name}, sMAPE {smape(actual, table['y_pred']):.2f} %"
         ax.plot(table.index, table["y_pred"], style, color=color, linewidth=1.4, label=text)
     label(ax, actual.index, column, series, legend)
+    return ax
+
+
+def plot_explanation(
+    explanation: pd.DataFrame,
+    *,
+    by: str = "source",
+    n_largest: int = 6,
+    around: str = "mean",
+    series: Any = None,
+    column: Any = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the contributions to a forecast as stacked bars over the horizon, the forecast on top.
+
+    Parameters
+    ----------
+    explanation : pd.DataFrame
+        Result of `skrnn.explain`.
+    by : {"source", "part"}, default="source"
+        What has a colour of its own: each source, whatever part it belongs to, with the naive
+        forecasts and the intercept as one; or each part.
+    n_largest : int, default=6
+        Contributions that vary most over the horizon; the others are drawn as one. At most 6.
+    around : {"mean", "zero"}, default="mean"
+        "mean" draws by how much each contribution is above or below its own mean over the horizon,
+        around the mean of the forecast: why one step is forecast higher than another. "zero" stacks
+        the contributions themselves, above and below zero, as for a single step.
+    series : label or tuple of labels, optional
+        The series of a panel to draw. Not needed if there is only one.
+    column : label, optional
+        The column of y to draw. Not needed if there is only one.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError
+        If ``explanation`` is not pandas or holds no numbers, or if ``ax`` is no axes.
+    ValueError
+        If ``explanation`` is not a result of `skrnn.explain`, if all its rows are NaN, if another
+        parameter is out of its range, or if ``series`` or ``column`` is unknown, or missing where
+        there are several.
+
+    Examples
+    --------
+    >>> from sktime.datasets import load_airline
+    >>> from skrnn import GRUForecaster, explain
+    >>> from skrnn.plotting import plot_explanation
+    >>> forecaster = GRUForecaster(random_state=0).fit(load_airline())
+    >>> ax = plot_explanation(explain(forecaster, fh=range(1, 25)), n_largest=3)
+    >>> ax.get_legend_handles_labels()[1][0]
+    'forecast'
+    """
+    for name, value, allowed in (
+        ("by", by, ("source", "part")),
+        ("around", around, ("mean", "zero")),
+        ("n_largest", n_largest, range(1, len(COLORS) + 1)),
+    ):
+        if value not in allowed:
+            msg = (
+                f"The {name!r} parameter of plot_explanation must be one of "
+                f"{', '.join(map(repr, allowed))}. Got {value!r} instead."
+            )
+            raise ValueError(msg)
+    table = frame_of("explanation", explanation)
+    series = choose_series({"explanation": table}, series)
+    table = rows_of_series(table, series)
+    table = with_dates(same_stamps({"explanation": table})["explanation"])
+    table, column = contributions_of(table, by, column)
+    forecast, is_centred = table.sum(axis=1), around == "mean" and len(table) > 1
+    shown, others = largest(table, n_largest, by_variation=is_centred)
+    drawn = [(*pair, color) for pair, color in zip(shown.items(), COLORS, strict=False)]
+    if others is not None:
+        drawn.append(("others", others, OTHERS))
+
+    ax, legend = axes_and_legend(ax)
+    x, base = places(table.index), forecast.mean() if is_centred else 0.0
+    width = np.diff(x).min() if len(x) > 1 else 1.0
+    above = below = np.full(len(x), base)
+    for name, height, color in drawn:
+        height = (height - height.mean() if is_centred else height).to_numpy()
+        bottom = np.where(height >= 0, above, below)
+        ax.bar(x, height, width, bottom, color=paler(color, 0.75, ax), linewidth=0, label=name)
+        above, below = above + height.clip(min=0), below + height.clip(max=0)
+    ax.use_sticky_edges = False  # bars would touch the frame
+    marked = len(forecast) <= MAX_MARKERS
+    ax.plot(x, forecast, ".-" if marked else "-", color="black", linewidth=1.6, label="forecast")
+    text = "mean of the forecast" if is_centred else None
+    ax.axhline(base, color="black", linewidth=0.6, linestyle=":", label=text)
+    label(ax, table.index, column, series, legend)
     return ax

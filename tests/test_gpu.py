@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from skrnn import GRUForecaster, LSTMForecaster, backtest
+from skrnn import GRUForecaster, LSTMForecaster, backtest, explain
 from skrnn.callbacks import Callback
 from skrnn.datasets import make_hourly_load
 from skrnn.training.cuda_graphs import CudaGraphs
@@ -30,6 +30,17 @@ def test_cuda_forecasts_what_the_cpu_forecasts_from_the_same_weights(forecaster)
     fh = [-5, 1, 24]
     np.testing.assert_allclose(fitted.predict(fh), on_cpu.predict(fh), rtol=1e-3)
     pd.testing.assert_frame_equal(backtest(fitted, y, fh=2), backtest(on_cpu, y, fh=2), rtol=1e-3)
+
+
+@FORECASTERS
+@pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
+@pytest.mark.parametrize("inputs", [False, True])
+def test_contributions_on_cuda_add_up_to_predict(forecaster, strategy, inputs):
+    y = make_hourly_load(n_series=2, n_hours=600, random_state=0)
+    fitted = forecaster(device="cuda", strategy=strategy, hidden_size=16, num_epochs=3)
+    fitted.fit(y, fh=[-5, 1, 24])
+    difference = explain(fitted, inputs=inputs).sum(axis=1) - fitted.predict().iloc[:, 0]
+    assert (difference.abs() / fitted.scaler_.scale_.min()).max() < 1e-6
 
 
 @FORECASTERS

@@ -16,9 +16,9 @@ from matplotlib.dates import date2num, num2date
 from sktime.exceptions import NotFittedError
 from sktime.forecasting.naive import NaiveForecaster
 
-from skrnn import GRUForecaster, LSTMForecaster, backtest, smape
+from skrnn import GRUForecaster, LSTMForecaster, backtest, explain, smape
 from skrnn.callbacks import Callback
-from skrnn.plotting import plot_comparison, plot_forecast, plot_history
+from skrnn.plotting import plot_comparison, plot_explanation, plot_forecast, plot_history
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -705,3 +705,110 @@ def test_epochs_without_a_validation_loss_do_not_break_its_line():
     assert line.get_xdata().tolist() == [1, 2, 4]
     assert line.get_ydata().tolist() == [3, 2.5, 2]
     assert line.get_label() == "validation loss, best in epoch 4"
+
+
+# --------------------------------------------------------------- plot_explanation
+
+
+def explanation_of(index, seed=0):
+    """Contributions of three sources, one of them in two parts, and a small one."""
+    rng = np.random.default_rng(seed)
+    columns = [
+        ("naive", "last"),
+        ("linear", "intercept"),
+        ("linear", "heat"),
+        ("linear", "lags"),
+        ("correction", "heat"),
+        ("correction", "network"),
+        ("range", "bounds"),
+    ]
+    scale = np.array([50, 20, 9, 5, 2, 0.5, 0.0])
+    columns = pd.MultiIndex.from_tuples(columns, names=["part", "source"])
+    return pd.DataFrame(rng.normal(size=(len(index), 7)) * scale, index, columns)
+
+
+def bars(ax):
+    """Bottom and top of each bar, by label."""
+    found = {}
+    for container in ax.containers:
+        ends = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in container]
+        found[container.get_label()] = np.array(ends)
+    return found
+
+
+@pytest.mark.parametrize("kind", INDEXES)
+def test_bars_around_zero_are_the_contributions_of_each_source(kind):
+    table = explanation_of(INDEXES[kind][:20])
+    ax = plot_explanation(table, around="zero", n_largest=3)
+    found = bars(ax)
+    assert list(found) == ["naive and intercept", "heat", "lags", "others"]
+    heights = {name: ends[:, 1] - ends[:, 0] for name, ends in found.items()}
+    expected = {
+        "naive and intercept": table["naive", "last"] + table["linear", "intercept"],
+        "heat": table["linear", "heat"] + table["correction", "heat"],
+        "lags": table["linear", "lags"],
+        "others": table["correction", "network"] + table["range", "bounds"],
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(heights[name], values, err_msg=name)
+    np.testing.assert_allclose(drawn(ax)["forecast"], table.sum(axis=1))
+    # Bars of one sign lie on each other: all that is above zero reaches to the sum of it.
+    top = np.max([ends.max(1) for ends in found.values()], axis=0)
+    np.testing.assert_allclose(top, sum(v.clip(lower=0) for v in expected.values()))
+    index = table.index.to_timestamp() if kind == "periods" else table.index
+    places = index if kind == "integer" else date2num(index)
+    np.testing.assert_allclose(where(ax)["forecast"], places)
+
+
+def test_bars_around_the_mean_are_what_differs_from_step_to_step():
+    table = explanation_of(INDEXES["integer"][:20])
+    ax = plot_explanation(table, by="part")
+    found, forecast = bars(ax), table.sum(axis=1)
+    assert list(found) == ["naive", "linear", "correction"]  # the range is 0 in all steps
+    heights = sum(ends[:, 1] - ends[:, 0] for ends in found.values())
+    np.testing.assert_allclose(heights, forecast - forecast.mean())
+    assert drawn(ax)["mean of the forecast"] == pytest.approx([forecast.mean()] * 2)
+
+
+def test_a_single_step_is_drawn_around_zero():
+    table = explanation_of(INDEXES["dates"][:1])
+    found = bars(plot_explanation(table))
+    assert sum(np.diff(ends).item() for ends in found.values()) == pytest.approx(table.sum().sum())
+
+
+def test_explanation_of_one_column_of_one_series_is_chosen():
+    y = panel(n_series=2, columns=("load", "wind"))
+    table = explain(GRUForecaster(**SMALL, num_epochs=0).fit(y), fh=[1, 2, 3])
+    ax = plot_explanation(table, series="s1", column="wind")
+    np.testing.assert_allclose(drawn(ax)["forecast"], table.loc["s1", "wind"].sum(axis=1))
+    assert (ax.get_title(), ax.get_ylabel()) == ("s1", "wind")
+    with pytest.raises(ValueError, match="'series' parameter must name one of the 2 series"):
+        plot_explanation(table, column="wind")
+    with pytest.raises(ValueError, match="'column' parameter must name one of the 2 columns"):
+        plot_explanation(table, series="s1")
+
+
+def test_steps_that_cannot_be_forecast_are_left_out():
+    table = explanation_of(INDEXES["integer"][:5])
+    table.iloc[0] = np.nan
+    assert len(drawn(plot_explanation(table))["forecast"]) == 4
+    with pytest.raises(ValueError, match="all of its rows are NaN"):
+        plot_explanation(table.iloc[:1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"by": "column"}, "'by' parameter of plot_explanation must be one of 'source', 'part'"),
+        ({"around": "median"}, "'around' parameter"),
+        ({"n_largest": 7}, "must be one of 1, 2, 3, 4, 5, 6. Got 7"),
+    ],
+)
+def test_wrong_arguments_of_plot_explanation_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plot_explanation(explanation_of(INDEXES["integer"][:5]), **arguments)
+
+
+def test_only_an_explanation_is_drawn_as_one():
+    with pytest.raises(ValueError, match=r"pass what skrnn\.explain returns"):
+        plot_explanation(of())

@@ -219,6 +219,12 @@ class BaseRecurrentForecaster(BaseForecaster):
         values = distribution.point(parameters)
         return pd.DataFrame(values, index=index, columns=self.fitted_.model.columns)
 
+    def _explained(
+        self, fh: Any, X: Any, by_input: bool
+    ) -> tuple[pd.Index, list[tuple[str, str]], np.ndarray]:
+        steps = steps_ahead(self.fitted_.panel, self._check_fh(fh))
+        return self.fitted_.explained(steps, self._check_X_y(X=X)[0], by_input)
+
     def _predict_quantiles(
         self, fh: ForecastingHorizon, X: pd.DataFrame | None, alpha: Sequence[float]
     ) -> pd.DataFrame:

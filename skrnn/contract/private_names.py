@@ -57,6 +57,7 @@ FORECASTER_METHODS = {
     "_check_X_y": "overridden: adds the series, the column and the row to sktime's errors about y",
     "_update_y_X": "overridden: sktime 1.0 moves the cutoff only if it remembers the data itself",
     "_set_cutoff_from_y": "overridden: sktime copies the whole index of a panel for the cutoff",
+    "_check_fh": "called: explain takes fh as predict does",
     "_get_varnames": "called: column names of quantile and variance forecasts",
 }
 

@@ -148,6 +148,8 @@ class Distribution(nn.Module, Predictive):
     is_probabilistic = True
     # Whether values are counts, which are scaled but not shifted; see `Counts`.
     of_counts = False
+    # Whether the point forecast is the location, to rounding.
+    has_point_at_location: bool = False
     # Whether the loss grows with the unit of the values; a log density does not.
     has_unit = True
     # Whether the mean loss of a batch runs the same operators whatever its values are, so that a

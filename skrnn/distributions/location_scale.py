@@ -55,6 +55,7 @@ class LocationScale(Distribution):
     (2, 2)
     """
 
+    has_point_at_location = True
     has_unit = False
     n_outputs = 2
     # The scale that goes with a mean absolute error of 1.

@@ -37,6 +37,7 @@ class Point(Distribution):
     """
 
     is_probabilistic = False
+    has_point_at_location = True
     has_values = True
     n_outputs = 1
 
@@ -113,6 +114,7 @@ class Quantiles(Distribution):
             raise ValueError(msg)
         self.n_outputs = len(self.levels)
         self.middle = int(np.abs(self.levels - 0.5).argmin())
+        self.has_point_at_location = bool(self.levels[self.middle] == 0.5)
         normal = stats.norm.ppf(self.levels)
         for name, constant in (("level", self.levels), ("gap", np.diff(normal)), ("knots", normal)):
             self.register_buffer(
@@ -138,7 +140,7 @@ class Quantiles(Distribution):
 
     def point(self, parameters: Any) -> Any:
         """The median."""
-        if self.levels[self.middle] == 0.5:
+        if self.has_point_at_location:
             return parameters[..., self.middle]
         weights = self._weights([0.5])[:, 0]
         if isinstance(parameters, Tensor):

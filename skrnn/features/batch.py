@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -88,3 +90,13 @@ class Chunk(NamedTuple):
     weight: Tensor
     at: Tensor | None = None
     n_targets: int = 0
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Steps one after the other, of the same sequences: tensors, or named tuples of them."""
+    first = parts[0]
+    if first is None:
+        return None
+    if isinstance(first, Tensor):
+        return torch.cat(tuple(parts), dim=1)
+    return type(first)(*map(joined, zip(*parts, strict=True)))

@@ -116,6 +116,18 @@ class DevicePanel:
         panel.naive_offsets = self.naive_offsets[: len(others.naive_offsets)]
         return panel
 
+    def with_calendar_from(self, order: np.ndarray, channels: slice) -> DevicePanel:
+        """The same panel with these channels of the calendar read from rows ``order`` (T,) of it.
+
+        Those that are not holidays go with the calendar and the phases of the linear forecast.
+        """
+        panel, rows = copy.copy(self), torch.from_numpy(order).to(self.device)
+        panel.calendar = self.calendar.clone()
+        panel.calendar[:, channels] = self.calendar[rows, channels]
+        if self.features.linear_lags and channels.start < self.features.n_calendar:
+            panel.linear_calendar, panel.ordinal = self.linear_calendar[rows], self.ordinal[rows]
+        return panel
+
     def cut(self, stop: np.ndarray) -> DevicePanel:
         """The same panel, of which nothing is read from row ``stop`` (S,) of each series on."""
         panel = copy.copy(self)

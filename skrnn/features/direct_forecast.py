@@ -40,9 +40,16 @@ class DirectForecast(nn.Module):
 
     def forward(self, targets: Targets) -> Tensor:
         """Forecasts, (B, L, J, C)."""
+        weights, forecasts = self.mixed(targets)
+        return (weights * forecasts).sum(-1)
+
+    def mixed(self, targets: Targets) -> tuple[Tensor, Tensor]:
+        """Weights that sum to one, and the forecasts that they mix, (B, L, J, C, N) each."""
         forecasts, exists = self.naive_forecasts(targets)
         weights = self.weights * exists
-        total = weights.sum(-1)
+        total = weights.sum(-1, keepdim=True)
         # Where none exists, the last value, which is the first of the mix.
-        mixed = (weights * forecasts).sum(-1) / total.clamp(min=torch.finfo(total.dtype).tiny)
-        return torch.where(total > 0, mixed, forecasts[..., 0])
+        first = torch.zeros_like(weights)
+        first[..., 0] = 1.0
+        weights = weights / total.clamp(min=torch.finfo(total.dtype).tiny)
+        return weights.where(total > 0, first), forecasts

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from skrnn.features.batch import Targets
 from skrnn.features.features import Features
+from skrnn.features.sources import CALENDAR, INTERCEPT, LAGS, SEASON, ChannelNames, Groups
 
 # With a season: every lag up to two of the shortest season, at most so many, and the lags around
 # whole seasons. Without one: at most a year of months.
@@ -153,22 +154,63 @@ class LinearForecast(nn.Module):
     def forward(self, targets: Targets) -> Tensor:
         """Forecasts, (B, L, J, C)."""
         regressors = self._regressors(targets)
-        of_values, of_others, *tables = self.coefficients[: self.n_plain].split(self.sizes)
-        result = regressors.values[:, :, :1] + torch.einsum(
-            "blkc,kjc->bljc", regressors.values, of_values
+        known = targets.regressors.known  # type: ignore[union-attr]
+        last = regressors.values[:, :, :1]
+        return self._combined(regressors, known, self.coefficients, self.known_coefficients, last)
+
+    def parts(self, targets: Targets, groups: Groups) -> Tensor:
+        """What each of G groups of regressors adds to the forecasts, (B, L, J, C, G)."""
+        # The coefficients of the other groups are zero; groups take the place of horizons.
+        regressors, n = self._regressors(targets), len(groups.shared)
+        coefficients, known_coefficients = (
+            (member.T[:, :, None, None] * of_all[:, None]).flatten(1, 2)  # (D, G J, C)
+            for member, of_all in (
+                (groups.shared, self.coefficients),
+                (groups.known, self.known_coefficients),
+            )
         )
+        known = targets.regressors.known  # type: ignore[union-attr]
+        known = None if known is None else known.repeat(1, 1, n, 1)
+        # The last value, to which the regression adds, goes with its own coefficient.
+        is_of_last = groups.shared[:, 0].repeat_interleave(len(self.features.horizons))
+        last = regressors.values[:, :, :1] * is_of_last[:, None]
+        parts = self._combined(regressors, known, coefficients, known_coefficients, last)
+        return parts.unflatten(2, (n, -1)).movedim(2, -1)
+
+    def _combined(
+        self,
+        regressors: _Regressors,
+        known: Tensor | None,
+        coefficients: Tensor,
+        known_coefficients: Tensor,
+        last: Tensor,
+    ) -> Tensor:
+        """The last value plus the regressors by their coefficients, (B, L, J, C)."""
+        of_values, of_others, *tables = coefficients[: self.n_plain].split(self.sizes)
+        result = last + torch.einsum("blkc,kjc->bljc", regressors.values, of_values)
         result = result + torch.tensordot(regressors.others, of_others, 1)
         for phase, table in zip(regressors.phases, tables, strict=True):
             result = result + F.embedding(phase, table.flatten(1)).view_as(result)
         if regressors.crossed is not None:
-            table = self.coefficients[self.n_plain :].unflatten(0, (-1, self.n_crossed))
+            table = coefficients[self.n_plain :].unflatten(0, (-1, self.n_crossed))
             looked_up = F.embedding(regressors.crossed_phase, table.flatten(1))  # type: ignore
             looked_up = looked_up.unflatten(-1, table.shape[1:])  # (B, L, X, J, C)
             result = result + (looked_up * regressors.crossed[:, :, :, None]).sum(2)
-        known = targets.regressors.known  # type: ignore[union-attr]
         if known is not None:
-            result = result + torch.einsum("bljp,pjc->bljc", known, self.known_coefficients)
+            result = result + torch.einsum("bljp,pjc->bljc", known, known_coefficients)
         return result
+
+    def sources(self, names: ChannelNames) -> tuple[list[str], list[str]]:
+        """What each coefficient belongs to: those of shared regressors, and of a horizon's own."""
+        n_lags, _, *phases = self.sizes
+        n_waves = self.n_crossed - len(self.crossed_position)
+        shared = [LAGS] * n_lags
+        shared += [INTERCEPT] + [CALENDAR] * self.features.n_linear_calendar + names.known
+        if self.reads_columns:
+            shared += names.of_columns(LAGS) * (1 + len(self.cross_position))
+        shared += [SEASON] * sum(phases)
+        crossed = [CALENDAR] * n_waves + [LAGS] * len(self.crossed_position)
+        return shared + crossed * self.n_crossed_phases, names.known
 
     def design(self, targets: Targets, column: int, has_crossed: bool = True) -> Tensor:
         """The regressors of one column as a matrix, (B, L, D), the crossed ones last."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # The palette of Okabe and Ito for colour-blind readers, without its yellow and its black.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+OTHERS = "#999999"  # what has no colour of its own
 STYLES = ("-", "--", "-.", ":")  # lines that overlap stay visible
 MAX_MARKERS = 30  # with more points than that, they are not marked one by one
 FIGURE_SIZE = (10, 4)  # inches
@@ -48,6 +49,14 @@ def paler(color: str, share: float, ax: Axes) -> np.ndarray:
     from matplotlib.colors import to_rgb
 
     return share * np.array(to_rgb(color)) + (1 - share) * np.array(to_rgb(ax.get_facecolor()))
+
+
+def places(index: pd.Index) -> np.ndarray:
+    """Where the time stamps lie on the horizontal axis: dates as matplotlib counts days."""
+    from matplotlib.dates import date2num
+
+    is_dates = isinstance(index, pd.DatetimeIndex)
+    return np.asarray(date2num(index) if is_dates else index, dtype=float)
 
 
 def whole_numbers(ax: Axes) -> None:

@@ -15,6 +15,8 @@ MAX_NAMES_IN_MESSAGE = 10
 # With n_history="auto": so many observations per forecast, and at least so many in all.
 OBSERVATIONS_PER_FORECAST = 5
 MIN_OBSERVATIONS = 50
+# A contribution that is smaller than this share of the largest is drawn with the others.
+LEAST_SHARE_SHOWN = 0.01
 
 
 def frame_of(name: str, table: Any) -> pd.DataFrame:
@@ -139,6 +141,57 @@ def bands_of(intervals: pd.DataFrame, column: Any) -> list[tuple[float, pd.Serie
     bands = as_floats("intervals", intervals.droplevel(0, axis=1))
     coverages = sorted(bands.columns.get_level_values(0).unique(), reverse=True)
     return [(c, bands[c, "lower"], bands[c, "upper"]) for c in coverages]
+
+
+def contributions_of(table: pd.DataFrame, by: str, column: Any) -> tuple[pd.DataFrame, Any]:
+    """Contributions to the forecasts of one column of y, by source or part, and that column.
+
+    The explanation of a single column does not name it; it is called y. Rows that cannot be
+    forecast are left out.
+    """
+    names = list(table.columns.names)
+    if names[-2:] != ["part", "source"]:
+        msg = (
+            f"explanation must have the column levels 'part' and 'source'. Got {names} instead; "
+            f"pass what skrnn.explain returns."
+        )
+        raise ValueError(msg)
+    single = len(names) == 2
+    columns = ["y"] if single else table.columns.get_level_values(0).unique().tolist()
+    column = choose("column", column, columns, "columns of explanation")
+    table = as_floats("explanation", table if single else table[column]).dropna()
+    if len(table) == 0:
+        msg = "explanation must have a forecast to draw, but all of its rows are NaN."
+        raise ValueError(msg)
+    names = [part if by == "part" else _name_of_source(part, source) for part, source in table]
+    return table.T.groupby(names, sort=False).sum().T, column
+
+
+def _name_of_source(part: str, source: str) -> str:
+    """Where a contribution comes from, whatever part of the forecast it belongs to.
+
+    The weights of the mix shift the level of the series between the naive forecasts and the
+    intercept of the linear one, so that these are one.
+    """
+    if part in ("naive", "center") or (part, source) == ("linear", "intercept"):
+        return "naive and intercept"
+    if part == "correction" and source in ("network", "baseline"):
+        return "correction" if source == "network" else "correction at baseline"
+    return part if part in ("distribution", "range") else source
+
+
+def largest(
+    table: pd.DataFrame, n: int, by_variation: bool
+) -> tuple[pd.DataFrame, pd.Series | None]:
+    """The n columns that vary most over the rows, or are largest, and the sum of the others.
+
+    None instead of a sum of nothing but zeros.
+    """
+    size = table.std(ddof=0) if by_variation else table.abs().mean()
+    shown = size.nlargest(n)
+    is_shown = table.columns.isin(shown.index[shown > LEAST_SHARE_SHOWN * size.max()])
+    others = table.loc[:, ~is_shown]
+    return table.loc[:, is_shown], others.sum(axis=1) if (others != 0).any(axis=None) else None
 
 
 def n_observations(n_history: int | str | None, n_forecasts: int, n_past: int) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor
 from skrnn.features.batch import Steps, Targets
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.means import PathMeans
+from skrnn.forecasting.contributions import Contributions, Path, Trace
 from skrnn.network.cells import State, concatenated, each_part, select
 from skrnn.network.network import RecurrentNetwork
 
@@ -53,13 +54,14 @@ class Runs:
         stride: int,
         patch_length: int,
     ):
-        self.steps_per_run, self.cutoffs_per_run = window_length + stride, stride  # at most
+        self.steps_per_run = window_length + stride  # at most
         position = cutoff + origin[series]
         start = (position + 1) // stride * stride - window_length - origin[series]
         start = np.maximum(start, 1)
         start += (cutoff - start) % patch_length
         pairs, self.run = np.unique(np.stack([series, start], axis=1), axis=0, return_inverse=True)
         self.series, self.start = pairs[:, 0], pairs[:, 1]
+        self.cutoffs_per_run = int(np.bincount(self.run).max(initial=1))  # at most
         self.step = (cutoff - start) // patch_length  # of the cutoff within its run
         self.length = np.zeros(len(pairs), dtype=np.int64)
         np.maximum.at(self.length, self.run, self.step + 1)
@@ -106,6 +108,8 @@ class Decoder:
     runs : Runs
     n_parts : int, default=1
         What is computed at once is divided by it.
+    contributions : Contributions, optional
+        What the forecasts are explained by; 2 P more values then follow each forecast's own.
     """
 
     network: RecurrentNetwork
@@ -114,12 +118,19 @@ class Decoder:
     cutoff: np.ndarray
     runs: Runs
     n_parts: int = 1
+    contributions: Contributions | None = None
+
+    @property
+    def n_channels(self) -> int:
+        """Values by which each forecast is explained, 2 P; 0 if it is not."""
+        return 0 if self.contributions is None else self.contributions.n_channels
 
     @torch.no_grad()
     def parameters(self) -> np.ndarray:
-        """Parameters of the network's own horizons from each cutoff, (n, J, C, K)."""
+        """Parameters of the network's own horizons from each cutoff, (n, J, C, K + 2 P)."""
         network, features = self.network, self.network.features
-        shape = (len(features.horizons), features.n_outputs, network.distribution.n_parameters)
+        n_parameters = network.distribution.n_parameters + self.n_channels
+        shape = (len(features.horizons), features.n_outputs, n_parameters)
         result = np.empty((len(self.cutoff), *shape), dtype=np.float32)
         n_at_once = self._forecasts_at_once(len(features.horizons))
         for runs, cutoffs, place in self.runs.batches(self._runs_at_once()):
@@ -129,7 +140,12 @@ class Decoder:
             for first in range(0, len(cutoffs), n_at_once):
                 part = slice(first, first + n_at_once)
                 targets = self.data.targets(series[part], t[part, None])
-                parameters = network.decode(hidden[part, None], targets)
+                mixed = network.mixed(hidden[part, None], targets)
+                parameters = network.parameters_of(mixed, targets)
+                if self.contributions is not None:
+                    path = Path(steps, run[part], step[part], [], targets, mixed)
+                    channels = self.contributions.of_path(path)
+                    parameters = torch.cat([parameters, channels], dim=-1)
                 result[cutoffs[part]] = parameters[:, 0].cpu().numpy()
         return result
 
@@ -139,31 +155,40 @@ class Decoder:
     ) -> np.ndarray:
         """Values one after the other up to ``horizon``, each an input of the next, (n, H, C, V).
 
-        V is 1, the point forecasts, or ``n_samples`` paths, whose values are drawn.
+        V is 1, the point forecasts, and 2 P if these are explained; or ``n_samples`` paths, whose
+        values are drawn.
         """
         features, n_paths = self.network.features, max(1, n_samples)
-        shape = (len(self.cutoff), horizon, features.n_outputs, n_paths)
+        shape = (len(self.cutoff), horizon, features.n_outputs, n_paths + self.n_channels)
         result = np.empty(shape, dtype=np.float32)
         n_values = self.runs.cutoffs_per_run * (features.history + horizon) * n_paths
+        if self.contributions is not None:  # what each step has read is kept
+            n_values += self.runs.cutoffs_per_run * horizon * len(features.offsets)
         n_runs = max(1, min(self._runs_at_once(), VALUES_AT_ONCE // n_values // self.n_parts))
         for runs, cutoffs, place in self.runs.batches(n_runs):
             step, series, t = self._at(cutoffs)
-            hidden, state = states(self.network, self._steps(runs), place, step)
+            steps = self._steps(runs)
+            hidden, state = states(self.network, steps, place, step)
             starts = [*self._put(series, t), hidden]
             if n_samples:
                 starts = [part.repeat_interleave(n_samples, 0) for part in starts]
                 state = each_part(lambda part: part.repeat_interleave(n_samples, 1), state)
             of_series, first, hidden = starts
+            trace: Trace | None = None if self.contributions is None else []
             values = recursive(
-                self.network, self.data, of_series, first, hidden, state, horizon, generator
+                self.network, self.data, of_series, first, hidden, state, horizon, generator, trace
             )
             values = values.unflatten(0, (-1, n_paths)).movedim(1, -1)  # (m, H, C, V)
+            if self.contributions is not None and trace is not None:
+                path = Path.of(trace, steps, *self._put(place, step))
+                channels = self.contributions.of_path(path)[:, :, 0]
+                values = torch.cat([values, channels], dim=-1)
             result[cutoffs] = values.cpu().numpy()
         return result
 
     @torch.no_grad()
     def direct(self) -> np.ndarray | None:
-        """The network's direct forecasts, (n, H, C); None if it has none."""
+        """The network's direct forecasts, (n, H, C, 1 + 2 P); None if it has none."""
         direct = self.network.direct
         if direct is None:
             return None
@@ -173,7 +198,13 @@ class Decoder:
         for first in range(0, len(self.cutoff), n_at_once):
             part = slice(first, first + n_at_once)
             series, t = self._put(self.series[part], self.cutoff[part])
-            parts.append(direct(data.targets(series, t[:, None]))[:, 0].cpu().numpy())
+            targets = data.targets(series, t[:, None])
+            weights, forecasts = direct.mixed(targets)
+            values = (weights * forecasts).sum(-1, keepdim=True)
+            if self.contributions is not None:
+                channels = self.contributions.of_direct(weights, forecasts, targets)
+                values = torch.cat([values, channels], dim=-1)
+            parts.append(values[:, 0].cpu().numpy())
         return np.concatenate(parts)
 
     def _runs_at_once(self) -> int:
@@ -229,8 +260,12 @@ def recursive(
     state: State,
     horizon: int,
     generator: torch.Generator | None = None,
+    trace: Trace | None = None,
 ) -> Tensor:
-    """Forecast step by step, each forecast, or draw, an input of the next step, (n, H, C)."""
+    """Forecast step by step, each forecast, or draw, an input of the next step, (n, H, C).
+
+    ``trace`` gets what each step has read, and what its forecast is the sum of.
+    """
     features, distribution = network.features, network.distribution
     history = features.history
     back = cutoff[:, None] - torch.arange(history, 0, -1, device=cutoff.device)
@@ -252,7 +287,7 @@ def recursive(
         if data.observed is not None:
             observed[:, :history] = data.observed[rows].to(values.dtype)
     for h in range(horizon):
-        t, row = (cutoff + h)[:, None], history + h
+        t, row, inputs = (cutoff + h)[:, None], history + h, None
         if h:
             offsets = row - data.offsets
             known, codes = data.known(series, t)
@@ -263,12 +298,16 @@ def recursive(
                 known=known,
                 codes=codes,
             )
-            output, state = network.encode(steps, state)
+            inputs = network.inputs(steps)
+            output, state = network.recurrent(inputs, state)
             hidden = output[:, 0]
         past = values[:, row - data.naive_offsets][:, None]  # (n, 1, K, C)
         regressors, scale = data.regressors(series, t), data.scale_of(series)
         targets = Targets(past, means.before(row), t, None, None, regressors, None, scale)
-        parameters = network.decode(hidden[:, None], targets)[:, 0, 0]  # (n, C, K)
+        mixed = network.mixed(hidden[:, None], targets)
+        parameters = network.parameters_of(mixed, targets)[:, 0, 0]  # (n, C, K)
+        if trace is not None:
+            trace.append((inputs, targets, mixed))
         if generator is None:
             values[:, row] = distribution.point(parameters)
         else:

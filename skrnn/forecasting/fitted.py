@@ -17,6 +17,7 @@ from skrnn.distributions import Predictive
 from skrnn.distributions.bounded import Bounded
 from skrnn.features.device_panel import DevicePanel
 from skrnn.forecasting.conformal import calibrated
+from skrnn.forecasting.contributions import RANGE, Contributions, Explained
 from skrnn.forecasting.model import Model
 from skrnn.forecasting.samples import Samples
 from skrnn.network.randomness import RandomStreams
@@ -145,8 +146,35 @@ class Fitted:
         distribution, parameters = self._bounded(distribution, parameters, series)
         return distribution, index, parameters
 
+    def explained(
+        self, steps: np.ndarray, X: pd.DataFrame | None, by_input: bool
+    ) -> tuple[pd.Index, list[tuple[str, str]], np.ndarray]:
+        """Index of the point forecasts, sources, and what each of P contributes, (n, C, P).
+
+        Parameters
+        ----------
+        steps, X
+            See `forecast`.
+        by_input : bool
+            Whether the correction is divided among the inputs of the network.
+        """
+        contributions = self.model.contributions(by_input)
+        explained, index, parameters = self._unbounded(steps, X, 0, contributions)
+        sources, parts, own = explained.split(parameters)  # type: ignore[attr-defined]
+        distribution = explained.distribution  # type: ignore[attr-defined]
+        if np.isfinite(self.bounds).any():
+            series = np.repeat(np.arange(len(steps)), steps.shape[1])
+            bounded, of_bounded = self._bounded(distribution, own, series)
+            moved = bounded.point(of_bounded) - distribution.point(own)
+            sources, parts = [*sources, RANGE], np.append(parts, moved[..., None], axis=-1)
+        return index, sources, parts
+
     def _unbounded(
-        self, steps: np.ndarray, X: pd.DataFrame | None, n_samples: int
+        self,
+        steps: np.ndarray,
+        X: pd.DataFrame | None,
+        n_samples: int,
+        contributions: Contributions | None = None,
     ) -> tuple[Predictive, pd.Index, np.ndarray]:
         """The same before `forecast_range` is applied."""
         panel, strategy = self.panel, self.model.strategy
@@ -158,24 +186,42 @@ class Fitted:
         row = tail.lengths[:, None] - 1 + steps
         parts: list[tuple[np.ndarray, np.ndarray]] = []
         distribution: Predictive = Samples()
+        n_parameters = 1
+        if contributions is not None:
+            distribution = Explained(distribution, contributions)
+            n_parameters += contributions.n_channels
         inside, ahead = (row > 0) & (steps <= 0), steps > 0
         self._check_kept(tail, np.nonzero(~ahead)[0], row[~ahead])
         if inside.any():
             series, _ = np.nonzero(inside)
             one = np.ones(1, dtype=np.int64)
             distribution, parameters = self.model.forecast(
-                tail, series, row[inside], one, n_samples, self._generator(n_samples), data
+                tail,
+                series,
+                row[inside],
+                one,
+                n_samples,
+                self._generator(n_samples),
+                data,
+                contributions,
             )
             parts.append((inside, parameters[:, 0]))
         if ahead.any():
             series, _ = np.nonzero(ahead)
             horizons, every = np.unique(steps[ahead]), np.arange(panel.n_series)
             distribution, parameters = self.model.forecast(
-                tail, every, tail.lengths, horizons, n_samples, self._generator(n_samples), data
+                tail,
+                every,
+                tail.lengths,
+                horizons,
+                n_samples,
+                self._generator(n_samples),
+                data,
+                contributions,
             )
             parts.append((ahead, parameters[series, np.searchsorted(horizons, steps[ahead])]))
         if not parts:  # nothing but first observations
-            parts = [(ahead, np.empty((0, len(panel.columns), 1)))]
+            parts = [(ahead, np.empty((0, len(panel.columns), n_parameters)))]
         result = np.full((*steps.shape, *parts[0][1].shape[1:]), np.nan)
         for mask, parameters in parts:
             result[mask] = parameters

@@ -18,6 +18,8 @@ from skrnn.data.timeline import Timeline
 from skrnn.distributions import Predictive
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.features import Features
+from skrnn.features.sources import ChannelNames
+from skrnn.forecasting.contributions import Contributions, Explained
 from skrnn.forecasting.decoding import Decoder, Runs
 from skrnn.forecasting.strategies import ForecastingStrategy
 from skrnn.network.devices import enough_memory, in_parts, tf32
@@ -99,11 +101,17 @@ class Model:
         series: np.ndarray,
         rows: np.ndarray,
         n_parts: int = 1,
+        contributions: Contributions | None = None,
     ) -> Decoder:
         """Scaled forecasts from row on of the given series; ``data`` is the panel on the device."""
         patch_length = self.features.patch_length
         runs = Runs(series, rows, panel.origin, self.window_length, self.stride, patch_length)
-        return Decoder(self.network, data, series, rows, runs, n_parts)
+        return Decoder(self.network, data, series, rows, runs, n_parts, contributions)
+
+    def contributions(self, by_input: bool) -> Contributions:
+        """What forecasts are explained by; with the correction divided among its inputs, or not."""
+        names = ChannelNames.of(self.features, self.covariates)
+        return Contributions(self.network, names, by_input)
 
     @enough_memory()
     def forecast(
@@ -115,6 +123,7 @@ class Model:
         n_samples: int = 0,
         generator: torch.Generator | None = None,
         data: DevicePanel | None = None,
+        contributions: Contributions | None = None,
     ) -> tuple[Predictive, np.ndarray]:
         """Forecast some steps ahead from many cutoffs; the one way in which anything is forecast.
 
@@ -136,10 +145,13 @@ class Model:
             Random numbers of the paths.
         data : DevicePanel, optional
             The panel on the device, if it is there already.
+        contributions : Contributions, optional
+            What the forecasts are explained by; without simulated paths.
 
         Returns
         -------
         distribution : Predictive
+            An `Explained` one with ``contributions``.
         parameters : np.ndarray of shape (n, J, C, K)
             Its parameters in the unit of the data.
         """
@@ -149,11 +161,13 @@ class Model:
         def in_batches(n_parts: int) -> tuple[Predictive, np.ndarray]:
             if generator is not None and drawn is not None:
                 generator.set_state(drawn)
-            decoder = self.decoder(panel, data, series, rows, n_parts)
+            decoder = self.decoder(panel, data, series, rows, n_parts, contributions)
             return self.strategy.forecast(decoder, steps, n_samples, generator)
 
         with tf32(self.allows_tf32):
             distribution, parameters = in_parts(in_batches)
+        if contributions is not None:
+            distribution = Explained(distribution, contributions)
         n_columns = len(self.columns)
         parameters = parameters[:, :, :n_columns].astype(np.float64)
         center, scale = (

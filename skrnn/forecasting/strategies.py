@@ -38,7 +38,7 @@ class ForecastingStrategy(Strategy, Protocol):
         n_samples: int,
         generator: torch.Generator | None,
     ) -> tuple[Predictive, np.ndarray]:
-        """Distribution of the forecasts and its parameters, scaled, (n, J, C, K)."""
+        """Distribution of the forecasts and its parameters, scaled, (n, J, C, K + 2 P)."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ class Recursive:
         # A single step needs no simulation: its quantiles are known.
         parameters = decoder.parameters().astype(np.float64)
         if not n_samples:
-            return values, distribution.point(parameters)[..., None]
+            own, channels = np.split(parameters, [distribution.n_parameters], axis=-1)
+            return values, np.concatenate([distribution.point(own)[..., None], channels], axis=-1)
         levels = (np.arange(n_samples) + 0.5) / n_samples
         return values, distribution.quantiles(parameters, levels)
 
@@ -124,21 +125,23 @@ def _averaged(
     to zero.
     """
     paths = decoder.paths(horizon, n_samples, generator)
-    direct = decoder.direct()  # (n, H', C)
+    direct = decoder.direct()  # (n, H', C, 1 + 2 P)
     if direct is None or decoder.network.direct is None:
         return paths
-    point = decoder.paths(horizon)[..., 0] if n_samples else paths[..., 0]
+    point = decoder.paths(horizon) if n_samples else paths  # (n, H, C, 1 + 2 P)
     n = min(horizon, direct.shape[1])
     fading = np.clip(2 - 2 * np.arange(n) / direct.shape[1], 0, 1)
     share = decoder.network.direct.share[:n].cpu().numpy() * fading
-    moved = share[:, None] * (direct[:, :n] - point[:, :n])
+    moved = share[:, None, None] * (direct[:, :n] - point[:, :n])
     # Counts are multiplied instead, so that none falls below zero.
     scale = decoder.data.scale_of(torch.from_numpy(decoder.series).to(decoder.data.device))
     if scale is None:
-        paths[:, :n] += moved[..., None]
+        paths[:, :n] += moved
     else:
-        ratio = np.maximum(moved + point[:, :n], 0.0) / point[:, :n]
-        paths[:, :n] *= ratio[..., None]
+        ratio = np.maximum(moved + point[:, :n], 0.0)[..., :1] / point[:, :n, :, :1]
+        n_paths = max(1, n_samples)
+        paths[:, :n, :, :n_paths] *= ratio
+        paths[:, :n, :, n_paths:] += moved[..., 1:]
         if n_samples:
             of_path = scale[:, 0, :, :, None].cpu().numpy()
             # Whole numbers again: rounded up or down at random, so that means stay.

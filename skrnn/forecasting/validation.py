@@ -109,7 +109,7 @@ class HeldOutPaths:
         decoder = self.model.decoder(self.panel, self.data, self.series, self.cutoff)
         n, h = self.values.shape[-1], self.steps
         path = decoder.paths(int(h[-1]))[..., :n, 0]
-        other = decoder.direct()[:, : h[-1], :n]  # type: ignore[index]
+        other = decoder.direct()[:, : h[-1], :n, 0]  # type: ignore[index]
         product = ((self.values - path) * (other - path) * self.counts).sum((0, 2))
         square = ((other - path) ** 2 * self.counts).sum((0, 2))
         near = (h <= SHARE_WIDTH * h[:, None]) & (h * SHARE_WIDTH >= h[:, None])

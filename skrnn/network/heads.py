@@ -19,6 +19,9 @@ class StepHead(nn.Module):
         C columns, K outputs for each, N naive forecasts.
     """
 
+    # Whether known inputs of the targets are decoded.
+    reads_targets = False
+
     def __init__(self, hidden_size: int, shape: tuple[int, int, int]):
         super().__init__()
         n_columns, n_outputs, n_naive = shape
@@ -68,6 +71,8 @@ class HorizonHead(nn.Module):
     shape : tuple of int
         C columns, K outputs for each, N naive forecasts.
     """
+
+    reads_targets = True
 
     def __init__(
         self, hidden_size: int, n_known: int, n_horizons: int, shape: tuple[int, int, int]

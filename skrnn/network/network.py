@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from skrnn.features.batch import Steps, Targets
 from skrnn.features.direct_forecast import DirectForecast
 from skrnn.features.features import Features
 from skrnn.features.naive_forecasts import NaiveForecasts
+from skrnn.features.sources import CALENDAR, CHANGES, GAPS, NAIVE_FORECASTS, ChannelNames
 from skrnn.network.cells import RecurrentLayers, State
 from skrnn.network.dropout import Dropout
 
@@ -28,6 +29,20 @@ SEASON_SHARE = 0.75
 ERRORS_PER_CORRECTION = 10
 # A column or horizon with a tiny error counts in the loss as one with this share of the mean.
 LEAST_ERROR_SHARE = 0.1
+
+
+class Mixed(NamedTuple):
+    """What the location of forecasts is the sum of, and the other outputs for each value.
+
+    correction : in the unit of the scaled series, (B, L, J, C).
+    weights, naive : of the N naive and linear forecasts, (B, L, J, C, N); None without any.
+    others : outputs beside the location, (B, L, J, C, K - 1).
+    """
+
+    correction: Tensor
+    weights: Tensor | None
+    naive: Tensor | None
+    others: Tensor
 
 
 class RecurrentNetwork(nn.Module):
@@ -140,22 +155,46 @@ class RecurrentNetwork(nn.Module):
 
     def decode(self, hidden: Tensor, targets: Targets) -> Tensor:
         """Parameters of the forecasts, (B, L, J, C, K), from the recurrent layer's output."""
+        return self.parameters_of(self.mixed(hidden, targets), targets)
+
+    def mixed(self, hidden: Tensor, targets: Targets) -> Mixed:
+        """The correction, and the naive forecasts with their weights."""
         naive, exists = self.naive_forecasts(targets)  # (B, L, J, C, N), (B, L, J, 1, N)
-        known = self._known_of_targets(targets, naive, exists)
-        outputs, score = self.head(hidden, self.output_dropout(hidden), known)
-        if score is not None:
-            # Where none exists, before the first season, all share: a softmax of nothing is NaN.
-            shared = exists | ~exists.any(-1, keepdim=True)
-            weights = score.masked_fill(~shared, -torch.inf).softmax(-1)  # (B, L, J, C, N)
-            correction = outputs[..., :1] * self.correction_scale
-            location = correction + (weights * naive).sum(-1, keepdim=True)
-            outputs = torch.cat([location, outputs[..., 1:]], dim=-1)
+        known = self.known_of_targets(targets, naive, exists)
+        correction, others, score = self._decoded(hidden, known)
+        if score is None:
+            return Mixed(correction, None, None, others)
+        # Where none exists, before the first season, all share: a softmax of nothing is NaN.
+        shared = exists | ~exists.any(-1, keepdim=True)
+        weights = score.masked_fill(~shared, -torch.inf).softmax(-1)  # (B, L, J, C, N)
+        return Mixed(correction, weights, naive, others)
+
+    def parameters_of(self, mixed: Mixed, targets: Targets) -> Tensor:
+        """Parameters of the distribution whose location is the mix and its correction."""
+        location = mixed.correction
+        if mixed.weights is not None and mixed.naive is not None:
+            location = location + (mixed.weights * mixed.naive).sum(-1)
+        outputs = torch.cat([location[..., None], mixed.others], dim=-1)
         if targets.scale is not None:
             scale = targets.scale.expand(outputs.shape[:-1])[..., None]
             outputs = torch.cat([outputs, scale], dim=-1)
         return self.distribution(outputs)
 
-    def _known_of_targets(self, targets: Targets, naive: Tensor, exists: Tensor) -> Tensor | None:
+    def correction(self, hidden: Tensor, known: Tensor | None) -> Tensor:
+        """The correction alone, (B, L, J, C), from the known inputs of each target."""
+        return self._decoded(hidden, known)[0]
+
+    def _decoded(
+        self, hidden: Tensor, known: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The correction in the unit of the scaled series, the other outputs, and scores."""
+        outputs, score = self.head(hidden, self.output_dropout(hidden), known)
+        correction = outputs[..., 0]
+        if score is not None:
+            correction = correction * self.correction_scale[..., 0]
+        return correction, outputs[..., 1:], score
+
+    def known_of_targets(self, targets: Targets, naive: Tensor, exists: Tensor) -> Tensor | None:
         """Known inputs of each target, (B, L, J, Q); None where those of the step hold them."""
         if targets.known is None:
             return None
@@ -166,6 +205,42 @@ class RecurrentNetwork(nn.Module):
 
     def _embedded(self, codes: Tensor | None) -> list[Tensor]:
         return [table(codes[..., k]) for k, table in enumerate(self.embeddings)]  # type: ignore
+
+    # ------------------------------------------------------------- what the inputs belong to
+
+    def input_sources(self, names: ChannelNames) -> list[str]:
+        """What each channel of `inputs` belongs to."""
+        features = self.features
+        sources = names.of_columns(CHANGES) * features.patch_length
+        for lag in features.lags:
+            sources += names.of_columns(f"lag {lag}")
+        sources += [CALENDAR] * features.n_calendar + names.known
+        if features.missing:
+            sources += [GAPS] * features.n_values * (1 + len(features.lags))
+        return sources + self._embedded_sources(names)
+
+    def target_sources(self, names: ChannelNames) -> list[str]:
+        """What each channel of `known_of_targets` belongs to."""
+        features = self.features
+        sources = [CALENDAR] * features.n_calendar + names.known
+        sources += [NAIVE_FORECASTS] * features.n_outputs * features.n_mixed
+        return sources + self._embedded_sources(names)
+
+    def _embedded_sources(self, names: ChannelNames) -> list[str]:
+        widths = [table.weight.shape[1] for table in self.embeddings]  # type: ignore[index, union-attr]
+        pairs = zip(names.categories, widths, strict=True)
+        return [name for name, width in pairs for _ in range(width)]
+
+    def baseline(self, n_channels: int) -> Tensor:
+        """Inputs, or known inputs of a target, that say nothing in particular, (D,).
+
+        Nothing has changed, there is no holiday, the calendar is at the centre of its cycles,
+        numeric columns of X are at their mean in training (unscaled ones at zero), and categories
+        at the mean of all.
+        """
+        embedded = [table.weight.mean(0) for table in self.embeddings]  # type: ignore[operator]
+        width = sum(map(len, embedded))
+        return torch.cat([self.correction_scale.new_zeros(n_channels - width), *embedded])
 
     def set_dropout(self, p: float) -> None:
         """Drop between recurrent layers, or the output of a single one, with probability p."""

@@ -39,6 +39,7 @@ ARGUMENTS = {
     "_check_X_y": {"X", "y"},
     "_update_y_X": {"y", "X"},
     "_set_cutoff_from_y": {"y"},
+    "_check_fh": {"fh"},
     "_get_varnames": set(),
     "_evaluate_by_index": {"y_true", "y_pred"},
     "_get_weighted_df": {"df"},
@@ -110,7 +111,7 @@ def test_methods_of_forecasters_have_their_arguments(name):
     assert ARGUMENTS[name] <= set(arguments)
 
 
-@pytest.mark.parametrize("name", sorted(set(FORECASTER_METHODS) - {"_get_varnames"}))
+@pytest.mark.parametrize("name", sorted(set(FORECASTER_METHODS) - {"_get_varnames", "_check_fh"}))
 def test_fit_and_update_call_the_methods_that_are_overridden(name, monkeypatch):
     """Look at `fit` and `update` in sktime/forecasting/base/_base.py: what replaces the call?"""
     calls = []
@@ -122,6 +123,13 @@ def test_fit_and_update_call_the_methods_that_are_overridden(name, monkeypatch):
     calls.clear()
     forecaster.update(y[5:], update_params=False)
     assert calls
+
+
+def test_checked_horizon_is_that_of_fit_or_the_one_given():
+    """Look at `predict` in sktime/forecasting/base/_base.py, which calls `_check_fh`."""
+    forecaster = NaiveForecaster().fit(pd.Series(np.arange(10.0)), fh=[1, 2])
+    assert forecaster._check_fh(None).to_pandas().tolist() == [1, 2]
+    assert forecaster._check_fh([3]).to_pandas().tolist() == [3]
 
 
 def test_names_of_the_variables_are_those_of_y():
