@@ -153,9 +153,10 @@ def _changed(
             f"{list(covariates.known)}. Got {unknown[0]!r}, which is none of them."
         )
         raise ValueError(msg)
+    X = X.to_frame() if isinstance(X, pd.Series) else X
     if not isinstance(X, pd.DataFrame):
         msg = (
-            f"A counterfactual changes X, so X must be a DataFrame. Got {type(X).__name__} "
+            f"A counterfactual changes X, so X must be pandas. Got {type(X).__name__} "
             f"instead. Pass the X that predict needs."
         )
         raise TypeError(msg)
@@ -248,7 +249,14 @@ def importance(
     if not isinstance(n_repeats, Integral) or isinstance(n_repeats, bool) or n_repeats < 1:
         msg = f"The 'n_repeats' parameter must be an int of at least 1. Got {n_repeats!r}."
         raise ValueError(msg)
-    fitted, scoring = forecaster.fitted_, scoring or _mean_absolute_error
+    scoring = _mean_absolute_error if scoring is None else scoring
+    if not callable(scoring):
+        msg = (
+            f"The 'scoring' parameter of importance must be a callable of y_true and y_pred, such "
+            f"as skrnn.smape, or None. Got {scoring!r} instead."
+        )
+        raise TypeError(msg)
+    fitted = forecaster.fitted_
     cut = Cutoffs.of(fitted, y, X, fh, start, step_length, cutoffs)
     shuffles = _shuffles(fitted)
     if not shuffles:

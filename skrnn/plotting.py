@@ -419,7 +419,7 @@ def plot_explanation(
     shown, others = largest(table, n_largest, by_variation=is_centred)
     drawn = [(*pair, color) for pair, color in zip(shown.items(), COLORS, strict=False)]
     if others is not None:
-        drawn.append(("others", others, OTHERS))
+        drawn.append(("other sources", others, OTHERS))
 
     ax, legend = axes_and_legend(ax)
     x, base = places(table.index), forecast.mean() if is_centred else 0.0

@@ -191,13 +191,14 @@ def test_nothing_but_rounding_is_given_to_the_sources_by_their_shares():
         np.testing.assert_allclose(shares.sum(-1), 1.0)
 
 
-def test_naive_contributions_are_weights_times_forecasts():
+@pytest.mark.parametrize("linear_lags", [None, [1, 2, 12]])
+def test_naive_contributions_are_weights_times_forecasts(linear_lags):
     y = noisy()
-    settings = {"naive": ["last", "seasonal"], "sp": 12, "linear_lags": None}
+    settings = {"naive": ["last", "seasonal"], "sp": 12, "linear_lags": linear_lags}
     forecaster = GRUForecaster(**SMALL, **settings).fit(y)
     table, weights = explain(forecaster, [1]), forecaster.naive_.iloc[:, 0]
     assert table.columns.tolist()[:2] == [("naive", "last"), ("naive", "seasonal 12")]
-    expected = weights.to_numpy() * [y.iloc[-1], y.iloc[-12]]
+    expected = weights.to_numpy()[:2] * [y.iloc[-1], y.iloc[-12]]
     np.testing.assert_allclose(table["naive"].iloc[0], expected, rtol=1e-6)
     assert table["correction", "network"].item() == 0.0
 
@@ -286,6 +287,10 @@ def test_a_counterfactual_replaces_a_category():
     y = hourly(150)
     X = covariates(pd.date_range(y.index[0], periods=170, freq="h")).drop(columns="measured")
     forecaster = fitted(y, X[:150])
+    # X may be a Series, of a single column.
+    series, x = fitted(y, X[["x"]][:150]), X["x"][150:]
+    found = explain(series, X=x, counterfactual={"x": 1.0}).sum(axis=1)
+    np.testing.assert_allclose(found, series.predict(X=x + 1) - series.predict(X=x), atol=1e-5)
     found = explain(forecaster, X=X[150:], counterfactual={"kind": "b"}).sum(axis=1)
     expected = forecaster.predict(X=X[150:].assign(kind="b")) - forecaster.predict(X=X[150:])
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -368,6 +373,11 @@ def test_importance_of_a_panel_shuffles_what_is_constant_within_each_series():
     forecaster = with_network(GRUForecaster(**SMALL).fit(y, X))
     table = importance(forecaster, y, X, fh=[1, 2], n_repeats=2, random_state=0)
     assert table.loc["size", "std"] > 0
+
+
+def test_scoring_is_a_callable():
+    with pytest.raises(TypeError, match=r"'scoring' parameter .* Got 'mae' instead"):
+        importance(GRUForecaster(**SMALL).fit(noisy()), noisy(), scoring="mae")
 
 
 @pytest.mark.parametrize("n_repeats", [0, -1, 1.5, True, "3"])

@@ -741,13 +741,13 @@ def test_bars_around_zero_are_the_contributions_of_each_source(kind):
     table = explanation_of(INDEXES[kind][:20])
     ax = plot_explanation(table, around="zero", n_largest=3)
     found = bars(ax)
-    assert list(found) == ["naive and intercept", "heat", "lags", "others"]
+    assert list(found) == ["naive and intercept", "heat", "lags", "other sources"]
     heights = {name: ends[:, 1] - ends[:, 0] for name, ends in found.items()}
     expected = {
         "naive and intercept": table["naive", "last"] + table["linear", "intercept"],
         "heat": table["linear", "heat"] + table["correction", "heat"],
         "lags": table["linear", "lags"],
-        "others": table["correction", "network"] + table["range", "bounds"],
+        "other sources": table["correction", "network"] + table["range", "bounds"],
     }
     for name, values in expected.items():
         np.testing.assert_allclose(heights[name], values, err_msg=name)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from skrnn.data.covariates import Covariates
 from skrnn.features.calendar import N_HOLIDAY_CHANNELS
@@ -67,9 +68,10 @@ class Groups(NamedTuple):
         cls, names: Sequence[str], shared: Sequence[str], known: Sequence[str], device: torch.device
     ) -> Groups:
         """The groups with these names, of regressors that belong to these."""
+        places = {name: g for g, name in enumerate(names)}
 
         def member(sources: Sequence[str]) -> Tensor:
-            rows = [[float(source == name) for source in sources] for name in names]
-            return torch.tensor(rows, device=device).view(len(names), len(sources))
+            place = torch.tensor([places[source] for source in sources], dtype=torch.long)
+            return F.one_hot(place, len(names)).T.to(device, torch.float32)
 
         return cls(member(shared), member(known))

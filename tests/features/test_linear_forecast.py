@@ -7,6 +7,7 @@ import torch
 
 from builders import features_of, read
 from skrnn.features.linear_forecast import LinearForecast, linear_lags, n_phases
+from skrnn.features.sources import CALENDAR, INTERCEPT, LAGS, SEASON, ChannelNames, Groups
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -63,6 +64,56 @@ def test_forecast_is_the_last_value_plus_the_regressors_times_the_coefficients(s
             known = targets.regressors.known
             expected = expected + (known @ linear.known_coefficients[..., c])[..., 0]
         torch.testing.assert_close(forecast[..., c], expected, rtol=1e-4, atol=1e-4)
+
+
+def parts_of(linear, targets, names):
+    """What each group adds to the forecasts, by its name."""
+    shared, known = linear.sources(names)
+    assert len(shared) == len(linear.coefficients)
+    groups = list(dict.fromkeys([*shared, *known]))
+    members = Groups.of(groups, shared, known, linear.coefficients.device)
+    return dict(zip(groups, linear.parts(targets, members).unbind(-1), strict=True))
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_parts_are_what_their_own_regressors_add(settings):
+    features = features_of(naive=("last",), **settings)
+    linear = LinearForecast(features)
+    linear.coefficients.normal_(generator=torch.Generator().manual_seed(0))
+    linear.known_coefficients.normal_(generator=torch.Generator().manual_seed(1))
+    names = ChannelNames(["x"] * features.n_numbers, [None] * features.n_columns, [])
+    values = rng.normal(size=(60, features.n_columns))
+    X = rng.normal(size=(60, 1)) if features.n_numbers else None
+    index = pd.date_range("2024-01-01", periods=60, freq="h")
+    _, targets, _ = read(features, values, start=30, X=X, index=index)
+    parts = parts_of(linear, targets, names)
+    torch.testing.assert_close(sum(parts.values()), linear(targets), rtol=1e-4, atol=1e-4)
+
+    given = targets.regressors
+    changes = {
+        LAGS: targets._replace(past=targets.past + 1.0),
+        CALENDAR: targets._replace(regressors=given._replace(calendar=given.calendar + 1.0)),
+        "x": targets,
+    }
+    if given.known is not None:
+        more = given._replace(known=given.known + 1.0, known_before=given.known_before - 2.0)
+        changes["x"] = targets._replace(regressors=more)
+    for name, other in changes.items():
+        moved = parts_of(linear, other, names)
+        for group, part in parts.items():
+            is_same = torch.equal(moved[group], part)
+            assert is_same == (group != name), (name, group)
+    row = linear.sources(names)[0].index(INTERCEPT)
+    torch.testing.assert_close(
+        parts[INTERCEPT], linear.coefficients[row].expand_as(parts[INTERCEPT])
+    )
+    # A level that is higher by 1 adds 1, and the coefficients of the last values.
+    place = [k for k, n in linear.level_columns if n == 1]
+    added = (1 + linear.coefficients[place].sum(0)).expand_as(parts[LAGS])
+    if not linear.n_crossed:
+        rise = parts_of(linear, changes[LAGS], names)[LAGS] - parts[LAGS]
+        torch.testing.assert_close(rise, added, rtol=1e-3, atol=1e-3)
+    assert (SEASON in parts) == bool(features.seasons)
 
 
 def test_regressors_are_the_last_value_and_lags_relative_to_it():
