@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from torch import nn
 from skrnn.callbacks import Callback
 from skrnn.contract.attributes import of_fitted
 from skrnn.contract.checkpoints import Checkpoint
+from skrnn.contract.exports import export
 from skrnn.contract.fitting import (
     held_out_rows,
     read,
@@ -266,6 +267,105 @@ class BaseRecurrentForecaster(BaseForecaster):
         """
         self.check_is_fitted()
         return summary_table(self)
+
+    def to_onnx(
+        self, path: str | os.PathLike | BinaryIO, alpha: float | Sequence[float] | None = None
+    ) -> None:
+        r"""Write what `predict` computes as one ONNX file, to forecast without torch or sktime.
+
+        Scaling, gaps, calendar, the mix of naive forecasts, the recurrent layers, and with
+        "recursive" the loop over the steps are operators of ONNX in the file. Before it is put in
+        place, onnxruntime runs it, and its forecasts are compared with those of the forecaster.
+
+        Parameters
+        ----------
+        path : str, path-like or binary file object
+            Where to write. A file that is there stays until the new one has been compared.
+        alpha : float or list of float, optional
+            Levels of quantiles that the file forecasts as well, in (0, 1), as `predict_quantiles`
+            does. With "multioutput" only, and not for ``criterion="studentt"`` or counts.
+
+        Raises
+        ------
+        sktime.exceptions.NotFittedError
+            Before `fit`.
+        ImportError
+            If onnx or onnxruntime is missing: ``pip install skrnn[onnx]``.
+        ValueError
+            If what the forecaster computes cannot be written: a cell, distribution or naive
+            forecast of your own, the holidays of a country (pass their dates), quantiles of
+            simulated paths, or a frequency whose steps cannot be counted. Nothing is written then.
+        RuntimeError
+            If the file's forecasts differ from those of the forecaster by more than 1e-5 of the
+            largest forecast of a series, or of its scale. Nothing is written.
+        OSError
+            If the file cannot be written.
+
+        See Also
+        --------
+        skrnn.save : A file that can be loaded, updated and trained on.
+
+        Notes
+        -----
+        For S series, R rows of context and a forecast of the H rows after them, the inputs are
+
+        ==================== ================ ========= ===========================================
+        input                shape            type      content
+        ==================== ================ ========= ===========================================
+        ``y``                (S, R, columns)  float64   the latest values, NaN where missing
+        ``past_covariates``  (S, R, columns)  float64   these columns of X
+        ``X_numbers``        (S, R + H, ...)  float64   numeric columns of X known in advance
+        ``X_categories``     (S, R + H, ...)  int64     the others: the place of each value in the
+                                                        list of the metadata
+        ``time``             (S, R + H)       int64     time stamps: an integer index as it is;
+                                                        of dates the seconds since 1970-01-01, with
+                                                        a time zone in UTC, without one as the
+                                                        clock shows them; of periods their start
+        ``series``           (S,)             int64     number of each series in `fit`, from 0; -1
+                                                        for another series, which is scaled by its
+                                                        values in ``y``
+        ==================== ================ ========= ===========================================
+
+        of which those of covariates exist only where the forecaster has them. ``forecast`` is (S,
+        H, columns) with "recursive". With "multioutput" it is (S, J, columns) for the J horizons of
+        `fit`, and H must be the last of them. ``quantiles`` has a last axis of levels. Both are
+        float64 in the unit of y.
+
+        All series of a call end at the same row. Shorter ones begin with NaN, and rows before the
+        first value count as no rows. Any number of rows is enough for a forecast. With the
+        ``context`` that the metadata give, in rows, it is that of the whole history; where values
+        are missing, pass a season more.
+
+        The metadata of the file are texts in JSON: class, parameters, versions, columns, series,
+        horizons, quantiles, past_covariates, X_numbers, X_categories, time, frequency, context and
+        longest_season. Quantiles that held-out errors calibrate stay as they were at the export,
+        and are NaN for a series that was not in `fit`. A time zone's changes of the clock are in
+        the file from 1970 to 2100.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import onnxruntime
+        >>> from sktime.datasets import load_airline
+        >>> from skrnn import GRUForecaster
+        >>> y = load_airline()
+        >>> forecaster = GRUForecaster(hidden_size=8, num_epochs=1, random_state=0).fit(y)
+        >>> path = tempfile.mkdtemp() + "/passengers.onnx"
+        >>> forecaster.to_onnx(path)
+        >>> session = onnxruntime.InferenceSession(path)
+        >>> months = np.arange("1949-01", "1962-01", dtype="datetime64[M]")  # and a year more
+        >>> inputs = {
+        ...     "y": y.to_numpy(dtype=np.float64).reshape(1, -1, 1),
+        ...     "time": months.astype("datetime64[s]").astype(np.int64)[None],
+        ...     "series": np.array([0]),
+        ... }
+        >>> (forecast,) = session.run(["forecast"], inputs)
+        >>> np.allclose(forecast[0, :, 0], forecaster.predict(fh=range(1, 13)), rtol=1e-5)
+        True
+        """
+        self.check_is_fitted()
+        export(self, path, alpha)
 
     network_ = of_fitted(attrgetter("model.network"), "The trained network.")
     scaler_ = of_fitted(attrgetter("model.scaler"), "Statistics of each series.")

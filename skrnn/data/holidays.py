@@ -38,6 +38,11 @@ class Holidays:
         else:
             self._dates = _dates(self.days)
 
+    @property
+    def dates(self) -> pd.DatetimeIndex:
+        """The days of a list of dates; those of a country are without end."""
+        return self._dates
+
     def around(self, stamps: pd.DatetimeIndex) -> list[np.ndarray]:
         """Three arrays, 1 where a stamp's day is a holiday, is before one, and is after one."""
         day = (stamps if stamps.tz is None else stamps.tz_localize(None)).normalize()

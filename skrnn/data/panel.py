@@ -255,7 +255,7 @@ class Panel:
             merged[new.positions() + shift[match[new.series_of_rows()]]] = new_rows
             return merged
 
-        values = merge(self._raw(), new._raw())
+        values = merge(self.raw(), new.raw())
         observed = ~np.isnan(values)
         return replace(
             self,
@@ -266,7 +266,7 @@ class Panel:
             origin=origin,
         )
 
-    def _raw(self) -> np.ndarray:
+    def raw(self) -> np.ndarray:
         """Values, NaN where they were not observed."""
         if self.observed is None:
             return self.values

@@ -142,7 +142,7 @@ class Quantiles(Distribution):
         """The median."""
         if self.has_point_at_location:
             return parameters[..., self.middle]
-        weights = self._weights([0.5])[:, 0]
+        weights = self.weights([0.5])[:, 0]
         if isinstance(parameters, Tensor):
             return parameters @ torch.from_numpy(weights).to(parameters)
         return parameters @ weights
@@ -156,7 +156,7 @@ class Quantiles(Distribution):
         right = parameters.gather(-1, k[..., None])[..., 0]
         return left + (right - left) * (z - low) / (high - low)
 
-    def _weights(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
+    def weights(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
         """Weights (K, A) of the trained quantiles in the one at each level."""
         knots, z = stats.norm.ppf(self.levels), stats.norm.ppf(np.asarray(levels, dtype=float))
         weights = np.zeros((len(knots), len(z)))
@@ -169,7 +169,7 @@ class Quantiles(Distribution):
 
     def quantiles(self, parameters: np.ndarray, levels: Sequence[float] | np.ndarray) -> np.ndarray:
         """Quantiles, (..., A)."""
-        return parameters @ self._weights(levels)
+        return parameters @ self.weights(levels)
 
 
 # Elementwise losses on scaled values. Huber's bend is at 1, one unit of the scaled series.

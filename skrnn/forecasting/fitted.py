@@ -87,7 +87,7 @@ class Fitted:
         panel = self.panel
         first, stop = self.held_out.rows(panel)
         first = np.where(first < stop, first, panel.lengths)
-        begin = np.maximum(first - self._rows_before - self.model.window_length, 0)
+        begin = np.maximum(first - self.rows_before - self.model.window_length, 0)
         if not begin.any():
             return self
         began = panel.origin if self.began is None else np.minimum(self.began, panel.origin)
@@ -98,12 +98,12 @@ class Fitted:
         if self.began is None:
             return
         is_lost = panel.origin[series] > self.began[series]
-        early = np.flatnonzero(is_lost & (rows < self._rows_before))
+        early = np.flatnonzero(is_lost & (rows < self.rows_before))
         if len(early):
             s, row = series[early[0]], rows[early[0]]
             first, asked = panel.timeline.stamps(panel.origin[s] + np.array([0, row]))
             msg = (
-                f"A forecast must have {self._rows_before} rows before it, but of series "
+                f"A forecast must have {self.rows_before} rows before it, but of series "
                 f"{panel.label(s)} those before {first} were dropped when it was saved, so that "
                 f"{asked} cannot be forecast. Save the forecaster with history='all'."
             )
@@ -337,10 +337,10 @@ class Fitted:
 
     def _rows_read(self, steps: np.ndarray) -> int:
         """Rows at the end of each series that the runs to the earliest forecast read."""
-        return self._rows_before + max(0, int(1 - steps.min()))
+        return self.rows_before + max(0, int(1 - steps.min()))
 
     @property
-    def _rows_before(self) -> int:
+    def rows_before(self) -> int:
         """Rows before a forecast that the run to it reads."""
         model, features = self.model, self.model.features
         return 2 * model.window_length + features.history + features.patch_length

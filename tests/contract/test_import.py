@@ -20,7 +20,8 @@ before, modules = state(), set(sys.modules)
 import skrnn
 assert state() == before
 loaded = {name.split(".")[0] for name in set(sys.modules) - modules}
-print(*sorted(loaded & {"matplotlib", "optuna", "tqdm", "holidays", "pooch", "skpro", "numba"}))
+optional = {"matplotlib", "optuna", "tqdm", "holidays", "pooch", "skpro", "numba", "onnx"}
+print(*sorted(loaded & (optional | {"onnxruntime"})))
 """
 
 
@@ -32,7 +33,8 @@ def test_import_changes_nothing_and_loads_no_optional_package():
 
 WITHOUT_EXTRAS = """
 import sys
-for name in ("numba", "matplotlib", "pooch", "tqdm", "holidays", "skpro", "optuna"):
+optional = "numba matplotlib pooch tqdm holidays skpro optuna onnx onnxruntime".split()
+for name in optional:
     sys.modules[name] = None
 import io, numpy as np, pandas as pd
 import skrnn
@@ -84,6 +86,8 @@ NEEDED = {
         "GRUForecaster(num_epochs=1, criterion='normal').fit(y).predict_proba([1])",
         "skrnn[proba]",
     ),
+    "onnx": ("GRUForecaster(num_epochs=1).fit(y).to_onnx('a.onnx')", "skrnn[onnx]"),
+    "onnxruntime": ("GRUForecaster(num_epochs=1).fit(y).to_onnx('a.onnx')", "skrnn[onnx]"),
 }
 
 
