@@ -55,16 +55,19 @@ class Clock:
 
     def positions(self) -> Tensor:
         """Positions on the timeline, (S, R)."""
-        timeline = self.timeline
+        timeline, freq = self.timeline, self.timeline.freq
         if not timeline.is_calendar:
-            return (self.time - int(timeline.start[0])) // int(timeline.freq)
+            return (self.time - int(timeline.start[0])) // int(freq)
         if timeline.is_fixed:
-            step = pd.Timedelta(timeline.freq)
-            return (self.time - _seconds(timeline)) // round(step.total_seconds())
+            step = round(pd.Timedelta(freq).total_seconds())
+            return (self.time - int(seconds_of(timeline.start)[0])) // step
+        first = timeline.timestamps(np.zeros(1, dtype=np.int64)).tz_localize(None)
+        if isinstance(freq, (pd.offsets.Day, pd.offsets.Week)):
+            # As the clock shows them: where clocks change, days are not equally long.
+            step = freq.n * DAY * (7 if isinstance(freq, pd.offsets.Week) else 1)
+            return (self.local - int(seconds_of(first)[0])) // step
         since = self.ordinals() - int(ordinals(timeline, np.zeros(1, dtype=np.int64))[0])
-        return (
-            since // timeline.freq.n if isinstance(timeline.freq, pd.offsets.BusinessDay) else since
-        )
+        return since // freq.n if isinstance(freq, pd.offsets.BusinessDay) else since
 
     def ordinals(self) -> Tensor:
         """Numbers of the steps on their calendar, (S, R); see `features.calendar.ordinals`."""
@@ -161,10 +164,6 @@ def seconds_of(stamps: pd.Index) -> np.ndarray:
     return stamps.to_numpy().astype("datetime64[s]").astype(np.int64)
 
 
-def _seconds(timeline: Timeline) -> int:
-    return int(seconds_of(timeline.start)[0])
-
-
 def _first_day(year: Tensor) -> Tensor:
     """Days from 1970-01-01 to the first day of a year."""
     before = year - 1
@@ -195,13 +194,20 @@ def _local(time: Tensor, timeline: Timeline) -> Tensor:
 
 def _changes(zone: object) -> tuple[np.ndarray, np.ndarray]:
     """When a time zone changes its offset, (K,), and the offsets before and after, (K + 1,)."""
-    utc = np.arange(
-        np.datetime64(f"{FIRST_YEAR}-01-01", "s").astype(np.int64),
-        np.datetime64(f"{LAST_YEAR}-01-01", "s").astype(np.int64),
-        QUARTER,
+    first, last = (
+        np.datetime64(f"{y}-01-01", "s").astype(np.int64) for y in (FIRST_YEAR, LAST_YEAR)
     )
+    days = np.arange(first, last, DAY)
+    offset = _offsets(days, zone)
+    # Of each day after which the offset is another, the first quarter of an hour with it.
+    before = np.flatnonzero(np.diff(offset))
+    quarters = days[before, None] + np.arange(QUARTER, DAY + 1, QUARTER)
+    is_new = _offsets(quarters.ravel(), zone).reshape(quarters.shape) != offset[before, None]
+    since = quarters[np.arange(len(before)), is_new.argmax(1)]
+    return since, np.concatenate([offset[:1], offset[before + 1]])
+
+
+def _offsets(utc: np.ndarray, zone: object) -> np.ndarray:
+    """Offset of the clock from UTC, in seconds."""
     stamps = pd.DatetimeIndex(utc.astype("datetime64[s]")).tz_localize("UTC").tz_convert(zone)
-    local = stamps.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.int64)
-    offset = local - utc
-    change = np.flatnonzero(np.diff(offset)) + 1
-    return utc[change], offset[np.concatenate([[0], change])]
+    return stamps.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.int64) - utc

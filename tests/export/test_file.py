@@ -26,9 +26,15 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning"),
 ]
 
-SMALL = {"hidden_size": 4, "window_length": 12, "num_epochs": 1, "sp": 6, "random_state": 0}
+SMALL = {"hidden_size": 4, "window_length": 12, "num_epochs": 0, "sp": 6, "random_state": 0}
 INDEX = pd.date_range("2024-01-01", periods=90, freq="h", name="time")
 Y = pd.Series(5 + np.sin(np.arange(90)) + np.arange(90) % 6, INDEX, name="load")
+
+
+@pytest.fixture(scope="module")
+def forecaster():
+    """One with trained weights."""
+    return GRUForecaster(**SMALL | {"num_epochs": 1}).fit(Y)
 
 
 def exported(forecaster, **options):
@@ -85,7 +91,7 @@ def test_metadata_say_what_the_file_holds():
 
 
 def test_context_of_the_metadata_is_enough():
-    y = make_hourly_load(n_series=1, n_hours=800, random_state=0).droplevel(0).iloc[:, 0]
+    y = make_hourly_load(n_series=1, n_hours=500, random_state=0).droplevel(0).iloc[:, 0]
     y.index.freq = "h"
     forecaster = GRUForecaster(**SMALL | {"sp": 24, "window_length": 50}).fit(y)
     session = exported(forecaster)
@@ -122,7 +128,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_has_no_operator_is_refused_before_anything_is_written(name, tmp_path):
     cls, options, message = REFUSED[name]
-    forecaster = cls(**SMALL | {"num_epochs": 0} | options).fit(Y)
+    forecaster = cls(**SMALL | options).fit(Y)
     path = tmp_path / "a.onnx"
     path.write_bytes(b"before")
     with pytest.raises(ValueError, match=message):
@@ -140,7 +146,7 @@ def test_what_has_no_operator_is_refused_before_anything_is_written(name, tmp_pa
     ],
 )
 def test_quantiles_that_are_no_formula_are_refused(options, message):
-    forecaster = GRUForecaster(**SMALL | {"num_epochs": 0} | options).fit(Y.round(), fh=[1])
+    forecaster = GRUForecaster(**SMALL | options).fit(Y.round(), fh=[1])
     with pytest.raises(ValueError, match=message):
         forecaster.to_onnx(io.BytesIO(), alpha=0.9)
     exported(forecaster)  # points are not
@@ -148,14 +154,14 @@ def test_quantiles_that_are_no_formula_are_refused(options, message):
 
 def test_half_months_are_refused():
     y = pd.Series(Y.to_numpy(), pd.date_range("2020", periods=len(Y), freq="SMS"))
-    forecaster = GRUForecaster(**SMALL | {"num_epochs": 0, "linear_lags": None}).fit(y)
+    forecaster = GRUForecaster(**SMALL | {"linear_lags": None}).fit(y)
     with pytest.raises(ValueError, match="steps are of no fixed length"):
         forecaster.to_onnx(io.BytesIO())
 
 
 def test_steps_below_a_second_are_refused():
     y = pd.Series(Y.to_numpy(), pd.date_range("2020", periods=len(Y), freq="100ms"))
-    forecaster = GRUForecaster(**SMALL | {"num_epochs": 0}).fit(y)
+    forecaster = GRUForecaster(**SMALL).fit(y)
     with pytest.raises(ValueError, match="no whole seconds"):
         forecaster.to_onnx(io.BytesIO())
 
@@ -165,12 +171,11 @@ def test_unfitted_forecaster_is_refused():
         GRUForecaster().to_onnx(io.BytesIO())
 
 
-def test_graph_that_forecasts_otherwise_is_not_written(tmp_path, monkeypatch):
-    forecaster = GRUForecaster(**SMALL).fit(Y)
+def test_graph_that_forecasts_otherwise_is_not_written(forecaster, tmp_path, monkeypatch):
     path = tmp_path / "a.onnx"
     forecaster.to_onnx(path)
     before = path.read_bytes()
-    other = GRUForecaster(**SMALL | {"random_state": 1}).fit(Y).fitted_
+    other = GRUForecaster(**SMALL).fit(Y + np.arange(90)).fitted_
     graph = file_module.forecast_graph
     monkeypatch.setattr(file_module, "forecast_graph", lambda fitted, levels: graph(other, levels))
     with pytest.raises(RuntimeError, match=r"forecast of the exported graph.*differ by .*Nothing"):
@@ -178,8 +183,8 @@ def test_graph_that_forecasts_otherwise_is_not_written(tmp_path, monkeypatch):
     assert path.read_bytes() == before
 
 
-def test_series_that_does_not_exist_is_an_error_of_the_runtime():
-    session = exported(GRUForecaster(**SMALL).fit(Y))
+def test_series_that_does_not_exist_is_an_error_of_the_runtime(forecaster):
+    session = exported(forecaster)
     for number in (1, -2):
         with pytest.raises(Exception, match=r"out of|bounds"):
             session.run(None, inputs(Y, 1, series=number))
@@ -223,8 +228,7 @@ assert not {"torch", "sktime", "pandas", "skrnn"} & set(sys.modules)
 """
 
 
-def test_file_forecasts_with_numpy_and_onnxruntime_alone(tmp_path):
-    forecaster = GRUForecaster(**SMALL).fit(Y)
+def test_file_forecasts_with_numpy_and_onnxruntime_alone(forecaster, tmp_path):
     forecaster.to_onnx(tmp_path / "a.onnx")
     np.savez(tmp_path / "a.npz", **inputs(Y, 3))
     command = [sys.executable, "-c", SNIPPET, tmp_path / "a.onnx", tmp_path / "a.npz"]
