@@ -59,7 +59,8 @@ def explain(
     pd.DataFrame
         The rows of ``predict``. The columns have two levels, ``part`` and ``source``; if y has
         several columns, its column comes before them. The sum over all columns (of one column of
-        y) is ``predict``, to rounding. A row that cannot be forecast is NaN. The parts are
+        y) is ``predict``, to rounding. A row that cannot be forecast is NaN. A column of X that has
+        the name of another source gets the suffix "(X)". The parts are
 
         ============ ==============================================================================
         naive        weight times forecast of each naive forecast: its name and period

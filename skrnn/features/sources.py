@@ -15,8 +15,10 @@ from skrnn.features.features import Features
 
 INTERCEPT, LAGS, SEASON, CALENDAR, HOLIDAYS = "intercept", "lags", "season", "calendar", "holidays"
 CHANGES, GAPS, NAIVE_FORECASTS = "changes", "missing values", "naive forecasts"
-# A column of X with one of these names is told apart by a suffix.
+NETWORK, BASELINE, LAG = "network", "baseline", "lag "
+# A column of X with one of these names, or that of a lag, is told apart by a suffix.
 RESERVED = {INTERCEPT, LAGS, SEASON, CALENDAR, HOLIDAYS, CHANGES, GAPS, NAIVE_FORECASTS}
+RESERVED |= {NETWORK, BASELINE}
 
 
 class ChannelNames(NamedTuple):
@@ -50,7 +52,8 @@ class ChannelNames(NamedTuple):
 
 def source_of(column: object) -> str:
     """Name of a column of X as a source, which no other source has."""
-    return f"{column} (X)" if str(column) in RESERVED else str(column)
+    name = str(column)
+    return f"{name} (X)" if name in RESERVED or name.startswith(LAG) else name
 
 
 class Groups(NamedTuple):

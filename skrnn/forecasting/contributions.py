@@ -12,14 +12,13 @@ from torch import Tensor
 from skrnn.distributions import Predictive
 from skrnn.features.batch import Steps, Targets, joined
 from skrnn.features.naive_forecasts import NaiveForecasts
-from skrnn.features.sources import INTERCEPT, ChannelNames, Groups
+from skrnn.features.sources import BASELINE, INTERCEPT, NETWORK, ChannelNames, Groups
 from skrnn.naive import NaiveForecast
 from skrnn.network.attribution import InputGroups, Located, attributed
 from skrnn.network.network import Mixed, RecurrentNetwork
 
 # Sources are pairs: a part of the forecast, and what it comes from.
 NAIVE, LINEAR, CORRECTION = "naive", "linear", "correction"
-NETWORK, BASELINE = (CORRECTION, "network"), (CORRECTION, "baseline")
 CENTER, DISTRIBUTION, RANGE = ("center", "scaler"), ("distribution", "point"), ("range", "bounds")
 
 # Of each step of a recursive forecast: its inputs (None of the first, which the run holds), what is
@@ -82,9 +81,9 @@ class Contributions:
             of_targets = network.target_sources(names) if network.head.reads_targets else []
             groups = list(dict.fromkeys([*of_inputs, *of_targets]))
             self.inputs = InputGroups.of(groups, of_inputs, of_targets, device)
-            self.sources += [*((CORRECTION, group) for group in groups), BASELINE]
+            self.sources += [*((CORRECTION, group) for group in [*groups, BASELINE])]
         else:
-            self.sources.append(NETWORK)
+            self.sources.append((CORRECTION, NETWORK))
         if not network.features.n_mixed:
             self.sources.append(CENTER)
 

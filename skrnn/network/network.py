@@ -13,7 +13,14 @@ from skrnn.features.batch import Steps, Targets
 from skrnn.features.direct_forecast import DirectForecast
 from skrnn.features.features import Features
 from skrnn.features.naive_forecasts import NaiveForecasts
-from skrnn.features.sources import CALENDAR, CHANGES, GAPS, NAIVE_FORECASTS, ChannelNames
+from skrnn.features.sources import (
+    CALENDAR,
+    CHANGES,
+    GAPS,
+    LAG,
+    NAIVE_FORECASTS,
+    ChannelNames,
+)
 from skrnn.network.cells import RecurrentLayers, State
 from skrnn.network.dropout import Dropout
 
@@ -213,7 +220,7 @@ class RecurrentNetwork(nn.Module):
         features = self.features
         sources = names.of_columns(CHANGES) * features.patch_length
         for lag in features.lags:
-            sources += names.of_columns(f"lag {lag}")
+            sources += names.of_columns(f"{LAG}{lag}")
         sources += [CALENDAR] * features.n_calendar + names.known
         if features.missing:
             sources += [GAPS] * features.n_values * (1 + len(features.lags))
