@@ -14,6 +14,12 @@ def export(
 ) -> None:
     """Write a fitted forecaster to an ONNX file."""
     need_onnx()
+    if not (isinstance(path, (str, os.PathLike)) or hasattr(path, "write")):
+        msg = (
+            f"to_onnx writes to a str, a path or a binary file object, but got a "
+            f"{type(path).__name__}. Pass the name of the file, such as 'load.onnx'."
+        )
+        raise TypeError(msg)
     # onnx and onnxruntime are optional.
     from skrnn.export.file import write_onnx
 

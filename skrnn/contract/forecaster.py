@@ -298,6 +298,8 @@ class BaseRecurrentForecaster(BaseForecaster):
         RuntimeError
             If the file's forecasts differ from those of the forecaster by more than 1e-5 of the
             largest forecast of a series, or of its scale. Nothing is written.
+        TypeError
+            If ``path`` is none of the above.
         OSError
             If the file cannot be written.
 

@@ -183,6 +183,12 @@ def test_graph_that_forecasts_otherwise_is_not_written(forecaster, tmp_path, mon
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("path", [None, 5, b"a.onnx"])
+def test_what_is_no_file_is_refused(forecaster, path):
+    with pytest.raises(TypeError, match="to_onnx writes to a str, a path or"):
+        forecaster.to_onnx(path)
+
+
 def test_series_that_does_not_exist_is_an_error_of_the_runtime(forecaster):
     session = exported(forecaster)
     for number in (1, -2):
@@ -248,3 +254,21 @@ def test_panel_of_many_series_is_forecast_in_any_order_and_number():
         given = inputs_of(forecaster.fitted_.panel, series, np.zeros((29, 2, 0)))
         (found,) = session.run(None, given)
         np.testing.assert_allclose(found, expected[series], rtol=1e-6)
+
+
+def test_level_shift_is_that_of_the_series_and_of_no_other():
+    rng, t = np.random.default_rng(0), np.arange(300)
+    y = pd.Series(np.sin(t / 4) + 0.1 * rng.normal(size=300) + 30.0 * (t >= 290))
+    forecaster = GRUForecaster(**SMALL | {"sp": 24}).fit(y)
+    assert forecaster.fitted_.model.level_shift is not None
+    session = exported(forecaster)
+    time = np.arange(303)[None]
+    given = {"y": y.to_numpy().reshape(1, -1, 1), "time": time, "series": np.array([0])}
+    (found,) = session.run(None, given)
+    np.testing.assert_allclose(found.ravel(), forecaster.predict(fh=[1, 2, 3]), rtol=1e-6)
+    # A context that ends before the shift is forecast on the level that it had.
+    before = {"y": given["y"][:, :280], "time": time[:, :290], "series": np.array([0])}
+    assert np.abs(session.run(None, before)[0]).max() < 5
+    # Another series has none: its rows, which are moved by it above, stay as they are.
+    (other,) = session.run(None, given | {"series": np.array([-1])})
+    assert np.abs(other - found).max() > 1
