@@ -5,6 +5,7 @@ from skrnn.evaluation import evaluate
 from skrnn.explanation import explain, importance
 from skrnn.forecasters import GRUForecaster, LSTMForecaster, RNNForecaster
 from skrnn.metrics import SMAPE, smape, smape_scorer
+from skrnn.paths import sample_paths
 from skrnn.saving import load, save
 
 __version__ = "0.1.0"
@@ -18,6 +19,7 @@ __all__ = [
     "explain",
     "importance",
     "load",
+    "sample_paths",
     "save",
     "smape",
     "smape_scorer",

@@ -37,6 +37,7 @@ from skrnn.figures.tables import (
     history_of,
     largest,
     n_observations,
+    paths_of,
     rows_at_step,
     rows_of_series,
     same_stamps,
@@ -57,12 +58,13 @@ def plot_forecast(
     *,
     y_true: pd.Series | pd.DataFrame | None = None,
     intervals: pd.DataFrame | None = None,
+    paths: pd.DataFrame | None = None,
     series: Any = None,
     column: Any = None,
     n_history: int | str | None = "auto",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a forecast after the last observations, with its intervals.
+    """Draw a forecast after the last observations, with its intervals and its paths.
 
     Parameters
     ----------
@@ -75,6 +77,8 @@ def plot_forecast(
         Observations at the times of the forecast, which the forecaster did not know.
     intervals : pd.DataFrame, optional
         Result of ``predict_interval``, with one or several coverages; narrow ones are darker.
+    paths : pd.DataFrame, optional
+        Result of `skrnn.sample_paths`. The first 50 are drawn.
     series : label or tuple of labels, optional
         The series of a panel to draw. Not needed if there is only one.
     column : label, optional
@@ -117,6 +121,9 @@ def plot_forecast(
         for name, table in (("y", y), ("y_true", y_true), ("intervals", intervals))
         if table is not None
     }
+    if paths is not None:
+        named = choose("column", column, tables["y_pred"].columns, "columns of y_pred")
+        tables["paths"] = paths_of(frame_of("paths", paths), named)
     series = choose_series(tables, series)
     tables = same_stamps(
         {name: with_dates(rows_of_series(table, series)) for name, table in tables.items()}
@@ -161,6 +168,12 @@ def plot_forecast(
             zorder=1,
             label=f"{100 * coverage:g} % interval",
         )
+    if "paths" in tables:
+        drawn = tables["paths"]
+        drawn = np.vstack([np.broadcast_to(last, (len(last), drawn.shape[1])), drawn])
+        times = last.index.append(tables["paths"].index)
+        lines = ax.plot(times, drawn, color=COLORS[0], linewidth=0.6, alpha=0.35, zorder=1.5)
+        lines[0].set_label("paths")
     line = pd.concat([last, forecast])
     marked = range(len(last), len(line)) if len(forecast) <= MAX_MARKERS else []
     ax.plot(line.index, line, ".-", color=COLORS[0], markevery=marked, label="forecast")

@@ -80,28 +80,64 @@ class PathMeans:
     ):
         self.values, self.n_rows, self.periods, self.offsets = values, n_rows, periods, offsets
         self.n_past = means.shape[1]
-        room = means.new_empty(len(values), values.shape[1] - self.n_past, *means.shape[2:])
-        self.means = torch.cat([means, room], dim=1)  # (n, T + H, P, C)
-        self.path = torch.arange(len(values), device=values.device)[:, None, None]
+        self.path = torch.arange(len(values), device=values.device)
         self.period = torch.arange(len(periods), device=values.device)[:, None]
+        # By time, so that what one step reads and writes is contiguous.
+        shape = (len(periods), values.shape[1], len(values), values.shape[-1])
+        self.means = means.new_empty(shape)  # (P, T + H, n, C)
+        self.means[:, : self.n_past] = means.permute(2, 1, 0, 3)
+        if periods:
+            self.fewest_rows, self.farthest = int(n_rows.min()), int(offsets.max())
+            self.sums = self._window_sums()
+
+    def _window_sums(self) -> list[Tensor]:
+        """Sums over 1, 2, 4, ... rows that end at the last rows, as in `trailing_means`.
+
+        Of a window of k rows, the sums that end at row r are at place r % (k + 1), (k + 1, n, C).
+        """
+        longest, result = max(self.periods), []
+        past = self.values[:, max(0, self.n_past - longest) : self.n_past].transpose(0, 1)
+        back = torch.arange(len(past), 0, -1, device=past.device)
+        exists = (back[:, None] <= self.n_rows)[..., None]  # (t, n, 1)
+        window = torch.where(exists, past, 0.0).to(accumulator_dtype(past.device))
+        size = 1
+        while size <= longest:
+            last = window[-(size + 1) :]
+            rows = torch.arange(self.n_past - len(last), self.n_past, device=past.device)
+            sums = window.new_zeros(size + 1, *window.shape[1:])
+            sums[rows % (size + 1)] = last
+            result.append(sums)
+            window = torch.cat([window[:size], window[size:] + window[:-size]])
+            size *= 2
+        return result
 
     def before(self, row: int) -> Tensor | None:
         """Means that the naive forecasts of ``row`` read, (n, 1, P, O, C)."""
         if not self.periods:
             return None
-        count = self.n_rows + (row - self.n_past)
-        # No mean ends before the first row of a series.
-        back = torch.minimum(self.offsets, count[:, None, None])  # (n, P, O)
-        return self.means[self.path, row - back, self.period][:, None]
+        n_appended = row - self.n_past
+        if self.fewest_rows + n_appended >= self.farthest:
+            means = self.means[self.period, row - self.offsets]  # (P, O, n, C)
+        else:  # no mean ends before the first row of a series
+            back = torch.minimum(self.offsets[..., None], self.n_rows + n_appended)  # (P, O, n)
+            means = self.means[self.period[..., None], row - back, self.path]
+        return means.movedim(2, 0)[:, None]
 
     def append(self, row: int) -> None:
         """Compute the means up to ``row``, whose values have been forecast."""
-        dtype = accumulator_dtype(self.values.device)
+        if not self.periods:
+            return
+        newest = self.values[:, row].to(self.sums[0].dtype)  # (n, C)
+        for sums in self.sums:
+            size = len(sums) - 1
+            sums[row % (size + 1)] = newest
+            newest = newest + sums[(row - size) % (size + 1)]
         count = self.n_rows + (row - self.n_past + 1)
         for k, period in enumerate(self.periods):
-            first = max(0, row + 1 - period)
-            window = self.values[:, first : row + 1]
-            back = torch.arange(row - first, -1, -1, device=window.device)
-            exists = (back < count[:, None])[..., None]
-            total = torch.where(exists, window, 0.0).sum(1, dtype=dtype)
-            self.means[:, row, k] = (total / count.clamp(max=period)[:, None]).to(window.dtype)
+            total, done = torch.zeros_like(newest), 0
+            for sums in self.sums:
+                size = len(sums) - 1
+                if period & size:
+                    total += sums[(row - done) % (size + 1)]
+                    done += size
+            self.means[k, row] = total / count.clamp(max=period)[:, None]

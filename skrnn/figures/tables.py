@@ -17,6 +17,8 @@ OBSERVATIONS_PER_FORECAST = 5
 MIN_OBSERVATIONS = 50
 # A contribution that is smaller than this share of the largest is drawn with the others.
 LEAST_SHARE_SHOWN = 0.01
+# More lines hide each other.
+MAX_PATHS = 50
 
 
 def frame_of(name: str, table: Any) -> pd.DataFrame:
@@ -192,6 +194,21 @@ def largest(
     is_shown = table.columns.isin(shown.index[shown > LEAST_SHARE_SHOWN * size.max()])
     others = table.loc[:, ~is_shown]
     return table.loc[:, is_shown], others.sum(axis=1) if (others != 0).any(axis=None) else None
+
+
+def paths_of(paths: pd.DataFrame, column: Any) -> pd.DataFrame:
+    """The first paths of one column of y, a column for each."""
+    index = paths.index
+    if index.nlevels < 2 or index.names[-2] != "path":
+        msg = (
+            f"paths must have the index levels of skrnn.sample_paths, 'path' before the time. Got "
+            f"{list(index.names)} instead; pass its result."
+        )
+        raise ValueError(msg)
+    number = index.get_level_values(-2)
+    first = number.unique()[:MAX_PATHS]
+    values = column_of("paths", paths[number.isin(first)], column)
+    return values.unstack(-2)
 
 
 def n_observations(n_history: int | str | None, n_forecasts: int, n_past: int) -> int:

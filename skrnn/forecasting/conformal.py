@@ -13,7 +13,7 @@ from skrnn.data.held_out import HeldOut
 from skrnn.data.panel import Panel
 from skrnn.distributions.base import Predictive, empirical
 from skrnn.forecasting.model import Model
-from skrnn.forecasting.samples import Samples
+from skrnn.forecasting.samples import Samples, ranks
 
 # Cutoffs whose held-out errors are computed, of points or distributions, and of simulated paths,
 # and the paths of each.
@@ -91,7 +91,12 @@ class HeldOutErrors:
         quantile, result = recent[0], np.empty((n_series, len(counts), *start.shape))
         loss = np.zeros_like(quantile)  # (E, S, J, C, A)
         place = np.searchsorted(counts, np.arange(counts[-1] + 1))
-        for k in range(counts[-1] + 1):
+        # Before the first of the later errors nothing moves.
+        is_later = ~self.is_first & ~np.isnan(self.errors).all(-1)
+        moves = np.flatnonzero(is_later.any((0, 2)))
+        begin = min(moves[0], counts[-1]) if len(moves) else counts[-1]
+        result[:, counts < begin] = start
+        for k in range(begin, counts[-1] + 1):
             recent[k % n_recent] = quantile
             if counts[place[k]] == k:
                 weight = np.exp(WEIGHT_RATE * (loss.min(0) - loss))
@@ -166,8 +171,7 @@ class Calibrated(Predictive):
         if not n_samples:
             return super().skpro(parameters, **labels)
         values = self.quantiles(parameters, (np.arange(n_samples) + 0.5) / n_samples)
-        rank = parameters[..., self.N_NUMBERS :].argsort(-1).argsort(-1)
-        paths = np.take_along_axis(values, rank, axis=-1)
+        paths = np.take_along_axis(values, ranks(parameters[..., self.N_NUMBERS :]), axis=-1)
         return empirical(paths, time_indep=False, **labels)
 
 
@@ -232,49 +236,16 @@ def held_out_errors(
     Series differ in how well they are forecast. Each one's errors are divided by their mean size
     over the held-out rows, which is drawn towards that of all series, see `PSEUDO_ERRORS`.
     """
-    n_columns = len(model.columns)
-    first, stop = held_out.rows(panel)
-    is_simulated = (
-        model.strategy.name == "recursive" and model.network.distribution.is_probabilistic
-    )
-    is_simulated = is_simulated and steps[-1] > 1
-    most = MOST_SIMULATED_CUTOFFS if is_simulated else MOST_CUTOFFS
-    stride = max(1, -(-int((stop - first).sum()) // most))
-    last = np.where(stop > first, panel.lengths, first)
-    n_cutoffs = -(-(last - first) // stride)  # (S,)
-    k = np.arange(n_cutoffs.max())
-    cutoff = first[:, None] + stride * k  # (S, G)
-    inside = k < n_cutoffs[:, None]
-    series, place = np.nonzero(inside)
-    rows = cutoff[series, place]
-    target = rows[:, None] + steps - 1  # (n, J)
-    is_row = target < panel.lengths[series][:, None]
-    is_first = target < stop[series][:, None]
-    target = panel.offsets[series][:, None] + np.where(is_row, target, 0)
-    counts = np.broadcast_to(is_row[..., None], (*target.shape, n_columns))
-    if panel.observed is not None:
-        counts = counts & panel.observed[target][..., :n_columns]  # (n, J, C)
-    chosen = counts & is_first[..., None]
-    missing = np.argwhere(~chosen.any(0))
-    if len(missing):
-        msg = (
-            f"Intervals need errors of held-out rows {steps[missing[0][0]]} steps ahead, but "
-            f"{(stop - first).max()} rows are held out of the longest series. Pass longer series, "
-            f"raise validation_split, shorten fh, or set criterion='quantile' and "
-            f"validation_split=None for intervals that are not calibrated."
-        )
-        raise ValueError(msg)
-    generator = torch.Generator(model.device).manual_seed(0) if is_simulated else None
-    n_samples = N_SIMULATED if is_simulated else 0
-    if model.network.distribution.is_probabilistic and not is_simulated:
-        n_samples = N_SIMULATED if model.strategy.name == "recursive" else 0
-    distribution, parameters = model.forecast(panel, series, rows, steps, n_samples, generator)
-    center, size = _center_and_size(distribution, parameters)
-    error = panel.values[target][..., :n_columns] - center
+    forecasts = _HeldOutForecasts.of(model, panel, held_out, steps)
+    series, n_columns = forecasts.series, len(model.columns)
+    center, size = _center_and_size(forecasts.distribution, forecasts.parameters)
+    error = forecasts.values - center
     scale = model.scaler.scale_[:, :n_columns]  # type: ignore[union-attr]
     if not model.network.distribution.is_probabilistic:
         size = size * scale[series][:, None]
     error = error / size
+    counts = ~np.isnan(error)
+    chosen = counts & forecasts.is_first[..., None]
     # Mean sizes, over the held-out rows.
     absolute = np.where(chosen, np.abs(error), 0.0)
     mean = absolute.sum(0) / np.maximum(chosen.sum(0), 1)  # of each horizon
@@ -285,14 +256,105 @@ def held_out_errors(
     np.add.at(total[0], series, (weight * relative).sum(1))
     np.add.at(total[1], series, weight.sum(1))
     sizes = total[0] / total[1]
-    result = np.full((*inside.shape, len(steps), n_columns), np.nan)
-    result[series, place] = np.where(counts, error / sizes[series][:, None], np.nan)
-    cutoff = np.where(inside, cutoff, np.iinfo(np.int64).max)
-    of_all = np.zeros(result.shape[:3], dtype=bool)
-    of_all[series, place] = is_first
+    result = forecasts.by_cutoff(error / sizes[series][:, None], np.nan)
+    of_all = forecasts.by_cutoff(forecasts.is_first, False)
     if not model.network.distribution.is_probabilistic:
         sizes = sizes * scale
-    return HeldOutErrors(cutoff, result, of_all, steps, stride), sizes
+    return HeldOutErrors(forecasts.cutoff, result, of_all, steps, forecasts.stride), sizes
+
+
+def held_out_scores(model: Model, panel: Panel, held_out: HeldOut, steps: np.ndarray) -> np.ndarray:
+    """Randomised probability integral transforms of held-out counts, (S, G, J, C).
+
+    Of a count y with the distribution function F, a number between F(y - 1) and F(y): uniform if
+    the forecast is right. NaN where no value was observed.
+    """
+    forecasts = _HeldOutForecasts.of(model, panel, held_out, steps)
+    counts, parameters = forecasts.values, forecasts.parameters
+    frozen = forecasts.distribution.frozen(parameters)  # type: ignore[attr-defined]
+    below, up_to = frozen.cdf(counts - 1), frozen.cdf(counts)
+    share = np.random.default_rng(0).random(counts.shape)
+    return forecasts.by_cutoff(below + share * (up_to - below), np.nan)
+
+
+@dataclass(frozen=True)
+class _HeldOutForecasts:
+    """Forecasts of rows that the model was not trained on, and their observations.
+
+    Parameters
+    ----------
+    cutoff : np.ndarray of shape (S, G)
+        See `HeldOutErrors`.
+    series, place : np.ndarray of shape (n,)
+        Series of each of the n cutoffs, and its number among the G.
+    values : np.ndarray of shape (n, J, C)
+        NaN where no value was observed.
+    is_first : np.ndarray of shape (n, J)
+        Which values are in the held-out rows; others come later.
+    distribution, parameters : Predictive, np.ndarray of shape (n, J, C, K)
+    stride : int
+        Rows from one cutoff to the next.
+    """
+
+    cutoff: np.ndarray
+    series: np.ndarray
+    place: np.ndarray
+    values: np.ndarray
+    is_first: np.ndarray
+    distribution: Predictive
+    parameters: np.ndarray
+    stride: int
+
+    @classmethod
+    def of(
+        cls, model: Model, panel: Panel, held_out: HeldOut, steps: np.ndarray
+    ) -> _HeldOutForecasts:
+        """Forecast from the first held-out row of each series on, up to its end."""
+        n_columns = len(model.columns)
+        first, stop = held_out.rows(panel)
+        is_simulated = (
+            model.strategy.name == "recursive" and model.network.distribution.is_probabilistic
+        )
+        is_simulated = is_simulated and steps[-1] > 1
+        most = MOST_SIMULATED_CUTOFFS if is_simulated else MOST_CUTOFFS
+        stride = max(1, -(-int((stop - first).sum()) // most))
+        last = np.where(stop > first, panel.lengths, first)
+        n_cutoffs = -(-(last - first) // stride)  # (S,)
+        k = np.arange(n_cutoffs.max())
+        cutoff = first[:, None] + stride * k  # (S, G)
+        inside = k < n_cutoffs[:, None]
+        series, place = np.nonzero(inside)
+        rows = cutoff[series, place]
+        target = rows[:, None] + steps - 1  # (n, J)
+        is_row = target < panel.lengths[series][:, None]
+        is_first = target < stop[series][:, None]
+        target = panel.offsets[series][:, None] + np.where(is_row, target, 0)
+        counts = np.broadcast_to(is_row[..., None], (*target.shape, n_columns))
+        if panel.observed is not None:
+            counts = counts & panel.observed[target][..., :n_columns]  # (n, J, C)
+        missing = np.argwhere(~(counts & is_first[..., None]).any(0))
+        if len(missing):
+            msg = (
+                f"Intervals need errors of held-out rows {steps[missing[0][0]]} steps ahead, but "
+                f"{(stop - first).max()} rows are held out of the longest series. Pass longer "
+                f"series, raise validation_split, shorten fh, or set criterion='quantile' and "
+                f"validation_split=None for intervals that are not calibrated."
+            )
+            raise ValueError(msg)
+        generator = torch.Generator(model.device).manual_seed(0) if is_simulated else None
+        n_samples = N_SIMULATED if is_simulated else 0
+        if model.network.distribution.is_probabilistic and not is_simulated:
+            n_samples = N_SIMULATED if model.strategy.name == "recursive" else 0
+        distribution, parameters = model.forecast(panel, series, rows, steps, n_samples, generator)
+        values = np.where(counts, panel.values[target][..., :n_columns], np.nan)
+        cutoff = np.where(inside, cutoff, np.iinfo(np.int64).max)
+        return cls(cutoff, series, place, values, is_first, distribution, parameters, stride)
+
+    def by_cutoff(self, values: np.ndarray, fill: float) -> np.ndarray:
+        """Values (n, ...) of the cutoffs by series and number, (S, G, ...)."""
+        result = np.full((*self.cutoff.shape, *values.shape[1:]), fill)
+        result[self.series, self.place] = values
+        return result
 
 
 def _center_and_size(

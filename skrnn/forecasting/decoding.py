@@ -271,7 +271,10 @@ def recursive(
     back = cutoff[:, None] - torch.arange(history, 0, -1, device=cutoff.device)
     rows = data.rows(series, back)
     past = data.values[rows]  # (n, T, C)
-    values = torch.cat([past, past.new_empty(len(past), horizon, past.shape[-1])], dim=1)
+    # By time, so that what one step reads and writes is contiguous.
+    by_time = past.new_empty(history + horizon, len(past), past.shape[-1])
+    by_time[:history] = past.transpose(0, 1)
+    values = by_time.transpose(0, 1)  # (n, T + H, C)
     past_means = past.new_empty(*past.shape[:2], 0, past.shape[-1])
     means = PathMeans(
         values=values,
@@ -292,7 +295,7 @@ def recursive(
             offsets = row - data.offsets
             known, codes = data.known(series, t)
             steps = Steps(
-                past=values[:, offsets][:, None],  # (n, 1, K, C)
+                past=by_time[offsets].transpose(0, 1)[:, None],  # (n, 1, K, C)
                 observed=None if observed is None else observed[:, offsets][:, None],
                 n_past=t,
                 known=known,
@@ -301,7 +304,7 @@ def recursive(
             inputs = network.inputs(steps)
             output, state = network.recurrent(inputs, state)
             hidden = output[:, 0]
-        past = values[:, row - data.naive_offsets][:, None]  # (n, 1, K, C)
+        past = by_time[row - data.naive_offsets].transpose(0, 1)[:, None]  # (n, 1, K, C)
         regressors, scale = data.regressors(series, t), data.scale_of(series)
         targets = Targets(past, means.before(row), t, None, None, regressors, None, scale)
         mixed = network.mixed(hidden[:, None], targets)

@@ -43,3 +43,12 @@ class CountSamples(Samples):
         """Quantiles, (..., A): the least counts up to which a share of the level lies."""
         found = np.quantile(parameters, levels, axis=-1, method="inverted_cdf")
         return np.moveaxis(found, 0, -1)
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Rank of each value along the last axis, from 0 on; of equal values the first is lower."""
+    order = values.argsort(-1, kind="stable")
+    result = np.empty(values.shape, dtype=np.int32)
+    place = np.broadcast_to(np.arange(values.shape[-1], dtype=np.int32), values.shape)
+    np.put_along_axis(result, order, place, axis=-1)
+    return result
