@@ -10,6 +10,7 @@ documentation, which needs a network.
 """
 
 import os
+import re
 
 import skrnn
 
@@ -68,11 +69,10 @@ sphinx_gallery_conf = {
     "nested_sections": False,
     "doc_module": ("skrnn",),
     "backreferences_dir": "api/generated",
-    "remove_config_comments": True,
     "download_all_examples": False,
     "show_memory": False,
+    "capture_repr": ("_repr_html_",),  # tables, but not what matplotlib returns
     "min_reported_time": 30,
-    "plot_gallery": True,
     "image_srcset": ["2x"],
 }
 suppress_warnings = ["config.cache"]  # sphinx-gallery's settings hold functions
@@ -97,3 +97,19 @@ html_theme_options = {
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_exclude = ".linenos, .gp, .go"
+
+
+def drop_blank_ends(app, document, source):
+    """Drop the blank line that ends a doctest in Markdown from the page."""
+    source[0] = re.sub(r"(?m)^\n(?=```$)", "", source[0])
+
+
+def plain_terms(app, what, name, obj, options, lines):
+    """Write the terms of sktime's glossary, to which its docstrings link, as plain words."""
+    lines[:] = [re.sub(r":term:`([^`<]+?)(?: <[^>]*>)?`", r"\1", line) for line in lines]
+
+
+def setup(app):
+    """Connect the hooks of this file."""
+    app.connect("source-read", drop_blank_ends)
+    app.connect("autodoc-process-docstring", plain_terms)

@@ -1,0 +1,37 @@
+"""The site: nothing public is left out. That it builds, and that its links hold, Sphinx checks."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+MODULES = ["callbacks", "datasets", "distributions", "naive", "plotting", "saving"]
+
+
+@pytest.mark.parametrize("module", ["skrnn", *(f"skrnn.{name}" for name in MODULES)])
+def test_every_public_name_stands_in_the_api_reference(module):
+    text = (DOCS / "api" / "index.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"\w+", text))
+    assert set(importlib.import_module(module).__all__) <= listed
+
+
+def test_every_page_of_the_guide_is_listed_in_the_contents_and_in_the_navigation():
+    pages = {path.stem for path in (DOCS / "guide").glob("*.md")}
+    text = (DOCS / "user_guide.md").read_text(encoding="utf-8")
+    linked = set(re.findall(r"\(guide/(\w+)\.md\)", text))
+    navigated = set(re.findall(r"^guide/(\w+)$", text, flags=re.MULTILINE))
+    assert linked == navigated
+    assert pages == linked | {"install"}  # which has a place of its own in docs/index.md
+
+
+def test_every_program_of_the_gallery_opens_with_a_title_and_says_what_it_shows():
+    programs = sorted((DOCS.parent / "examples").glob("plot_*.py"))
+    assert len(programs) >= 10
+    for program in programs:
+        title, rule, blank, text = program.read_text(encoding="utf-8").splitlines()[1:5]
+        assert len(rule) == len(title), program.name
+        assert set(rule) == {"="}, program.name
+        assert not blank
+        assert text
