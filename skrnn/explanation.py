@@ -43,7 +43,9 @@ def explain(
     ----------
     forecaster : GRUForecaster, LSTMForecaster or RNNForecaster
         Fitted.
-    fh, X
+    fh : int, list of int or of durations, ForecastingHorizon or None, default=None
+        As in ``forecaster.predict``.
+    X : pd.DataFrame, optional
         As in ``forecaster.predict``.
     inputs : bool, default=False
         Whether the correction is divided among the inputs of the network. Its columns then add up
@@ -75,6 +77,8 @@ def explain(
                      whose mean is positive, and in quantiles without the median
         range        what ``forecast_range`` adds or takes away
         ============ ==============================================================================
+
+        Parts that the forecaster does not have are left out.
 
     Raises
     ------
@@ -201,9 +205,21 @@ def importance(
 
     Parameters
     ----------
-    forecaster, y, X, fh, start, step_length, cutoffs
-        As in `skrnn.backtest`. Shuffled are all rows that the forecaster has, those of ``y`` among
-        them.
+    forecaster : GRUForecaster, LSTMForecaster or RNNForecaster
+        Fitted.
+    y : pd.Series, pd.DataFrame or panel
+        Observations, as in `skrnn.backtest`. Shuffled are all rows that the forecaster has, those
+        of ``y`` among them.
+    X : pd.DataFrame, optional
+        As in `skrnn.backtest`.
+    fh : int, list of int or of durations, ForecastingHorizon or None, default=1
+        As in `skrnn.backtest`.
+    start : float, int or time stamp, default=0.9
+        As in `skrnn.backtest`.
+    step_length : int, default=1
+        As in `skrnn.backtest`.
+    cutoffs : pd.Index, optional
+        As in `skrnn.backtest`.
     scoring : callable, optional
         Error from ``y_true`` and ``y_pred``, pandas objects without missing values, lower is
         better, such as `skrnn.smape`; the mean absolute error by default, in the unit of y.

@@ -390,6 +390,7 @@ def plot_explanation(
     Returns
     -------
     matplotlib.axes.Axes
+        ``ax``, or the axes of the new figure.
 
     Raises
     ------

@@ -50,10 +50,20 @@ class Timeline:
         """Whether every step lasts equally long; a day does not where clocks change."""
         return isinstance(self.freq, pd.offsets.Tick) and not isinstance(self.freq, pd.offsets.Day)
 
+    @property
+    def has_equal_steps(self) -> bool:
+        """Whether every step is as long as the others by the clock."""
+        return isinstance(self.freq, (pd.offsets.Tick, pd.offsets.Day, pd.offsets.Week))
+
     @cached_property
     def step_in_days(self) -> float:
         """Mean length of one step in days."""
-        if isinstance(self.freq, pd.offsets.BusinessDay):
+        freq = self.freq
+        if self.is_fixed:
+            return pd.Timedelta(freq) / DAY
+        if self.has_equal_steps:  # by the clock: a day stays one where the clock changes
+            return freq.n * (7.0 if isinstance(freq, pd.offsets.Week) else 1.0)
+        if isinstance(freq, pd.offsets.BusinessDay):
             return 1.0
         stamps = self.timestamps(np.array([0, AVERAGED_STEPS]))
         return (stamps[1] - stamps[0]) / DAY / AVERAGED_STEPS

@@ -157,7 +157,18 @@ class Quantiles(Distribution):
         return left + (right - left) * (z - low) / (high - low)
 
     def weights(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Weights (K, A) of the trained quantiles in the one at each level."""
+        """Weights (K, A) of the trained quantiles in the one at each level.
+
+        Parameters
+        ----------
+        levels : np.ndarray of shape (A,)
+            Between 0 and 1.
+
+        Returns
+        -------
+        np.ndarray of shape (K, A)
+            Columns sum to one.
+        """
         knots, z = stats.norm.ppf(self.levels), stats.norm.ppf(np.asarray(levels, dtype=float))
         weights = np.zeros((len(knots), len(z)))
         k = np.searchsorted(knots, z).clip(1, len(knots) - 1)

@@ -77,7 +77,7 @@ class Clock:
         if isinstance(timeline.freq, pd.offsets.BusinessDay):
             since = self._days - FIRST_MONDAY
             return since // 7 * 5 + (since % 7).minimum(5)
-        if timeline.step_in_days >= SHORTEST_MONTH:
+        if not timeline.has_equal_steps:
             year, month = self._year_and_month()
             return (year * 12 + month - 1) // round(timeline.step_in_days / MEAN_MONTH)
         step = round(timeline.step_in_days * DAY)

@@ -73,11 +73,11 @@ def ordinals(timeline: Timeline, positions: np.ndarray) -> np.ndarray:
     stamps, step = timeline.timestamps(positions).tz_localize(None), timeline.step_in_days
     if isinstance(timeline.freq, pd.offsets.BusinessDay):
         return np.busday_count(MONDAY.to_numpy().astype("M8[D]"), stamps.to_numpy().astype("M8[D]"))
+    if timeline.has_equal_steps:
+        return np.asarray((stamps - MONDAY) // pd.Timedelta(days=step), dtype=np.int64)
     if step >= SHORTEST_MONTH:
         months = np.asarray(12 * stamps.year + stamps.month - 1, dtype=np.int64)
         return months // round(step / MEAN_MONTH)
-    if isinstance(timeline.freq, (pd.offsets.Tick, pd.offsets.Day, pd.offsets.Week)):
-        return np.asarray((stamps - MONDAY) // pd.Timedelta(days=step), dtype=np.int64)
     return np.asarray(positions, dtype=np.int64)
 
 

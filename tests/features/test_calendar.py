@@ -6,12 +6,14 @@ import pytest
 
 from builders import dates, panel_of
 from skrnn.data.holidays import Holidays
+from skrnn.data.timeline import Timeline
 from skrnn.features.calendar import (
     CALENDAR,
     calendar_cycle,
     calendar_fields,
     encode_calendar,
     n_calendar_channels,
+    ordinals,
 )
 
 
@@ -162,3 +164,23 @@ def test_calendar_asked_for_is_taken_where_there_are_dates():
 )
 def test_cycle_is_the_longest_of_the_calendar_in_steps(freq, calendar, steps):
     assert calendar_cycle(calendar, panel_of(dates(freq, 30))) == steps
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        pd.date_range("2020-01-06", periods=40, freq="28D"),
+        pd.date_range("2020-01-05", periods=40, freq="4W"),
+        pd.date_range("2020-01-01", periods=40, freq="720h"),
+        # The clock changes on the fourth day, from which the length of a step was measured.
+        pd.date_range("2024-03-07", periods=800, freq="D", tz="America/New_York"),
+    ],
+    ids=["28 days", "4 weeks", "720 hours", "local days"],
+)
+def test_equal_steps_have_neighbouring_numbers(index):
+    timeline = Timeline.of(index, np.array([0, len(index)]))
+    numbers = ordinals(timeline, np.arange(len(index)))
+    assert np.diff(numbers).tolist() == [1] * (len(index) - 1)
+    # They are the same on a timeline that begins later.
+    later = Timeline.of(index[3:], np.array([0, len(index) - 3]))
+    assert ordinals(later, np.arange(5)).tolist() == numbers[3:8].tolist()
