@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+from pathlib import Path
 
 import pytest
 from numpydoc.docscrape import FunctionDoc
@@ -119,3 +120,9 @@ def test_most_parameters_of_the_forecasters_have_a_documented_default():
         for cell in ("GRU", "LSTM", "RNN")
     ]
     assert min(counts) > 30
+
+
+def test_every_public_name_is_in_the_api_reference():
+    index = (Path(__file__).parents[1] / "docs" / "api" / "index.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^   (\w+)$", index, re.MULTILINE))
+    assert {name.rpartition(".")[2] for name in OBJECTS} - listed == set()
