@@ -47,6 +47,7 @@ autodoc_typehints = "none"  # numpydoc describes the types
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 
 # Inventories are fetched from the network, so only for a release.
 if os.environ.get("SKRNN_INTERSPHINX"):
