@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -87,7 +89,10 @@ class PathMeans:
         self.means = means.new_empty(shape)  # (P, T + H, n, C)
         self.means[:, : self.n_past] = means.permute(2, 1, 0, 3)
         if periods:
-            self.fewest_rows, self.farthest = int(n_rows.min()), int(offsets.max())
+            # Rows of the shortest series before the first that a mean ends at. Reading it from a
+            # GPU would wait for it.
+            on_cpu = n_rows.device.type == "cpu"
+            self.n_spare = int(n_rows.min() - offsets.max()) if on_cpu else -math.inf
             self.sums = self._window_sums()
 
     def _window_sums(self) -> list[Tensor]:
@@ -116,7 +121,7 @@ class PathMeans:
         if not self.periods:
             return None
         n_appended = row - self.n_past
-        if self.fewest_rows + n_appended >= self.farthest:
+        if self.n_spare + n_appended >= 0:
             means = self.means[self.period, row - self.offsets]  # (P, O, n, C)
         else:  # no mean ends before the first row of a series
             back = torch.minimum(self.offsets[..., None], self.n_rows + n_appended)  # (P, O, n)

@@ -71,9 +71,8 @@ def _tile(vectors):
 
             def multiply(height):
                 cells = [(i, v) for i in range(height) for v in range(vectors)]
-                starts = [
-                    builder.load(vector_at(out, (i, ci), (v, cv)), align=align) for i, v in cells
-                ]
+                # From zero, so that the rounding of long sums of small terms stays small.
+                starts = [vector([0.0] * vector.count)] * len(cells)
                 entry, loop = builder.block, builder.append_basic_block()
                 builder.branch(loop)
                 builder.position_at_end(loop)
@@ -107,7 +106,9 @@ def _tile(vectors):
                 builder.cbranch(builder.icmp_signed("<", next_k, depth_), loop, done)
                 builder.position_at_end(done)
                 for (i, v), end in zip(cells, ends, strict=True):
-                    builder.store(end, vector_at(out, (i, ci), (v, cv)), align=align)
+                    place = vector_at(out, (i, ci), (v, cv))
+                    before = builder.load(place, align=align)
+                    builder.store(builder.fadd(before, end), place, align=align)
 
             for height in HEIGHTS:
                 with builder.if_then(builder.icmp_signed("==", rows_, rows_.type(height))):

@@ -4,6 +4,7 @@ import ctypes
 import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -251,6 +252,13 @@ def _run(network, input, hx):
     return output, tuple(map(torch.stack, zip(*states, strict=True)))
 
 
+def _without_missing_bfloat16():
+    """Keep oneDNN out where it has no LSTM in bfloat16: on processors without AVX-512."""
+    if not torch.is_autocast_enabled("cpu") or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return nullcontext()
+    return torch.backends.mkldnn.flags(enabled=False)
+
+
 def _zeros(network, input):
     batch = input.shape[0 if network.batch_first else 1]
     return input.new_zeros(network.num_layers, batch, network.hidden_size)
@@ -389,7 +397,8 @@ class LSTM(nn.LSTM):
     def forward(self, input, hx=None):
         """Return the output of the last layer at every step, and the last states of every layer."""
         if not torch.is_grad_enabled() or not is_fast(self, input, hx or ()):
-            return super().forward(input, hx)
+            with _without_missing_bfloat16():
+                return super().forward(input, hx)
         hx = (_zeros(self, input),) * 2 if hx is None else hx
         self.check_forward_args(input, hx, None)
         return _run(self, input, hx)
