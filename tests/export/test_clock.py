@@ -27,7 +27,7 @@ INDEXES = {
     "months": pd.date_range("1959-11-30", periods=90, freq="ME"),
     "pairs of months": pd.date_range("1959-11-30", periods=90, freq="2MS"),
     "quarters": pd.period_range("1959Q3", periods=90, freq="Q-NOV"),
-    "years": pd.date_range("1690-06-30", periods=300, freq="YE-JUN"),
+    "years": pd.date_range("1700-06-30", periods=300, freq="YE-JUN"),
 }
 HOLIDAYS = Holidays(["1960-02-29", "2024-03-31", "2020-01-01", "2023-12-29"])
 
