@@ -398,11 +398,13 @@ class BaseRecurrentForecaster(BaseForecaster):
 
         An update is all or nothing: if it is refused or fails, nothing has changed.
         """
-        # Before `_update`, sktime moves the cutoff and, with remember_data, stores the data.
-        before = {name: vars(self).get(name) for name in ("_cutoff", "_y", "_X")}
+        # Before `_update`, sktime moves the cutoff, notes the columns and the kind of y, and with
+        # remember_data stores the data.
+        before = dict(vars(self))
         try:
             return super().update(y, X=X, update_params=update_params)
         except BaseException:
+            self.__dict__.clear()
             self.__dict__.update(before)
             raise
 

@@ -66,19 +66,29 @@ class Runs:
         self.length = np.zeros(len(pairs), dtype=np.int64)
         np.maximum.at(self.length, self.run, self.step + 1)
 
-    def batches(self, n_runs: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def batches(
+        self, n_runs: int, by_length: bool = True
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Batches of so many runs, with the cutoffs that they reach.
+
+        Parameters
+        ----------
+        n_runs : int
+        by_length : bool, default=True
+            Whether runs of like length are together, so that little is padded; if not, they are in
+            the order of their series.
 
         Yields
         ------
         runs : np.ndarray
-            Numbers of the runs. Runs of like length are together, so that little is padded.
+            Numbers of the runs.
         cutoffs : np.ndarray of shape (m,)
             Numbers of the cutoffs.
         place : np.ndarray of shape (m,)
             Where in ``runs`` the run of each cutoff is.
         """
-        order = np.argsort(self.length, kind="stable")
+        n = len(self.length)
+        order = np.argsort(self.length, kind="stable") if by_length else np.arange(n)
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))
         by_run = np.argsort(place[self.run], kind="stable")  # cutoffs in the order of their runs
@@ -165,7 +175,8 @@ class Decoder:
         if self.contributions is not None:  # what each step has read is kept
             n_values += self.runs.cutoffs_per_run * horizon * len(features.offsets)
         n_runs = max(1, min(self._runs_at_once(), VALUES_AT_ONCE // n_values // self.n_parts))
-        for runs, cutoffs, place in self.runs.batches(n_runs):
+        # Draws in the order of the series: what one series has seen changes no draw of another.
+        for runs, cutoffs, place in self.runs.batches(n_runs, by_length=not n_samples):
             step, series, t = self._at(cutoffs)
             steps = self._steps(runs)
             hidden, state = states(self.network, steps, place, step)

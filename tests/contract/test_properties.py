@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from skrnn import GRUForecaster, LSTMForecaster
@@ -58,6 +58,13 @@ def numbers(forecaster, fh=(1, 2)):
     criterion=criteria,
     cls=classes,
 )
+@example(  # the order of the series by length changes
+    lengths=[12, 12],
+    n_new=[1, 0, 0, 0, 0],
+    strategy="recursive",
+    criterion="quantile",
+    cls=GRUForecaster,
+)
 def test_new_rows_of_some_series_change_no_forecast_of_the_others(
     lengths, n_new, strategy, criterion, cls
 ):
@@ -97,6 +104,9 @@ BAD = {
     criterion=criteria,
     update_params=st.booleans(),
     n=st.integers(20, 40),
+)
+@example(
+    kind="another column", strategy="recursive", criterion="quantile", update_params=False, n=20
 )
 def test_refused_update_leaves_the_forecaster_as_it_was(
     kind, strategy, criterion, update_params, n
