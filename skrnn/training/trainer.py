@@ -237,18 +237,15 @@ class Trainer:
         if done:
             now = self.streams.state_dict()
             self.streams.load_state_dict(self.progress.epoch_randomness or now)
-            batches = self._drawn()
+            batches = self.chunks.epoch(self.processes)
             for _ in range(done):
                 next(batches)
             self.streams.load_state_dict(now | {"numpy": self.streams.state_dict()["numpy"]})
         else:
             self.progress.lr = self.optimizer.param_groups[0]["lr"]
             self.progress.epoch_randomness = self.streams.state_dict()
-            batches = self._drawn()
+            batches = self.chunks.epoch(self.processes)
         yield from batches
-
-    def _drawn(self) -> Iterator[Chunk]:
-        return self.chunks.epoch(self.processes if self.processes.n > 1 else None)
 
     def step(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
         """Forward, backward, clip, step; loss and number of targets stay on the device."""
