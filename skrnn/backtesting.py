@@ -105,7 +105,7 @@ def backtest(
             cut.panel, cut.match, cut.row, cut.steps, forecaster.n_samples, data
         )
         quantiles = np.moveaxis(distribution.quantiles(parameters, levels), -1, 0)
-        names = [f"y_pred_{float(level)!r}" for level in levels]
+        names = [quantile_column(level) for level in levels]
         forecasts |= dict(zip(names, quantiles, strict=True))
     return cut.table(forecasts, fitted.model.columns)
 
@@ -342,3 +342,8 @@ def _first_not_before(panel: Panel, stamp: Any) -> np.ndarray:
         )
         raise TypeError(msg) from error
     return np.maximum(position - panel.origin, 0)
+
+
+def quantile_column(level: float) -> str:
+    """Name of a quantile in the table of a backtest."""
+    return f"y_pred_{float(level)!r}"

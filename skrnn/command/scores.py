@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from skrnn.backtesting import quantile_column
 from skrnn.data.ragged import series_offsets
 from skrnn.metrics import smape
 
@@ -104,11 +105,6 @@ def score_table(
 def ends_of(coverage: float) -> tuple[float, float]:
     """Levels of the quantiles at the ends of a central interval."""
     return round((1 - coverage) / 2, 12), round((1 + coverage) / 2, 12)
-
-
-def quantile_column(level: float) -> str:
-    """Name of a quantile in the table of a backtest."""
-    return f"y_pred_{level!r}"
 
 
 def _scales(train: pd.DataFrame, season: int) -> np.ndarray:
