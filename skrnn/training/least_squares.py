@@ -194,7 +194,10 @@ class _Sums:
 
     def add(self, block: _Block) -> None:
         """Add some steps."""
-        z, known, target, _ = block
+        z, known, target, weight = block
+        # A step of which no target was observed says nothing.
+        counts = weight.any(1, keepdim=True)
+        z, known = z * counts, None if known is None else known * counts[..., None]
         # Products of a block are computed in single precision, which is twice as fast, and added
         # in double precision.
         self.shared += z.T @ z

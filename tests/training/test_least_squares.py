@@ -53,6 +53,18 @@ def test_coefficients_are_those_of_a_ridge_regression(monkeypatch, penalty, with
         np.testing.assert_allclose(made, expected, atol=2e-4)
 
 
+def test_steps_of_which_no_target_was_observed_do_not_count(monkeypatch):
+    monkeypatch.setattr(least_squares, "PENALTIES", (0.1,))
+    s = np.sin(np.arange(300.0)) + 0.01 * np.random.default_rng(0).normal(size=300)
+    s[100:150] = np.nan
+    one, data, _ = fitted(s, missing=True)
+    # As if most of the gap were filled otherwise; the rows after it read its last three values.
+    data.values[100:147] += 3.0
+    other = LinearForecast(one.features)
+    fit_linear(other, data, np.array([13]), np.array([300]))
+    assert torch.equal(one.coefficients, other.coefficients)
+
+
 def test_values_from_the_stop_on_are_not_read():
     s = np.random.default_rng(0).normal(size=200)
     changed = s.copy()
