@@ -148,7 +148,7 @@ def _left_out(
             forecasts.append(rows.forecasts(which, solutions, chosen))
     place = np.concatenate(places)
     series, t = (torch.from_numpy(a[place]).to(chosen.device) for a in (rows.series, rows.t))
-    return LeftOut(series, t, chosen, nearest, torch.cat(forecasts))
+    return LeftOut(series, t, chosen, nearest, torch.cat(forecasts), len(fold))
 
 
 class LeftOut(NamedTuple):
@@ -158,6 +158,7 @@ class LeftOut(NamedTuple):
     places : numbers of J' horizons, (J',).
     nearest : number in ``places`` of the nearest of these to each horizon, (J,).
     forecasts : scaled, (n, J', C).
+    n_steps : steps that were left out in turn, of which these are a sample.
     """
 
     series: Tensor
@@ -165,6 +166,7 @@ class LeftOut(NamedTuple):
     places: Tensor
     nearest: Tensor
     forecasts: Tensor
+    n_steps: int
 
 
 class _Sums:

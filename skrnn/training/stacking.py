@@ -12,8 +12,8 @@ from skrnn.training.least_squares import LeftOut
 # Steps of mirror descent; the step size falls with their root, and the last half is averaged.
 N_STEPS, FIRST_STEP = 30, 4.0
 # The initial weights count as so many independent targets. Targets of neighbouring steps overlap: h
-# steps ahead, one in h is independent.
-PRIOR_TARGETS = 10.0
+# steps ahead, one in h of all steps is independent, and each of a sample that is as sparse.
+PRIOR_TARGETS = 20.0
 # A forecast must exist at this share of the steps to be compared.
 LEAST_SHARE_OF_STEPS = 0.5
 # An error in units of the scaled series that counts as none; the logarithm of a weight of none.
@@ -27,7 +27,8 @@ def stacked_weights(
     r"""Weights of the mix that forecast best together, (J, C, N).
 
     They minimise the mean absolute error of the mix, in units of that of its best part, plus
-    :math:`\frac{10 h}{n} \mathrm{KL}(w \| w_0)` for n steps.
+    :math:`\frac{20 h}{n} \mathrm{KL}(w \| w_0)` for n steps. The factor is 20 divided by the number
+    of sampled steps where these are so sparse that their targets do not overlap.
 
     Parameters
     ----------
@@ -58,7 +59,8 @@ def stacked_weights(
     size = ((error.abs() * counts).sum(0) / n).masked_fill(is_rare, torch.inf)
     share = counts / n / (size.amin(-1, keepdim=True) + LEAST_ERROR)
     horizons = torch.tensor(naive.features.horizons, device=values.device)[places]
-    strength = PRIOR_TARGETS * horizons[:, None, None] / n
+    overlap = (horizons[:, None, None] * len(t) / left_out.n_steps).clamp(min=1)
+    strength = PRIOR_TARGETS * overlap / n
     initial = weights[places]
     start = initial.clamp(min=torch.finfo(weights.dtype).tiny).log()
     start = start.masked_fill(is_rare, LOG_OF_NOTHING).log_softmax(-1)

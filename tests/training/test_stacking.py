@@ -5,6 +5,7 @@ import torch
 
 from builders import device_panel_of, features_of, panel_of
 from skrnn.features.naive_forecasts import NaiveForecasts
+from skrnn.training import least_squares
 from skrnn.training.least_squares import fit_linear
 from skrnn.training.stacking import stacked_weights
 
@@ -50,3 +51,17 @@ def test_exact_forecasts_get_all_the_weight():
     season = np.tile(np.random.default_rng(0).normal(size=4), 20)
     weights = stacked(season, horizons=(1, 5))
     assert (weights[:, 1:].sum(-1) > 0.99).all()  # the season, and a regression on it
+
+
+def test_a_sample_of_the_steps_says_as_much_as_all_where_targets_overlap(monkeypatch):
+    """A season with a slow noise: 20 steps ahead, every step or every tenth gives the weights."""
+    rng = np.random.default_rng(0)
+    noise = np.zeros(4_000)
+    for k in range(1, 4_000):
+        noise[k] = 0.97 * noise[k - 1] + 0.3 * rng.normal()
+    s = np.tile([0.0, 2, -1, 1], 1_000) + noise
+    of = {}
+    for most in (400, 4_000):
+        monkeypatch.setattr(least_squares, "MOST_LEFT_OUT", most)
+        of[most] = stacked(s, horizons=(1, 20))[1]
+    np.testing.assert_allclose(of[400], of[4_000], atol=0.05)
