@@ -123,7 +123,8 @@ class GRUForecaster(BaseRecurrentForecaster):
     forecast_range : pair of float or None, "auto" or None, default="auto"
         Least and greatest value that can come, None for no such bound. Forecasts, quantiles and
         simulated values are those of min(max(y, lower), upper). "auto" is (0, None) for each column
-        of each series that was never negative, (None, None) for the others. None for no bounds.
+        of each series that was never negative before the forecast, (None, None) for the others.
+        None for no bounds.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"} or callable, default="adamw"
         A callable takes the parameters, ``lr`` and ``optimizer_kwargs``.
     optimizer_kwargs : dict, default=None

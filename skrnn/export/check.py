@@ -81,7 +81,7 @@ def _expected(
             series,
             fitted.panel.lengths[series],
             np.broadcast_to(steps, parameters.shape[:2]),
-            fitted.bounds,
+            tuple(bound[series] for bound in fitted.bounds),
             fitted.early,
             fitted.panel,
             fitted.held_out,
@@ -126,12 +126,13 @@ def _with_short_context(fitted: Fitted) -> Fitted:
     tail = panel.tail(fitted.rows_before + model.features.longest_season)
     panel = tail if _has_values(tail) else panel
     panel = replace(panel, values=panel.raw()).trim_leading_missing()
-    result = replace(
-        fitted, model=_on_cpu(model), panel=panel.filled(model.features.seasons), began=None
+    return replace(
+        fitted,
+        model=_on_cpu(model),
+        panel=panel.filled(model.features.seasons),
+        began=None,
+        least_dropped=fitted.least(),  # bounds are those of all observations
     )
-    # Those of all observations, not of the context.
-    vars(result)["bounds"] = fitted.bounds
-    return result
 
 
 def _has_values(panel: Panel) -> bool:

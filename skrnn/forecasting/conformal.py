@@ -195,8 +195,8 @@ def calibrated(
         The rows before each of ``rows`` are known.
     steps : np.ndarray of shape (n, J)
         Steps ahead.
-    bounds : tuple of np.ndarray of shape (S, C)
-        Lower and upper bound of the quantiles of each series.
+    bounds : tuple of np.ndarray of shape (n, C)
+        Lower and upper bound of the quantiles.
     model : Model
         One that the held-out rows have not changed.
     panel : Panel
@@ -216,7 +216,7 @@ def calibrated(
     # Errors are known as far as their target lies before the row.
     latest = rows[:, None] - steps  # (n, J)
     count = (errors.cutoff[series][:, None] <= latest[..., None]).sum(-1)
-    lower, upper = (np.broadcast_to(bound[series][:, None], center.shape) for bound in bounds)
+    lower, upper = (np.broadcast_to(bound[:, None], center.shape) for bound in bounds)
     numbers = [np.clip(distribution.point(parameters), lower, upper), center, size, lower, upper]
     numbers += [
         np.broadcast_to(part[..., None], center.shape)

@@ -61,21 +61,32 @@ class Fitted:
 
     @cached_property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper bound of forecasts of each series and column, (S, C) each."""
+        """Lower and upper bound of forecasts from the end of each series, (S, C) each."""
+        return self._bounds(self.panel, np.arange(self.panel.n_series), self.panel.lengths)
+
+    def _bounds(
+        self, panel: Panel, series: np.ndarray, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper bound of forecasts of series (n,) that know the rows before these (n,).
+
+        Each is (n, C).
+        """
         low, high = (None, None) if self.forecast_range in (None, "auto") else self.forecast_range
-        shape = (self.panel.n_series, len(self.panel.columns))
+        shape = (len(series), len(panel.columns))
         lower = np.full(shape, -np.inf if low is None else low)
         if isinstance(self.forecast_range, str):
-            lower = np.where(self._least() >= 0, 0.0, -np.inf)
+            n_negative = np.zeros((len(panel.values) + 1, shape[1]), dtype=np.int64)
+            np.cumsum(_observed_or_zero(panel) < 0, axis=0, out=n_negative[1:])
+            first = panel.offsets[series]
+            was_negative = n_negative[first + np.maximum(rows, 0)] > n_negative[first]
+            if self.least_dropped is not None:
+                was_negative |= self.least_dropped[series] < 0
+            lower[~was_negative] = 0.0
         return lower, np.full(shape, np.inf if high is None else high)
 
-    def _least(self) -> np.ndarray:
+    def least(self) -> np.ndarray:
         """Least value so far of each series and column, (S, C); that of missing ones is 0."""
-        panel, n_columns = self.panel, len(self.panel.columns)
-        values = panel.values[:, :n_columns]
-        if panel.observed is not None:
-            values = np.where(panel.observed[:, :n_columns], values, 0.0)
-        least = np.minimum.reduceat(values, panel.offsets[:-1])
+        least = np.minimum.reduceat(_observed_or_zero(self.panel), self.panel.offsets[:-1])
         return least if self.least_dropped is None else np.minimum(least, self.least_dropped)
 
     def with_context_alone(self) -> Fitted:
@@ -91,7 +102,7 @@ class Fitted:
         if not begin.any():
             return self
         began = panel.origin if self.began is None else np.minimum(self.began, panel.origin)
-        return replace(self, panel=panel.since(begin), began=began, least_dropped=self._least())
+        return replace(self, panel=panel.since(begin), began=began, least_dropped=self.least())
 
     def _check_kept(self, panel: Panel, series: np.ndarray, rows: np.ndarray) -> None:
         """Raise ValueError if a forecast from one of these rows would read rows dropped before."""
@@ -142,8 +153,8 @@ class Fitted:
             See `Model.forecast`.
         """
         distribution, index, parameters = self._unbounded(steps, X, n_samples)
-        series = np.repeat(np.arange(len(steps)), steps.shape[1])
-        distribution, parameters = self._bounded(distribution, parameters, series)
+        bounds = self._bounds(self.panel, *self._known(steps))
+        distribution, parameters = _bounded(distribution, parameters, bounds)
         return distribution, index, parameters
 
     def explained(
@@ -162,9 +173,9 @@ class Fitted:
         explained, index, parameters = self._unbounded(steps, X, 0, contributions)
         sources, parts, own = explained.split(parameters)  # type: ignore[attr-defined]
         distribution = explained.distribution  # type: ignore[attr-defined]
-        if np.isfinite(self.bounds).any():
-            series = np.repeat(np.arange(len(steps)), steps.shape[1])
-            bounded, of_bounded = self._bounded(distribution, own, series)
+        bounds = self._bounds(self.panel, *self._known(steps))
+        if np.isfinite(bounds).any():
+            bounded, of_bounded = _bounded(distribution, own, bounds)
             moved = bounded.point(of_bounded) - distribution.point(own)
             sources, parts = [*sources, RANGE], np.append(parts, moved[..., None], axis=-1)
         return index, sources, parts
@@ -237,21 +248,27 @@ class Fitted:
         if not self.is_calibrated:
             return self.forecast(steps, X, n_samples)
         distribution, index, parameters = self._unbounded(steps, X, n_samples)
-        panel, shape = self.panel, steps.shape
-        # A forecast up to the cutoff is one step ahead of the row before it.
-        rows = panel.lengths[:, None] - 1 + np.minimum(steps, 1)
+        series, rows = self._known(steps)
         result, parameters = calibrated(
             distribution,
             parameters.reshape(-1, 1, *parameters.shape[1:]),
-            np.repeat(np.arange(len(steps)), shape[1]),
-            rows.ravel(),
+            series,
+            rows,
             np.maximum(steps, 1).reshape(-1, 1),
-            self.bounds,
+            self._bounds(self.panel, series, rows),
             self.early,
-            panel,
+            self.panel,
             self.held_out,
         )
         return result, index, parameters[:, 0]
+
+    def _known(self, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Series of each forecast, and the row before which it knows all, (S * J,) each.
+
+        A forecast up to the cutoff is one step ahead of the row before it.
+        """
+        rows = self.panel.lengths[:, None] - 1 + np.minimum(steps, 1)
+        return np.repeat(np.arange(len(steps)), steps.shape[1]), rows.ravel()
 
     # ----------------------------------------------------------------- from many cutoffs
 
@@ -269,25 +286,11 @@ class Fitted:
         distribution, parameters = self.model.forecast(
             panel, series, rows, steps, n_samples, self._generator(n_samples), data
         )
-        return self._bounded(distribution, parameters, series)
+        return _bounded(distribution, parameters, self._bounds(panel, series, rows))
 
     def _generator(self, n_samples: int) -> torch.Generator | None:
         """Random numbers of simulated paths: the same in every call."""
         return RandomStreams(self.seed).sampling(self.model.device) if n_samples else None
-
-    def _bounded(
-        self, distribution: Predictive, parameters: np.ndarray, series: np.ndarray
-    ) -> tuple[Predictive, np.ndarray]:
-        """The distribution of min(max(y, lower), upper), and its parameters (n, ..., C, K)."""
-        shape = (len(series), *(1,) * (parameters.ndim - 3), -1, 1)
-        lower, upper = (bound[series].reshape(shape) for bound in self.bounds)
-        if distribution.has_values:
-            return distribution, np.clip(parameters, lower, upper)
-        if np.isinf(lower).all() and np.isinf(upper).all():
-            return distribution, parameters
-        shape = (*parameters.shape[:-1], 1)
-        bounds = [np.broadcast_to(bound, shape) for bound in (lower, upper)]
-        return Bounded(distribution), np.concatenate([parameters, *bounds], axis=-1)
 
     def predictive_from(
         self,
@@ -313,7 +316,7 @@ class Fitted:
             series,
             rows,
             ahead,
-            self.bounds,
+            self._bounds(panel, series, rows),
             self.early,
             panel,
             self.held_out,
@@ -368,3 +371,25 @@ class Fitted:
                 f"{n_values:,}. Shorten fh, or lower n_samples."
             )
             raise ValueError(msg)
+
+
+def _observed_or_zero(panel: Panel) -> np.ndarray:
+    """Target values, (N, C), 0 where they were not observed."""
+    n_columns = len(panel.columns)
+    values = panel.values[:, :n_columns]
+    return values if panel.observed is None else np.where(panel.observed[:, :n_columns], values, 0)
+
+
+def _bounded(
+    distribution: Predictive, parameters: np.ndarray, bounds: tuple[np.ndarray, np.ndarray]
+) -> tuple[Predictive, np.ndarray]:
+    """The distribution of min(max(y, lower), upper), and its parameters (n, ..., C, K)."""
+    shape = (len(parameters), *(1,) * (parameters.ndim - 3), -1, 1)
+    lower, upper = (bound.reshape(shape) for bound in bounds)
+    if distribution.has_values:
+        return distribution, np.clip(parameters, lower, upper)
+    if np.isinf(lower).all() and np.isinf(upper).all():
+        return distribution, parameters
+    shape = (*parameters.shape[:-1], 1)
+    full = [np.broadcast_to(bound, shape) for bound in (lower, upper)]
+    return Bounded(distribution), np.concatenate([parameters, *full], axis=-1)

@@ -1,5 +1,7 @@
 """Bounds of forecasts: values that cannot come are forecast neither as points nor as quantiles."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -62,6 +64,24 @@ def test_first_negative_value_of_an_update_lifts_the_bound():
     later.iloc[0] = -1.0
     forecaster.update(later, update_params=False)
     assert forecaster.predict_quantiles(fh=FH, alpha=[0.05]).to_numpy().min() < 0.0
+
+
+@pytest.mark.parametrize(
+    ("strategy", "criterion"), [("recursive", "mae"), ("multioutput", "normal")]
+)
+def test_backtest_is_bounded_by_what_its_cutoffs_know(strategy, criterion):
+    y = demand(160)
+    y.iloc[130:] -= 5
+    settings = SMALL | {"num_epochs": 2, "validation_split": 0.2, "criterion": criterion}
+    forecaster = GRUForecaster(strategy, **settings).fit(y[:120], fh=[1, 2])
+    table = backtest(forecaster, y, fh=[1, 2], start=119, alpha=[0.1])
+    for n in (129, 130, 131, 150):
+        updated = copy.deepcopy(forecaster).update(y[120:n], update_params=False)
+        made = table.loc[y.index[n - 1]]
+        np.testing.assert_allclose(made["y_pred"], updated.predict([1, 2]), rtol=1e-5)
+        quantiles = updated.predict_quantiles([1, 2], alpha=[0.1]).iloc[:, 0]
+        np.testing.assert_allclose(made["y_pred_0.1"], quantiles, rtol=1e-5)
+        assert (made["y_pred_0.1"] < 0).all() == (n > 130)
 
 
 @pytest.mark.parametrize("bounds", [(1, 0), (0,), (0, np.nan), ("a", None), (0, 0)])

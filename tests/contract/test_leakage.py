@@ -18,6 +18,7 @@ WITH_GAPS = LOAD.mask(np.isin(np.arange(N) % 25, [3, 4, 5]))
 GAP_BEFORE_CHANGE = LOAD.mask((np.arange(N) >= CHANGED - 6) & (np.arange(N) < CHANGED))
 X = pd.DataFrame({"price": LOAD.shift(1).bfill() / 100, "known": np.arange(N) % 7.0}, LOAD.index)
 SMALL = {"hidden_size": 4, "num_epochs": 2, "random_state": 0}
+DEMAND = pd.Series(np.random.default_rng(0).poisson(0.3, N).astype(float), LOAD.index)
 SHIFTED = LOAD + 3_000.0 * (np.arange(N) > N - 30)
 
 CASES = {
@@ -30,6 +31,7 @@ CASES = {
     "a gap up to the change": ({}, GAP_BEFORE_CHANGE, None),
     "past covariates": ({"past_covariates": ["price"]}, LOAD, X),
     "holidays": ({"holidays": pd.DatetimeIndex(["2017-01-02", "2017-01-06"])}, LOAD, None),
+    "never negative": ({"naive": ["last"], "sp": None, "linear_lags": None}, DEMAND, None),
     "a level shift": ({}, SHIFTED, None),
     "two columns": ({}, pd.DataFrame({"a": LOAD, "b": LOAD[::-1].to_numpy()}), None),
 }
@@ -39,7 +41,7 @@ def changed(data, columns=None):
     """The data with other values from row `CHANGED` on; known covariates stay."""
     result = data.copy()
     if columns is None:
-        result.iloc[CHANGED:] = 3 * result.iloc[CHANGED:].to_numpy() + 1_000
+        result.iloc[CHANGED:] = -1_000 - 3 * result.iloc[CHANGED:].to_numpy()
     else:
         result.loc[result.index[CHANGED:], columns] += 1_000
     return result
