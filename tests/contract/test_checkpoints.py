@@ -1,5 +1,6 @@
 """A training that was killed goes on from its checkpoint and ends with the same weights."""
 
+import functools
 import os
 import random
 import signal
@@ -52,20 +53,24 @@ SETTINGS = {
 }
 
 
+@functools.cache
+def uninterrupted(name):
+    return GRUForecaster(**SMALL | SETTINGS[name]).fit(Y, fh=[1, 2])
+
+
 @pytest.mark.parametrize(
     ("name", "step", "after_training"),
     [(name, step, 0) for name in SETTINGS for step in (2, 19)] + [("chosen epochs", 3, 1)],
 )
 def test_killed_training_goes_on_to_the_same_weights(tmp_path, name, step, after_training):
-    settings = SMALL | SETTINGS[name]
-    expected = GRUForecaster(**settings).fit(Y, fh=[1, 2])
-    path = tmp_path / "a"
+    settings, path, expected = SMALL | SETTINGS[name], tmp_path / "a", uninterrupted(name)
     kept = settings | {"checkpoint": path, "checkpoint_seconds": 0}
     with pytest.raises(Killed):
         # Callbacks are compared by their classes: the same class, which kills no more, is given
         # again.
         GRUForecaster(**kept, callbacks=[KillAt(step, after_training)]).fit(Y, fh=[1, 2])
     assert path.exists()
+    kept["checkpoint_seconds"] = 60
     resumed = GRUForecaster(**kept, callbacks=[KillAt(None)]).fit(Y, fh=[1, 2])
     assert same_weights(resumed.network_.state_dict(), expected.network_.state_dict())
     early = resumed.fitted_.early.network.state_dict()
@@ -181,33 +186,38 @@ def test_fits_of_a_search_have_files_of_their_own(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+LONG = SMALL | {"hidden_size": 16, "num_epochs": 30, "checkpoint_seconds": 0}
 TRAINING = """
 import sys, torch
 torch.set_num_threads(1)
 sys.path[:0] = sys.argv[2:]
-from test_checkpoints import GRUForecaster, SMALL, Y, skrnn
-settings = SMALL | {"hidden_size": 16, "num_epochs": 60}
-forecaster = GRUForecaster(**settings, checkpoint=sys.argv[1] + "/a", checkpoint_seconds=0)
-print("begins", flush=True)
-skrnn.save(forecaster.fit(Y), sys.argv[1] + "/fitted")
+from test_checkpoints import GRUForecaster, LONG, Y
+GRUForecaster(**LONG, checkpoint=sys.argv[1]).fit(Y)
 """
 
 
+def modified(path):
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
 def test_process_that_is_killed_at_any_moment_ends_with_the_same_weights(tmp_path):
-    command = [sys.executable, "-W", "ignore", "-c", TRAINING, str(tmp_path)]
-    command += [str(Path(__file__).parent), str(Path(skrnn.__file__).parents[1])]
-    command += [str(Path(__file__).parents[1])]
-    rng, n_killed = random.Random(0), 0
-    for _ in range(int(os.environ.get("SKRNN_KILLS", "1"))):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        process.stdout.readline()
-        time.sleep(rng.uniform(1.5, 4))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        n_killed += not (tmp_path / "fitted").exists()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    loaded = skrnn.load(tmp_path / "fitted")
-    expected = GRUForecaster(**SMALL | {"hidden_size": 16, "num_epochs": 60}).fit(Y)
-    assert n_killed > 0
-    assert same_weights(loaded.network_.state_dict(), expected.network_.state_dict())
-    assert [path.name for path in tmp_path.iterdir()] == ["fitted"]
+    path, tests = tmp_path / "a", Path(__file__).parents[1]
+    command = [sys.executable, "-W", "ignore", "-c", TRAINING, path, tests / "contract", tests]
+    environment = os.environ | {"PYTHONPATH": str(Path(skrnn.__file__).parents[1])}
+    rng, n, n_killed = random.Random(0), int(os.environ.get("SKRNN_KILLS", "1")), 0
+    for _ in range(n):
+        before = modified(path)
+        process = subprocess.Popen(command, env=environment)
+        while process.poll() is None and modified(path) == before:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 1))  # in a step, or while a checkpoint is written
+        process.kill()
+        n_killed += process.wait() == -signal.SIGKILL
+    resumed = GRUForecaster(**LONG, checkpoint=path).fit(Y)
+    expected = GRUForecaster(**LONG).fit(Y)
+    assert n_killed > n // 2  # some end before they are killed
+    assert same_weights(resumed.network_.state_dict(), expected.network_.state_dict())
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """The forecaster as sktime and scikit-learn see it: updates, copies, names, representations."""
 
 import copy
+import functools
 import pickle
 
 import numpy as np
@@ -105,36 +106,44 @@ REFUSED = {
 }
 
 
+PANEL = panel((N, N - 5))
+X = pd.DataFrame({"x": np.random.default_rng(0).normal(size=len(PANEL))}, PANEL.index)
+OLD = PANEL.groupby(level=0).head(N_FITTED)
+LATER = PANEL.groupby(level=0).nth(range(N_FITTED, N - 12))
+X_LATER, X_AHEAD = X.loc[LATER.index], X.drop(OLD.index.union(LATER.index))
+
+
+@functools.cache
+def fitted_to_update(cls, strategy, validation_split):
+    """A forecaster, its state, and its state after a correct update."""
+    parameters = SMALL | {"strategy": strategy, "validation_split": validation_split}
+    parameters |= {"batch_size": 1, "num_epochs": 5}
+    forecaster = cls(**parameters, callbacks=[Fail()]).fit(OLD, X.loc[OLD.index], fh=FH)
+    updated = copy.deepcopy(forecaster).update(LATER, X_LATER)
+    return forecaster, state_of(forecaster, X.drop(OLD.index)), state_of(updated, X_AHEAD)
+
+
 @pytest.mark.parametrize("refused", REFUSED)
 @pytest.mark.parametrize(
     ("cls", "strategy", "validation_split"),
     [(GRUForecaster, "recursive", 0.2), (LSTMForecaster, "multioutput", None)],
 )
 def test_update_that_fails_changes_nothing(cls, strategy, validation_split, refused):
-    y = panel((N, N - 5))
-    X = pd.DataFrame({"x": np.random.default_rng(0).normal(size=len(y))}, y.index)
-    old, later = y.groupby(level=0).head(N_FITTED), y.groupby(level=0).nth(range(N_FITTED, N - 12))
-    X_ahead = X.drop(old.index)
-    parameters = SMALL | {"strategy": strategy, "validation_split": validation_split}
-    parameters |= {"batch_size": 1, "num_epochs": 5}
-    forecaster = cls(**parameters, callbacks=[Fail()]).fit(old, X.loc[old.index], fh=FH)
-    twin = copy.deepcopy(forecaster)
-    before = state_of(forecaster, X_ahead)
-
+    fitted, before, expected = fitted_to_update(cls, strategy, validation_split)
+    forecaster = copy.deepcopy(fitted)
     spoil, error, words = REFUSED[refused]
     with pytest.raises(error, match=words):
-        forecaster.update(*spoil(forecaster, later, X.loc[later.index]))
+        forecaster.update(*spoil(forecaster, LATER, X_LATER))
 
     forecaster.device, forecaster.callbacks[0].armed = "auto", False
     assert forecaster.is_fitted
-    assert_same_state(state_of(forecaster, X_ahead), before)
+    assert_same_state(state_of(forecaster, X.drop(OLD.index)), before)
     # A correct update goes as if the other had not been.
-    for f in (forecaster, twin):
-        f.update(later, X.loc[later.index])
-    X_ahead = X.drop(old.index.union(later.index))
-    left, right = state_of(forecaster, X_ahead), state_of(twin, X_ahead)
-    for state in (left, right):
-        state["history"] = state["history"].drop(columns=["seconds", "targets_per_second"])
+    after = state_of(forecaster.update(LATER, X_LATER), X_AHEAD)
+    seconds = ["seconds", "targets_per_second"]
+    left, right = (
+        state | {"history": state["history"].drop(columns=seconds)} for state in (after, expected)
+    )
     assert_same_state(left, right)
     assert not same_weights(left["weights"], before["weights"])
 

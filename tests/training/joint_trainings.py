@@ -168,5 +168,7 @@ def main(rank, n, store, folder, *names):
         "gloo", init_method=f"file://{store}", rank=int(rank), world_size=int(n),
         timeout=timedelta(seconds=100),
     )  # fmt: skip
-    results = {name: globals()[name](folder) for name in names}
-    Path(folder, f"results{rank}").write_bytes(pickle.dumps(results))
+    results = {}
+    for name in names:
+        results[name] = globals()[name](folder)
+        Path(folder, f"results{rank}").write_bytes(pickle.dumps(results))

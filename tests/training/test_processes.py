@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def run(folder, *names, n=2):
-    """Results of the trainings in each process, None where it has been killed."""
+    """Results of the trainings in each process, up to the one that has killed it."""
     # Not as a script: a checkpoint compares the module that a callback comes from.
     code = "import sys; from training.joint_trainings import main; main(*sys.argv[1:])"
     script, tests = [sys.executable, "-c", code], Path(__file__).parents[1]
@@ -33,8 +33,7 @@ def run(folder, *names, n=2):
     ]
     for process in processes:
         process.wait(timeout=300)
-    files = [Path(folder, f"results{rank}") for rank in range(n)]
-    return [pickle.loads(file.read_bytes()) if file.exists() else None for file in files]
+    return [pickle.loads(Path(folder, f"results{rank}").read_bytes()) for rank in range(n)]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,7 @@ def together(tmp_path_factory):
     for name in ("checkpoint", "failed"):
         (left / name).rename(folder / name)
     alike = [function.__name__ for function in trainings.ALIKE]
-    return run(folder, *alike, "without_a_seed", "unlike")
+    return run(folder, *alike, "without_a_seed", "unlike", "killed")
 
 
 @pytest.mark.parametrize("training", trainings.ALIKE, ids=lambda f: f.__name__)
@@ -72,9 +71,9 @@ def test_unlike_data_and_parameters_are_named_by_all_processes(together):
         assert "process 1 differs from process 0 in hidden_size, lr. Give all" in parameters
 
 
-def test_killed_process_ends_the_other_with_an_error(tmp_path):
-    first, second = run(tmp_path, "killed")
-    assert first is None
+def test_killed_process_ends_the_other_with_an_error(together):
+    first, second = together
+    assert "killed" not in first
     assert "process 1 has lost the connection to another" in second["killed"]["message"]
 
 
