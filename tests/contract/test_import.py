@@ -4,9 +4,10 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 CHANGES = """
-import random, sys, threading, warnings
+import random, sys, threading, time, warnings
 import numpy as np, torch
 import sklearn, sktime.forecasting.base, sktime.performance_metrics.forecasting
 def state():
@@ -15,19 +16,14 @@ def state():
         random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist(),
         torch.get_default_dtype(), torch.is_grad_enabled(), np.geterr(),
     )
-before, modules = state(), set(sys.modules)
+before, modules, begin = state(), set(sys.modules), time.process_time()
 import skrnn
+seconds = time.process_time() - begin
 assert state() == before
 loaded = {name.split(".")[0] for name in set(sys.modules) - modules}
 optional = {"matplotlib", "optuna", "tqdm", "holidays", "pooch", "skpro", "numba", "onnx"}
-print(*sorted(loaded & (optional | {"onnxruntime"})))
+print(seconds, *sorted(loaded & (optional | {"onnxruntime"})))
 """
-
-
-def test_import_changes_nothing_and_loads_no_optional_package():
-    done = subprocess.run([sys.executable, "-c", CHANGES], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == []
 
 
 WITHOUT_EXTRAS = """
@@ -89,9 +85,9 @@ NEEDED = {
     "onnx": ("GRUForecaster(num_epochs=1).fit(y).to_onnx('a.onnx')", "skrnn[onnx]"),
     "onnxruntime": ("GRUForecaster(num_epochs=1).fit(y).to_onnx('a.onnx')", "skrnn[onnx]"),
 }
-# One interpreter for all: each call fails with its package absent, which is there for the next.
+# Each call fails with its package absent, which is there for the next.
 WITHOUT_ONE = f"""
-import os, sys
+import os
 os.environ.pop("SKRNN_DATA", None)
 import numpy as np, pandas as pd
 import skrnn, skrnn.plotting, skrnn.datasets
@@ -109,10 +105,24 @@ for package, (call, _) in {NEEDED!r}.items():
 """
 
 
-def test_what_needs_an_absent_package_names_the_command_that_installs_it():
-    done = subprocess.run([sys.executable, "-c", WITHOUT_ONE], capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def printed():
+    """What one new interpreter prints of the import, and of each call without its package."""
+    code = CHANGES + WITHOUT_ONE
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    answers = dict(line.split(" ", 1) for line in done.stdout.strip().splitlines())
+    return done.stdout.strip().splitlines()
+
+
+def test_import_is_quick_changes_nothing_and_loads_no_optional_package(printed):
+    seconds, *optional = printed[0].split()
+    assert optional == []
+    # A tenth to two tenths on an idle machine, beyond sktime and torch.
+    assert float(seconds) < 0.5
+
+
+def test_what_needs_an_absent_package_names_the_command_that_installs_it(printed):
+    answers = dict(line.split(" ", 1) for line in printed[1:])
     assert answers.keys() == NEEDED.keys()
     for package, (_, extra) in NEEDED.items():
         assert f"pip install {extra}" in answers[package].replace('"', "")

@@ -1,5 +1,6 @@
 """A fit works among other threads and in every mode of torch, and leaves the generators alone."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -69,6 +70,13 @@ def test_fits_in_threads_equal_serial_ones_to_the_bit(settings):
     assert len({array.tobytes() for array in serial}) == n_fits  # the seeds differ
 
 
+def test_fits_with_the_same_seed_at_once_repeat_to_the_bit():
+    serial = fitted(0, **DRAWING["sampled paths"])
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        for found in pool.map(lambda _: fitted(0, **DRAWING["sampled paths"]), range(N_THREADS)):
+            np.testing.assert_array_equal(found, serial)
+
+
 def test_predictions_of_one_forecaster_in_threads_equal_serial_ones():
     forecaster = GRUForecaster(**SMALL, criterion="normal", n_samples=20, random_state=0).fit(Y)
     expected = numbers(forecaster)
@@ -126,16 +134,15 @@ print(forecaster.predict([1, 2]).tolist(), len(backtest(forecaster, y)))
 """
 
 
-def test_processes_in_one_folder_agree_and_write_nothing(tmp_path):
+def test_processes_in_one_folder_agree_and_write_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-c", WRITES]
-    processes = [
-        subprocess.Popen(command, cwd=tmp_path, env=os.environ | home, stdout=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    printed = [process.communicate()[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert printed[0] == printed[1]
+    other = subprocess.Popen(command, env=os.environ | home, stdout=subprocess.PIPE, text=True)
+    exec(WRITES, {})  # this process is the second one
+    printed = other.communicate()[0]
+    assert other.returncode == 0
+    assert printed.split() == capsys.readouterr().out.split()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -191,14 +198,19 @@ def fit_and_update(forecaster):
     return forecaster.fit(Y, fh=[1, 2, 3]).update(Y[-3:].set_axis(range(60, 63)))
 
 
+@functools.cache
+def numbers_with(kind, name):
+    return numbers(fit_and_update(kind(**SMALL, **SETTINGS[name], random_state=0)))
+
+
 @pytest.mark.parametrize("mode", GRADIENT_MODES)
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("kind", [GRUForecaster, LSTMForecaster])
-def test_fit_update_and_predict_are_the_same_without_gradients_around_them(kind, settings, mode):
-    expected = numbers(fit_and_update(kind(**SMALL, **settings, random_state=0)))
+def test_fit_update_and_predict_are_the_same_without_gradients_around_them(kind, name, mode):
+    expected = numbers_with(kind, name)
     with GRADIENT_MODES[mode]():
         before = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-        result = numbers(fit_and_update(kind(**SMALL, **settings, random_state=0)))
+        result = numbers_with.__wrapped__(kind, name)
         assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == before
     np.testing.assert_array_equal(result, expected)
 
