@@ -8,6 +8,7 @@ import pytest
 
 from skrnn import GRUForecaster, LSTMForecaster, backtest
 from skrnn.datasets import make_hourly_load
+from skrnn.explanation import explain
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -70,6 +71,10 @@ def test_values_from_a_time_on_change_no_forecast_up_to_it(name, cls, strategy):
     before, after = (f.predict(fh, X=known) for f in (forecaster, other))
     assert before.iloc[:21].equals(after.iloc[:21])
     assert not before.iloc[21:].equals(after.iloc[21:])
+
+    # Nor does what a forecast is the sum of know more.
+    before, after = (explain(f, fh=fh, X=known) for f in (forecaster, other))
+    assert before.iloc[:21].equals(after.iloc[:21])
 
     # Backtests: a cutoff before the change knows nothing of it.
     tables = [

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from skrnn import GRUForecaster
+from skrnn.callbacks import StopAfter
 from skrnn.contract.persistence import _moved, _with_models, pickled
 from small_cases import SMALL, cells, covariate, hourly, noisy, panel
 
@@ -42,6 +43,12 @@ def test_copy_is_independent(cell):
     before = forecaster.predict(fh=[1, 2])
     copy.deepcopy(forecaster).update(y[80:])
     pd.testing.assert_series_equal(forecaster.predict(fh=[1, 2]), before)
+
+
+def test_pickle_holds_the_context_and_not_all_that_was_trained_on():
+    forecaster = GRUForecaster(**SMALL, sp=24, callbacks=[StopAfter(1)])
+    sizes = [len(pickle.dumps(forecaster.clone().fit(hourly(n)))) for n in (2_000, 10_000)]
+    assert sizes[1] < 1.2 * sizes[0]
 
 
 # ------------------------------------------------------------------ devices

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sktime.forecasting.base import ForecastingHorizon
 
 from skrnn import GRUForecaster
 
@@ -103,6 +104,9 @@ INTEGERS = {
     "range with an offset": (pd.RangeIndex(7, 7 + N), [67, 68, 79]),
     "integers": (pd.Index(np.arange(N) + 3), [63, 64, 75]),
     "negative integers": (pd.Index(np.arange(N) - 100), [-40, -39, -28]),
+    # Horizons count rows, as the guide says under Limits.
+    "every fifth": (pd.RangeIndex(3, 3 + 5 * N, 5), [303, 308, 363]),
+    "every fifth as integers": (pd.Index(3 + 5 * np.arange(N)), [303, 308, 363]),
 }
 
 
@@ -135,6 +139,14 @@ def test_stamps_of_forecasts_continue_the_integers(name):
     assert forecast(index).index.tolist() == expected
 
 
+@pytest.mark.parametrize("name", ["range with an offset", "every fifth", "every fifth as integers"])
+def test_absolute_horizons_are_integers_of_the_index(name):
+    index, expected = INTEGERS[name]
+    y = pd.Series(VALUES, index, name="y")
+    absolute = ForecastingHorizon(expected, is_relative=False)
+    pd.testing.assert_series_equal(GRUForecaster(**SMALL).fit(y).predict(absolute), forecast(index))
+
+
 # Indexes that say the same in two ways.
 EQUAL = {
     "months as periods": (PERIODS["months"][0], INDEXES["month starts"][0]),
@@ -144,6 +156,7 @@ EQUAL = {
     "hours of UTC": (INDEXES["hours"][0].tz_localize("UTC"), INDEXES["hours"][0]),
     "hours of a zone": (INDEXES["hours"][0].tz_localize("Asia/Tokyo"), INDEXES["hours"][0]),
     "integers": (INTEGERS["range with an offset"][0], INTEGERS["range"][0]),
+    "every fifth integer": (INTEGERS["every fifth"][0], INTEGERS["range"][0]),
 }
 
 
