@@ -5,7 +5,6 @@ They run in the environment that is active, which the README's test command has 
 """
 
 import sys
-from pathlib import Path
 
 import nox
 
@@ -42,12 +41,8 @@ def mutants(session):
 
 @nox.session
 def benchmarks(session):
-    """One benchmark: ``nox -s benchmarks -- layer_speed``, with its options after the name."""
-    if not session.posargs:
-        names = sorted(path.stem for path in Path("examples/benchmarks").glob("*.py"))
-        session.error(f"Name one of {', '.join(names)} after --.")
-    name, *options = session.posargs
-    session.run(PYTHON, f"examples/benchmarks/{name}.py", *options)
+    """Record benchmarks for docs/benchmarks: ``nox -s benchmarks -- --only layer_speed``."""
+    session.run(PYTHON, "examples/benchmarks/all.py", *session.posargs)
 
 
 @nox.session

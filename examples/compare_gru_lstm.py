@@ -16,6 +16,7 @@ protocol would take many hours.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -26,6 +27,9 @@ from skrnn import GRUForecaster, LSTMForecaster, backtest, smape
 from skrnn.callbacks import Callback, StopAfter
 from skrnn.datasets import fetch_pjm_load, make_hourly_load
 from skrnn.plotting import plot_comparison, plot_history
+
+sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
+import results
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -72,6 +76,7 @@ def compare_next_hour(args: argparse.Namespace) -> None:
         {name: by_region(scored, forecast) for name, forecast in forecasts.items()}
     )
     print_table("Next-hour sMAPE in percent", errors, rows)
+    results.write(args.json, rows_of(errors, rows))
     print(
         "\nThe tutorial's published 'sMAPE' on the PJM data is 0.2808 % (GRU, 390.5 s on a GPU)\n"
         "and 0.2701 % (LSTM, 462.7 s). Its formula gives a quarter of the usual sMAPE, so these\n"
@@ -139,6 +144,7 @@ def compare_as_the_tutorial(args: argparse.Namespace) -> None:
         {name: by_region(scored, forecast) for name, forecast in forecasts.items()}
     )
     print_table("Next-hour sMAPE in percent, the tutorial's set-up", errors, rows)
+    results.write(args.json, rows_of(errors, rows))
     print("\nThe tutorial's own figure, the mean over regions of mean(|f - y| / (f + y) / 2):")
     for name in forecasts:
         quarter = errors[name].mean() / 4
@@ -268,6 +274,19 @@ def print_table(title: str, errors: pd.DataFrame, training: dict[str, dict[str, 
     print(f"\n{title}\n{pd.concat([facts, table]).to_string()}")
 
 
+def rows_of(errors: pd.DataFrame, training: dict[str, dict[str, str]]) -> list[dict]:
+    """A row for each cell, for each region, and for the mean of the regions."""
+    rows = [
+        {"part": "training", "cell": cell}
+        | {fact: float(value.replace(",", "")) for fact, value in facts.items()}
+        for cell, facts in training.items()
+    ]
+    table = errors.copy()
+    table.loc["mean"] = errors.mean()
+    table = table.rename_axis("region").reset_index()
+    return rows + table.assign(part="errors").to_dict("records")
+
+
 def plot(
     observed: pd.Series, forecasts: dict[str, pd.Series], fitted: dict, title: str
 ) -> plt.Figure:
@@ -302,6 +321,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', ...")
     parser.add_argument("--max-steps", type=int, help="most optimiser steps of each forecaster")
     parser.add_argument("--figure", type=Path, default=Path("compare_gru_lstm.png"))
+    results.add_argument(parser)
     return parser.parse_args()
 
 

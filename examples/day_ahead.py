@@ -20,7 +20,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import torch
-from compare_gru_lstm import is_test, limit, load_or_simulate, save
+from compare_gru_lstm import is_test, limit, load_or_simulate, results, save
 
 from skrnn import RNNForecaster, backtest, smape
 from skrnn.plotting import plot_forecast
@@ -69,7 +69,11 @@ def main() -> None:
     seconds = forecaster.history_["seconds"].sum()
     n_regions = len(y.index.unique(level=0))
     print(f"Trained in {seconds:.1f} s; {len(cutoffs):,} days of {n_regions} regions")
-    print_scores({args.cell: table, "naive 24 h": naive})
+    scores = scores_by_method({args.cell: table, "naive 24 h": naive})
+    print(f"\nA day ahead\n{scores.to_string(float_format='{:.3f}'.format)}")
+    rows = scores.rename_axis(["score", "method"]).reset_index().to_dict("records")
+    facts = {"score": "training", "seconds": seconds, "days": len(cutoffs)}
+    results.write(args.json, [*rows, facts])
     save(plot(forecaster, y, test), args.figure)
 
 
@@ -105,11 +109,10 @@ def naive_table(table: pd.DataFrame, load: pd.Series, train: pd.Series) -> pd.Da
 # ------------------------------------------------------------------------------- output
 
 
-def print_scores(tables: dict[str, pd.DataFrame]) -> None:
-    """Print the means over the regions of each region's scores, by hour ahead and over all."""
+def scores_by_method(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Means over the regions of each region's scores, by hour ahead and over all."""
     scores = {name: scores_of(table) for name, table in tables.items()}
-    rows = pd.concat({s: pd.DataFrame({n: t.loc[s] for n, t in scores.items()}).T for s in SCORES})
-    print(f"\nA day ahead\n{rows.to_string(float_format='{:.3f}'.format)}")
+    return pd.concat({s: pd.DataFrame({n: t.loc[s] for n, t in scores.items()}).T for s in SCORES})
 
 
 def scores_of(table: pd.DataFrame) -> pd.DataFrame:
@@ -170,6 +173,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--step-length", type=int, default=37, help="hours between cutoffs")
     parser.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', ...")
     parser.add_argument("--figure", type=Path, default=Path("day_ahead.png"))
+    results.add_argument(parser)
     return parser.parse_args()
 
 

@@ -24,6 +24,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).parent))
 import m4_hourly
 import pjm_accuracy
+import results
 
 from skrnn.callbacks import Callback
 
@@ -45,7 +46,7 @@ PJM = {
     "256 units": {"hidden_size": 256},
 }
 M4 = {
-    "step by step": {"strategy": "recursive"},
+    "recursive": {"strategy": "recursive"},
     "no logarithm": {"log": False},
     "no dropout": {"dropout": 0.0},
     "sp=24": {"sp": 24},
@@ -70,12 +71,14 @@ def main() -> None:
     parser.add_argument("data", choices=["pjm", "m4"])
     parser.add_argument("folder", type=Path, nargs="?", help="folder of the M4 files")
     parser.add_argument("--num-epochs", type=int)
+    results.add_argument(parser)
     args = parser.parse_args()
     epochs = args.num_epochs or EPOCHS[args.data]
     score = pjm() if args.data == "pjm" else m4(args.folder)
     print("| setting | seconds | error | of the reference |\n|---|---|---|---|", flush=True)
     seconds, reference = score({"num_epochs": epochs})
     print(f"| reference | {seconds:.0f} | {reference:.3f} | |", flush=True)
+    rows = [{"data": args.data, "setting": "reference", "seconds": seconds, "error": reference}]
     for name, change in (SHARED | (PJM if args.data == "pjm" else M4)).items():
         change = {"num_epochs": epochs} | change
         if "supervision" in change:
@@ -83,6 +86,9 @@ def main() -> None:
             change |= {"num_epochs": 1, "callbacks": [Deadline(seconds)], "lr_scheduler": None}
         took, error = score(change)
         print(f"| {name} | {took:.0f} | {error:.3f} | {error / reference:.3f} |", flush=True)
+        row = {"data": args.data, "setting": name, "seconds": took, "error": error}
+        rows.append(row | {"relative to the reference": error / reference})
+    results.write(args.json, rows)
 
 
 def pjm():

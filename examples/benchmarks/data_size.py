@@ -1,17 +1,20 @@
 """Time and peak memory of `fit` against the size of the data, up to 20 million values.
 
-    python examples/benchmarks/data_size.py [FIGURE]
+    python examples/benchmarks/data_size.py
 
 Each size is fitted in a new process: one epoch on an hourly panel of float32 values, with at most
 100,000 in a series. Memory is the peak of the process minus its peak after all imports. The
 fits take 20 seconds in all on two cores (AMD EPYC with AVX-512, torch 2.13).
 """
 
+import argparse
 import json
 import resource
 import subprocess
 import sys
 import time
+
+import results
 
 VALUES_PER_SERIES = 100_000  # at most
 SIZES = [100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 20_000_000]
@@ -59,46 +62,46 @@ def measure(n):
     )
 
 
-def main(figure=None):
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
+    results.add_argument(parser)
+    args = parser.parse_args()
+    if args.measure:
+        measure(args.measure)
+        return
     rows = []
-    print("| values | fit, s | the epoch alone, s | data, MB | peak, MB | bytes a value |")
+    print("| values | fit, s | the epoch alone, s | data, MB | peak, MB | bytes per value |")
     print("|---|---|---|---|---|---|", flush=True)
     for n in SIZES:
         command = [sys.executable, __file__, "--measure", str(n)]
-        row = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-        rows.append(row)
-        megabytes = f"{row['data'] / 1e6:.0f} | {row['peak'] / 1e6:.0f}"
-        times = f"{row['seconds']:.2f} | {row['epoch']:.2f}"
-        print(f"| {n:,} | {times} | {megabytes} | {row['peak'] / n:.0f} |", flush=True)
-    if figure:
-        plot(rows, figure)
+        found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        row = {"values": n, "fit, s": found["seconds"], "the epoch alone, s": found["epoch"]}
+        row |= {"data, MB": found["data"] / 1e6, "peak, MB": found["peak"] / 1e6}
+        rows.append(row | {"bytes per value": found["peak"] / n})
+        times = f"{found['seconds']:.2f} | {found['epoch']:.2f}"
+        sizes = f"{row['data, MB']:.0f} | {row['peak, MB']:.0f} | {row['bytes per value']:.0f}"
+        print(f"| {n:,} | {times} | {sizes} |", flush=True)
+    results.write(args.json, rows)
 
 
-def plot(rows, path):
+def plot(rows):
     """Plot peak memory and time on logarithmic scales."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, (memory, seconds) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-    n = [row["n"] for row in rows]
-    memory.plot(
-        n, [row["peak"] / 1e6 for row in rows], "o-", label="peak of fit, including the data"
-    )
-    memory.plot(n, [row["data"] / 1e6 for row in rows], "s--", label="the data")
+    n = rows["values"]
+    memory.plot(n, rows["peak, MB"], "o-", label="peak of fit, including the data")
+    memory.plot(n, rows["data, MB"], "s--", label="the data")
     memory.set(ylabel="MB above the imports")
-    seconds.plot(n, [row["seconds"] for row in rows], "o-", label="fit, one epoch")
-    seconds.plot(n, [row["epoch"] for row in rows], "s--", label="the epoch")
+    seconds.plot(n, rows["fit, s"], "o-", label="fit, one epoch")
+    seconds.plot(n, rows["the epoch alone, s"], "s--", label="the epoch")
     seconds.set(ylabel="seconds")
     for axes in (memory, seconds):
         axes.set(xscale="log", yscale="log", xlabel="values")
         axes.legend()
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--measure"]:
-        measure(int(sys.argv[2]))
-    else:
-        main(*sys.argv[1:])
+    main()

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import results
 
 from skrnn import RNNForecaster, backtest
 
@@ -48,12 +49,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--train", type=int, help="hours of training; scores the 2,880 after")
     parser.add_argument("--params", default="", help="more settings, as in 'num_epochs=3, lr=0.01'")
+    results.add_argument(parser)
     args = parser.parse_args()
     settings = SETTINGS | eval(f"dict({args.params})")
     y, train = read(args.folder), args.train or TRAIN
     settings["validation_split"] = VALIDATION / (train + VALIDATION)
     first = train if args.train else TRAIN + VALIDATION
     print("horizon  seed  seconds  best epoch    MSE    MAE  SegRNN's MSE")
+    rows = []
     for horizon in args.horizons:
         errors = []
         for seed in args.seeds:
@@ -63,17 +66,28 @@ def main() -> None:
             history = forecaster.history_
             print(
                 f"{horizon:7}  {seed:4}  {history['seconds'].sum():7.1f}"
-                f"  {history['validation_loss'].argmin() + 1:10}  {scores(errors[-1])}"
+                f"  {history['validation_loss'].argmin() + 1:10}  {shown(errors[-1])}"
                 f"  {SEGRNN[horizon]:.3f}",
                 flush=True,
             )
+            row = {"horizon": horizon, "seed": seed, "seconds": history["seconds"].sum()}
+            rows.append(row | scores(errors[-1]))
         # The error of the mean forecast is the mean of the errors.
-        print(f"{horizon:7}  mean forecast of these {scores(np.mean(errors, axis=0)):>17}")
+        mean = np.mean(errors, axis=0)
+        print(f"{horizon:7}  mean forecast of these {shown(mean):>17}")
+        rows.append({"horizon": horizon, "seed": "mean forecast"} | scores(mean))
+        rows.append({"horizon": horizon, "seed": "SegRNN, published", "MSE": SEGRNN[horizon]})
+    results.write(args.json, rows)
 
 
-def scores(error: np.ndarray) -> str:
+def scores(error: np.ndarray) -> dict[str, float]:
+    """MSE and MAE."""
+    return {"MSE": np.mean(error**2), "MAE": np.mean(np.abs(error))}
+
+
+def shown(error: np.ndarray) -> str:
     """MSE and MAE as text."""
-    return f"{np.mean(error**2):.3f}  {np.mean(np.abs(error)):.3f}"
+    return "  ".join(f"{score:.3f}" for score in scores(error).values())
 
 
 def read(folder: Path) -> pd.DataFrame:

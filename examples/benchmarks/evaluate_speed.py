@@ -13,6 +13,7 @@ import time
 import warnings
 
 import numpy as np
+import results
 import torch
 from sktime.forecasting.model_evaluation import evaluate as sktime_evaluate
 from sktime.split import ExpandingWindowSplitter
@@ -27,6 +28,7 @@ N_TRAIN = 4000  # hours
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cutoffs", type=int, default=2000)
+    results.add_argument(parser)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)  # the matrices are too small for several threads
@@ -38,6 +40,7 @@ def main() -> None:
     forecaster.fit(y)  # compiles the kernels
     print(f"{args.cutoffs:,} cutoffs, {STEPS_AHEAD} steps ahead, hidden_size=8, one epoch\n")
     print("strategy       skrnn, s  sktime, s  ratio  largest relative difference")
+    rows = []
     for strategy in ("recursive", "multioutput"):
         seconds, scores = [], []
         for run in (evaluate, sktime_evaluate):
@@ -57,6 +60,9 @@ def main() -> None:
         print(
             f"{strategy:13}  {seconds[0]:8.2f}  {seconds[1]:9.2f}  {ratio:5.0f}  {difference:.1e}"
         )
+        row = {"strategy": strategy, "skrnn, s": seconds[0], "sktime, s": seconds[1]}
+        rows.append(row | {"ratio": ratio, "largest relative difference": difference})
+    results.write(args.json, rows)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ It takes two minutes on one core.
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable
 
+import results
 import torch
 
 from skrnn import GRUForecaster, explain
@@ -30,8 +32,12 @@ def seconds(*calls: Callable) -> list[float]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    results.add_argument(parser)
+    args = parser.parse_args()
     torch.set_num_threads(1)  # process_time adds the threads up
     print("strategy     series  steps  predict, ms  explain  with inputs=True")
+    rows = []
     for strategy in ("recursive", "multioutput"):
         for n_series in (1, 12):
             y = make_hourly_load(n_series=n_series, n_hours=1500, random_state=0)
@@ -49,6 +55,10 @@ def main() -> None:
                     f"{base / predict:7.2f}  {inputs / predict:16.2f}",
                     flush=True,
                 )
+                row = {"strategy": strategy, "series": n_series, "steps": horizon}
+                row |= {"predict, ms": 1e3 * predict, "explain": base / predict}
+                rows.append(row | {"with inputs=True": inputs / predict})
+    results.write(args.json, rows)
 
 
 if __name__ == "__main__":

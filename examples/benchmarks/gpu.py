@@ -1,6 +1,6 @@
 """PJM on a GPU: error by training time, the tutorial's protocol, and training speed by size.
 
-    SKRNN_DATA=<folder of the PJM files> python examples/benchmarks/gpu.py [DEVICE]
+    SKRNN_DATA=<folder of the PJM files> python examples/benchmarks/gpu.py [--device DEVICE]
 
 The first table has the sMAPE of the next hour, of regions' mean, against the seconds of `fit` and
 of its training alone. The second is the tutorial's protocol. The last has targets and TFLOP per
@@ -8,6 +8,7 @@ second; the latter count the matrix products of the recurrent layer, forward and
 five minutes on an NVIDIA H200, and hours without a CUDA device.
 """
 
+import argparse
 import platform
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import results
 import torch
 
 from skrnn import GRUForecaster, LSTMForecaster, backtest
@@ -42,7 +44,8 @@ def score(forecaster, y, begin):
 
 
 def errors_by_time(y, begin, device):
-    """Print the error after so many epochs, the last time at the defaults."""
+    """Print the error after so many epochs, the last time at the defaults, and return the rows."""
+    rows = []
     train = y[y.groupby(level=0).cumcount() < begin]
     GRUForecaster(num_epochs=1, device=device).fit(train)  # loads the libraries of the device
     columns = "| cell | batch | lr | epochs | fit, s | training, s | sMAPE % |"
@@ -60,8 +63,12 @@ def errors_by_time(y, begin, device):
             seconds = time.perf_counter() - start
             training = forecaster.history_["seconds"].sum()
             epochs = len(forecaster.history_) if num_epochs == "auto" else num_epochs
+            error = score(forecaster, y, begin)
             row = f"{batch_size} | {lr:.1e} | {epochs} | {seconds:.1f} | {training:.1f}"
-            print(f"| {cell} | {row} | {score(forecaster, y, begin):.3f} |", flush=True)
+            print(f"| {cell} | {row} | {error:.3f} |", flush=True)
+            row = {"part": "errors", "cell": cell, "batch": batch_size, "lr": lr, "epochs": epochs}
+            rows.append(row | {"fit, s": seconds, "training, s": training, "sMAPE %": error})
+    return rows
 
 
 def tutorial(device):
@@ -73,13 +80,15 @@ def tutorial(device):
 
 
 def speeds(y, device):
-    """Print targets and operations per second by hidden size, precision and batch size."""
+    """Print targets and operations per second by size, precision and batch, and return them."""
+    rows = []
     y = y.loc[TIMED_REGIONS]
     columns = "| cell | hidden size | batch | precision | targets/s | TFLOP/s |"
     print(f"\n{columns}\n|---|---|---|---|---|---|")
     for cell, Forecaster in FORECASTERS.items():
         for hidden_size in (64, 128, 256, 512, 1024):
             for batch_size, precision in SPEEDS:
+                speed_of = f"batch {batch_size}" + ", bf16" * (precision == "bf16")
                 settings = {"hidden_size": hidden_size, "precision": precision}
                 settings |= {"batch_size": batch_size, "device": device, "random_state": 0}
                 forecaster = Forecaster(num_epochs=4, **settings).fit(y)
@@ -88,18 +97,27 @@ def speeds(y, device):
                 row = f"{hidden_size} | {batch_size} | {precision} | {speed:,.0f}"
                 tflop = FLOP_PER_WEIGHT * weights * speed / 1e12
                 print(f"| {cell} | {row} | {tflop:.2f} |", flush=True)
+                row = {"part": "speeds", "cell": cell, "hidden size": hidden_size}
+                rows.append(row | {"speed of": speed_of, "targets/s": speed, "TFLOP/s": tflop})
+    return rows
 
 
-def main(device="auto"):
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--device", default="auto")
+    results.add_argument(parser)
+    args = parser.parse_args()
+    device = args.device
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
     print(f"{name or platform.machine()}, torch {torch.__version__}, device={device!r}\n")
     y = fetch_pjm_load()
     n = y.groupby(level=0)[y.columns[0]].transform("size")
     begin = n - (TEST_SHARE * (n - LOOK_BACK)).astype(int)
-    errors_by_time(y, begin, device)
+    rows = errors_by_time(y, begin, device)
     tutorial(device)
-    speeds(y, device)
+    rows += speeds(y, device)
+    results.write(args.json, rows)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import results
 
 from skrnn import GRUForecaster, sample_paths
 from skrnn.datasets import fetch_pjm_load
@@ -50,14 +51,22 @@ def main() -> None:
     parser.add_argument("--cutoffs", type=int, default=60)
     parser.add_argument("--validate", action="store_true")
     parser.add_argument("--time", action="store_true")
+    results.add_argument(parser)
     args = parser.parse_args()
+    rows = []
     for kind in args.kinds:
         if args.time:
-            print(f"{kind:24} {seconds_of_a_call(KINDS[kind]):6.2f} s", flush=True)
+            seconds = seconds_of_a_call(KINDS[kind])
+            print(f"{kind:24} {seconds:6.2f} s", flush=True)
+            rows.append({"kind": kind, "seconds": seconds})
         else:
             y = fetch_pjm_load(regions=REGIONS)
             y = y[~is_test(y)] if args.validate else y
-            print(f"\n{kind}\n{coverages(KINDS[kind], y, args).round(3)}", flush=True)
+            table = coverages(KINDS[kind], y, args)
+            print(f"\n{kind}\n{table.round(3)}", flush=True)
+            flat = table.set_axis([f"{share}, {of}" for share, of in table], axis=1)
+            rows += flat.assign(kind=kind).reset_index().to_dict("records")
+    results.write(args.json, rows)
 
 
 # -------------------------------------------------------------------------------- coverage

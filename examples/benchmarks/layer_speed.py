@@ -1,19 +1,20 @@
 """Time of one forward and backward pass: GRU and LSTM of torch and of skrnn.
 
-    python examples/benchmarks/layer_speed.py [FIGURE]
+    python examples/benchmarks/layer_speed.py [--json FILE]
 
 The four networks take turns in one run, so that other load on the machine slows all of them. Times
 are medians. The last two columns are the largest differences to torch's output and gradients of the
-weights, relative to the largest value. The figure shows targets per second against the hidden size.
-Without a figure it takes half a minute on two cores (Intel Xeon with AVX-512, torch 2.13).
+weights, relative to the largest value. With `--json` the speed by hidden size is measured as well.
+Without, it takes half a minute on two cores (Intel Xeon with AVX-512, torch 2.13).
 """
 
+import argparse
 import platform
-import sys
 import time
 from statistics import median
 
 import numba
+import results
 import torch
 from torch import nn
 
@@ -21,6 +22,7 @@ from skrnn.network.layers import GRU, LSTM
 
 # Batch size, steps and hidden size.
 SHAPES = [(16, 180, 128), (64, 180, 128), (16, 336, 256), (32, 168, 64), (1, 130, 64)]
+SIZES = [(16, 192, hidden) for hidden in (32, 64, 128, 256, 512)]  # of the figure
 INPUTS = 16  # of a step
 OURS = {"skrnn GRU": (GRU, "nn.GRU"), "skrnn LSTM": (LSTM, "nn.LSTM")}
 
@@ -67,52 +69,68 @@ def compare(batch, length, hidden, repeats=30):
     return {name: 1e3 * median(times) for name, times in seconds.items()}, errors
 
 
-def plot(path):
-    """Plot targets per second against the hidden size, for batches of 16 x 192."""
-    import matplotlib
+def rows_of(part, shape, repeats=30):
+    """Measure a shape and return a row for each network."""
+    batch, length, hidden = shape
+    milliseconds, errors = compare(batch, length, hidden, repeats)
+    rows = []
+    for name, ms in milliseconds.items():
+        row = {"part": part, "B, L, H": f"{batch}, {length}, {hidden}", "H": hidden}
+        row |= {"network": name, "ms": ms, "targets/s": 1e3 * batch * length / ms}
+        row |= {f"x {other}": milliseconds[other] / ms for _, other in OURS.values()}
+        output, gradients = errors.get(name, (float("nan"), float("nan")))
+        rows.append(row | {"output": output, "gradients": gradients})
+    return rows
 
-    matplotlib.use("Agg")
+
+def plot(rows):
+    """Plot targets per second against the hidden size."""
     import matplotlib.pyplot as plt
 
-    sizes, speeds = [32, 64, 128, 256, 512], {}
-    for hidden in sizes:
-        for name, ms in compare(16, 192, hidden, repeats=15)[0].items():
-            speeds.setdefault(name, []).append(1e3 * 16 * 192 / ms)
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for name, speed in speeds.items():
-        ours = name in OURS
+    for name, speeds in rows[rows["part"] == "sizes"].groupby("network", sort=False):
         color = "C0" if name.endswith("GRU") else "C1"
-        axes.plot(sizes, speed, "o-" if ours else "s--", color=color, label=name)
+        style = "o-" if name in OURS else "s--"
+        axes.plot(speeds["H"], speeds["targets/s"], style, color=color, label=name)
     axes.set(
         xscale="log", yscale="log", xlabel="hidden size", title="batches of 16 x 192, 16 inputs"
     )
     axes.set_ylabel("targets a second, forward and backward")
+    sizes = [hidden for *_, hidden in SIZES]
     axes.set_xticks(sizes, sizes)
     ticks = [10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000]
     axes.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=150)
+    return figure
 
 
-def main(figure=None):
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    results.add_argument(parser)
+    args = parser.parse_args()
     torch.manual_seed(0)
     versions = f"torch {torch.__version__}, numba {numba.__version__}"
     cpu = torch.backends.cpu.get_cpu_capability()
     print(f"{platform.machine()} {cpu}, {torch.get_num_threads()} threads, {versions}")
     print("| B, L, H | network | ms | targets/s | x nn.GRU | x nn.LSTM | output | gradients |")
     print("|---|---|---|---|---|---|---|---|")
-    for batch, length, hidden in SHAPES:
-        milliseconds, errors = compare(batch, length, hidden)
-        for name, ms in milliseconds.items():
-            ratios = [f"{milliseconds[reference] / ms:.2f}" for _, reference in OURS.values()]
-            digits = [f"{value:.0e}" for value in errors.get(name, ())] or ["", ""]
-            shape, speed = f"{batch}, {length}, {hidden}", f"{1e3 * batch * length / ms:,.0f}"
-            print("|", " | ".join([shape, name, f"{ms:.2f}", speed, *ratios, *digits]), "|")
-    if figure:
-        plot(figure)
+    rows = []
+    for shape in SHAPES:
+        rows += rows_of("shapes", shape)
+        for row in rows[-4:]:
+            print(
+                f"| {row['B, L, H']} | {row['network']} | {row['ms']:.2f} | {row['targets/s']:,.0f}"
+                f" | {row['x nn.GRU']:.2f} | {row['x nn.LSTM']:.2f}"
+                f" | {row['output']:.0e} | {row['gradients']:.0e} |",
+                flush=True,
+            )
+    if args.json:
+        for shape in SIZES:
+            rows += rows_of("sizes", shape, repeats=15)
+    results.write(args.json, rows)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import results
 
 from skrnn import LSTMForecaster
 
@@ -59,8 +60,10 @@ def score(train, test, forecast):
 
 
 def show(name, seconds, scores):
+    """Print a row, and return it."""
     numbers = " | ".join(f"{scores[key]:.3f}" for key in ("sMAPE", "MASE", "OWA"))
     print(f"| {name} | {seconds:.0f} | {numbers} |", flush=True)
+    return {"method": name, "seconds": seconds} | scores
 
 
 def fit(train, seed=0, log=True, **settings):
@@ -89,21 +92,23 @@ def main():
     parser.add_argument("--validate", action="store_true")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3])
     parser.add_argument("--params", default="", help="more settings, as in 'num_epochs=3, lr=0.01'")
+    results.add_argument(parser)
     args = parser.parse_args()
     settings = SETTINGS | eval(f"dict({args.params})")
     train, test = read(args.folder, args.validate)
     print("| method | seconds | sMAPE | MASE | OWA |\n|---|---|---|---|---|")
     daily = np.stack([np.tile(row[-DAY:], HORIZON // DAY) for row in train])
-    show("seasonal naive", 0, score(train, test, daily))
+    rows = [show("seasonal naive", 0, score(train, test, daily))]
     start, forecasts = time.perf_counter(), []
     for seed in args.seeds:
         forecaster, forecast = fit(train, seed, **settings)
         forecasts.append(forecast)
         seconds = forecaster.history_["seconds"].sum()
-        show(f"LSTMForecaster, seed {seed}", seconds, score(train, test, forecast))
+        rows.append(show(f"LSTMForecaster, seed {seed}", seconds, score(train, test, forecast)))
     seconds = time.perf_counter() - start
     mean = np.mean(forecasts, axis=0)
-    show(f"the mean of these {len(forecasts)}", seconds, score(train, test, mean))
+    rows.append(show(f"the mean of these {len(forecasts)}", seconds, score(train, test, mean)))
+    results.write(args.json, rows)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ the horizon. Pinball losses are the mean over five levels, relative to those of 
 split-conformal intervals. ``--lightgbm`` adds LightGBM on the regressors of the ridge regression
 (``pip install lightgbm``). ``--theta`` adds sktime's Theta method, fitted anew at every cutoff,
 where n is at most 2,000. ``--oracle`` adds the best of a grid of epochs and units, chosen on the
-test range.
+test range, and the errors relative to it.
 """
 
 import argparse
@@ -21,9 +21,9 @@ import time
 from functools import partial
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
+import results
 from m4_hourly import read
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
@@ -253,12 +253,14 @@ def evaluate(y, n, periods, methods, step_length, others=()):
                 found.append(scores(truth, forecast, quantiles, size))
         rows["oracle"] = {name: min(row[name] for row in found) for name in ("next", "season")}
     table = pd.DataFrame(rows).T
+    if "oracle" in others:
+        table["season / oracle"] = table["season"] / table.loc["oracle", "season"]
     relative = ["next", "season", "pinball"]
     table[relative] /= table.loc["ridge", relative]
     return table
 
 
-def plot(table, path):
+def plot(rows):
     """Errors over the season ahead relative to the ridge, over n: means over regions.
 
     Of the networks, the range over the regions as well.
@@ -266,11 +268,9 @@ def plot(table, path):
     import matplotlib.pyplot as plt
 
     figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
-    hourly = table[table.index.get_level_values("kind").str.startswith("hourly")]
+    hourly = rows[rows["kind"].str.startswith("hourly") & (rows["method"] != "ridge")]
     for name, rows in hourly.groupby("method", sort=False):
-        if name == "ridge":
-            continue
-        rows = rows["season"].groupby("kind", sort=False).agg(["mean", "min", "max"])
+        rows = rows.groupby("kind", sort=False)["season"].agg(["mean", "min", "max"])
         n = [int(kind.split(", ")[1].replace(",", "")) for kind in rows.index]
         rows = rows.set_axis(n).sort_index()
         (line,) = axis.plot(rows["mean"], marker="o", label=name)
@@ -280,11 +280,10 @@ def plot(table, path):
     axis.axhline(1, color="black", linewidth=1, label="ridge")
     axis.set(xscale="log", xlabel="hours of training", ylabel="error a day ahead / ridge's")
     figure.legend(loc="outside right upper")
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 def main():
-    matplotlib.use("agg")
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES, help="hours of training")
     parser.add_argument("--kinds", nargs="*", default=["days", "quarter_hours"])
@@ -297,7 +296,7 @@ def main():
     for name in ("lightgbm", "theta", "oracle"):
         parser.add_argument(f"--{name}", action="append_const", const=name, dest="others")
     parser.add_argument("--csv", type=Path, help="where to write a row for each series and method")
-    parser.add_argument("--plot", type=Path, help="where to write the figure")
+    results.add_argument(parser)
     args = parser.parse_args()
     classes = {"gru": GRUForecaster, "lstm": LSTMForecaster}
     methods = {
@@ -324,8 +323,7 @@ def main():
     mean = groups.mean()
     mean["worst season"] = groups["season"].max()
     print(mean.round(3).to_string(na_rep=""))
-    if args.plot:
-        plot(table, args.plot)
+    results.write(args.json, table.reset_index().to_dict("records"))
 
 
 if __name__ == "__main__":

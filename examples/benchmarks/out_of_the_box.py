@@ -20,6 +20,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import results
 from sktime.datasets import (
     load_airline,
     load_hierarchical_sales_toydata,
@@ -172,6 +173,7 @@ def main() -> None:
     )
     parser.add_argument("--params", default="", help="parameters, as in 'num_epochs=0, lr=0.01'")
     parser.add_argument("--cells", nargs="+", choices=list(FORECASTERS), default=list(FORECASTERS))
+    results.add_argument(parser)
     args = parser.parse_args()
     params = eval(f"dict({args.params})")
     start = time.perf_counter()
@@ -189,7 +191,9 @@ def main() -> None:
     for (_, name, cell), row in exact.iterrows():
         print(f"{name}: seasonal naive is exact; errors of {cell} sum to {row['error']:.3g}")
     table = table.drop(exact.index)
-    ratio = (table["error"] / table["naive"]).unstack("cell")
+    table["ratio"] = table["error"] / table["naive"]
+    results.write(args.json, table["ratio"].reset_index().to_dict("records"))
+    ratio = table["ratio"].unstack("cell")
     print(ratio.to_string(float_format="%.3f"))
     summary = ratio.groupby(level=0).agg(["mean", "max"])
     summary.loc["all"] = ratio.agg(["mean", "max"]).unstack()

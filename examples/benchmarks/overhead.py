@@ -9,11 +9,13 @@ parts of a step at once. The trainings take 12 seconds on two cores (AMD EPYC wi
 2.13).
 """
 
+import argparse
 import time
 from collections import defaultdict
 from statistics import median
 from unittest.mock import patch
 
+import results
 import torch
 from sktime.datasets import load_airline
 
@@ -70,19 +72,31 @@ def fixed(Forecaster, y, repeats=7):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    results.add_argument(parser)
+    args = parser.parse_args()
     y, short = fetch_pjm_load(), load_airline()
     print("| cell | epoch, s | forward | backward | clip | step | rest | gather | outside |")
     print("|---|---|---|---|---|---|---|---|---|")
+    rows = []
     for cell, Forecaster in FORECASTERS.items():
         seconds, spent = shares(Forecaster, y)
         inside = [spent[name] for name in INSIDE]
         parts = [*inside, spent["all of a step"] - sum(inside), seconds - spent["all of a step"]]
-        row = " | ".join(f"{part / seconds:.1%}" for part in [*parts, seconds - sum(inside)])
+        parts.append(seconds - sum(inside))
+        row = " | ".join(f"{part / seconds:.1%}" for part in parts)
         print(f"| {cell} | {seconds / 2:.2f} | {row} |", flush=True)
+        shared = [part / seconds for part in parts]
+        names = [*INSIDE, "rest", "gather", "outside"]
+        row = {"part": "epoch", "cell": cell, "epoch, s": seconds / 2}
+        rows.append(row | dict(zip(names, shared, strict=True)))
     print("\n| cell | fit and predict, 144 months, s | without training, s |\n|---|---|---|")
     for cell, Forecaster in FORECASTERS.items():
         total, rest = fixed(Forecaster, short)
         print(f"| {cell} | {total:.3f} | {rest:.3f} |")
+        row = {"part": "short", "cell": cell, "fit and predict, 144 months, s": total}
+        rows.append(row | {"without training, s": rest})
+    results.write(args.json, rows)
 
 
 if __name__ == "__main__":

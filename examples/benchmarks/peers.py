@@ -18,9 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+import results
 
 WINDOW, STEP = 192, 19  # hours of a training window; hours between scored forecasts
 # Harmonics of the day, the week and the year, in cycles per hour.
@@ -66,11 +68,13 @@ class Region:
         return np.mean(200 * np.abs(y - forecast) / (np.abs(y) + np.abs(forecast)))
 
 
-def report(regions, seconds, forecasts, n_targets=0):
+def report(regions, seconds, forecasts, n_targets=0, package=None):
     """Print seconds of training, mean sMAPE of the regions and targets per second as JSON."""
+    versions = {package: metadata.version(package)} if package else {}
     error = np.mean([r.error(f) for r, f in zip(regions, forecasts, strict=True)])
     speed = n_targets / seconds if seconds else 0
-    print(json.dumps({"seconds": seconds, "smape": float(error), "speed": speed}), flush=True)
+    found = {"seconds": seconds, "smape": float(error), "speed": speed, "versions": versions}
+    print(json.dumps(found), flush=True)
 
 
 # ------------------------------------------------------------------ the rows
@@ -288,6 +292,7 @@ def darts(regions, budget):
         seconds,
         [z * r.std + r.mean for r, z in zip(regions, split, strict=True)],
         n_targets,
+        package="darts",
     )
 
 
@@ -336,6 +341,7 @@ def neuralforecast(regions, budget):
         seconds,
         [z * r.std + r.mean for r, z in zip(regions, split, strict=True)],
         n_targets,
+        package="neuralforecast",
     )
 
 
@@ -364,7 +370,7 @@ def main():
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--row", help=argparse.SUPPRESS)
     parser.add_argument("--data", help=argparse.SUPPRESS)
-    parser.add_argument("--plot", help="file of the figure")
+    results.add_argument(parser)
     parser.add_argument("--only", help="only rows whose names contain this text")
     args = parser.parse_args()
     if args.row:
@@ -373,7 +379,7 @@ def main():
             ROWS[args.row]([Region(name, data) for name in names], args.seconds)
         return
     pythons = dict(peer.split("=", 1) for peer in args.peer)
-    results = {}
+    rows, versions = [], {}
     print("| method | seconds | targets/s | sMAPE % |\n|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         data = str(Path(folder) / "pjm.npz")
@@ -394,35 +400,32 @@ def main():
                 last = (ran.stderr.strip().splitlines() or ["no output"])[-1]
                 print(f"| {row} | failed: {last} | | |", flush=True)
                 continue
-            results[row] = lines
             for line in lines:
+                versions |= line["versions"]
+                numbers = {"targets/s": line["speed"] or np.nan, "sMAPE": line["smape"]}
+                rows.append({"method": row, "seconds": line["seconds"]} | numbers)
                 speed = f"{line['speed']:,.0f}" if line["speed"] else ""
                 print(
                     f"| {row} | {line['seconds']:.1f} | {speed} | {line['smape']:.3f} |", flush=True
                 )
-    if args.plot:
-        plot(results, args.plot)
+    results.write(args.json, rows, **versions)
 
 
-def plot(results, path):
+def plot(rows):
     """Plot sMAPE against seconds, on logarithmic scales; a row without training is a line."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     styles = {"skrnn": "o-", "torch": "s--", "tutorial": "^:", "darts": "D", "neural": "P"}
-    for row, lines in results.items():
-        if not lines[-1]["seconds"]:
-            level = lines[0]["smape"]
+    for method, points in rows.groupby("method", sort=False):
+        if not points["seconds"].any():
+            level = points["sMAPE"].iloc[0]
             axes.axhline(level, color="0.6", lw=1)
             right = axes.get_yaxis_transform()
-            axes.text(0.99, level, row, transform=right, ha="right", va="bottom", fontsize=8)
+            axes.text(0.99, level, method, transform=right, ha="right", va="bottom", fontsize=8)
             continue
-        style = next((s for name, s in styles.items() if row.startswith(name)), "*")
-        points = zip(*((line["seconds"], line["smape"]) for line in lines), strict=True)
-        axes.plot(*points, style, label=row)
+        style = next((s for name, s in styles.items() if method.startswith(name)), "*")
+        axes.plot(points["seconds"], points["sMAPE"], style, label=method)
     axes.set(xscale="log", yscale="log", xlabel="seconds of training, two CPU cores")
     axes.set(ylabel="sMAPE %, next hour, 12 PJM regions")
     axes.set_xticks(seconds := [2, 5, 10, 20, 60], seconds)
@@ -430,7 +433,7 @@ def plot(results, path):
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(0, 0.6))
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import results
 
 from skrnn import RNNForecaster, backtest
 from skrnn.datasets import fetch_pjm_load
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--validate", action="store_true")
     parser.add_argument("--params", default="", help="more settings, as in 'num_epochs=3, lr=0.01'")
+    results.add_argument(parser)
     args = parser.parse_args()
     settings = TASKS[args.task] | eval(f"dict({args.params})")
     steps = STEPS.get(args.task, [1])
@@ -66,6 +68,14 @@ def main() -> None:
         print(f"linear         {np.array(list(LINEAR.values()))}")
     mean, low, high = (np.round(f(rows, 0)[1:], 3) for f in (np.mean, np.min, np.max))
     print(f"mean {mean}, from {low} to {high}")
+    columns = ["seconds", *(f"h = {h}" for h in PRINTED_STEPS if h in steps)]
+    results.write(
+        args.json,
+        [
+            {"task": args.task, "seed": seed} | dict(zip(columns, row, strict=True))
+            for seed, row in zip(args.seeds, rows, strict=True)
+        ],
+    )
 
 
 def read(validate: bool) -> pd.DataFrame:

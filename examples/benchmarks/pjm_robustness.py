@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import results
 
 from skrnn import GRUForecaster, backtest, smape
 from skrnn.datasets import fetch_pjm_load
@@ -44,16 +45,21 @@ def main() -> None:
     known = with_missing(y, args.share)
     missing = error_by_region(GRUForecaster(**settings).fit(known[~test]), known, y, scored)
     ratio = missing.mean() / complete.mean()
-    print(
-        f"{args.share:.0%} missing".ljust(14), f" {missing.mean():.3f} %, {ratio:.3f} times as much"
-    )
+    name = f"{args.share:.0%} missing"
+    print(f"{name:14}  {missing.mean():.3f} %, {ratio:.3f} times as much")
+    rows = [{"data": "complete", "sMAPE": complete.mean()}]
+    rows.append({"data": name, "sMAPE": missing.mean(), "times as much": ratio})
 
     print("\nerror relative to training on all regions\n                zero-shot  fine-tuned")
     for region in args.regions:
         others = y[~test].drop(index=region, level=0)
         pretrained = GRUForecaster(**settings).pretrain(others)
         zero, tuned = new_region(pretrained, y, test, scored, region, args.tuning_epochs)
-        print(f"{region:14}  {zero / complete[region]:9.3f}  {tuned / complete[region]:10.3f}")
+        row = {"region": region, "zero-shot": zero / complete[region]}
+        row["fine-tuned"] = tuned / complete[region]
+        rows.append(row)
+        print(f"{region:14}  {row['zero-shot']:9.3f}  {row['fine-tuned']:10.3f}")
+    results.write(args.json, rows)
 
 
 def error_by_region(
@@ -99,6 +105,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--tuning-epochs", type=int, default=3, help="epochs on the new region")
     parser.add_argument("--share", type=float, default=0.2, help="share of the values removed")
     parser.add_argument("--regions", nargs="*", default=["DAYTON", "EKPC", "NI", "PJMW"])
+    results.add_argument(parser)
     return parser.parse_args()
 
 

@@ -17,9 +17,11 @@ import subprocess
 import tempfile
 import time
 import warnings
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+import results
 
 # Period of the season, shortest and longest series, steps ahead, and pandas' frequency.
 KINDS = {
@@ -108,6 +110,7 @@ def statsforecast_forecasts(path):
     found = fitted.forecast(df=pd.concat(parts), h=given["horizon"])
     found = found.sort_values(["unique_id", "ds"])
     forecasts = {str(model): found[str(model)].tolist() for model in models}
+    forecasts["version"] = metadata.version("statsforecast")
     Path(path).write_text(json.dumps(forecasts))
 
 
@@ -119,7 +122,9 @@ def peer_forecasts(python, series, kind):
         path.write_text(json.dumps({"series": values, "period": period, "horizon": horizon}))
         subprocess.run([python, __file__, "--write-peers", str(path)], check=True)
         found = json.loads(path.read_text())
-    return {name: np.reshape(values, (len(series), horizon)) for name, values in found.items()}
+    version = found.pop("version")
+    forecasts = {name: np.reshape(v, (len(series), horizon)) for name, v in found.items()}
+    return forecasts, version
 
 
 # ------------------------------------------------------------------ the errors
@@ -142,11 +147,13 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--set", type=json.loads, default={}, help="further parameters, as JSON")
     parser.add_argument("--strategies", nargs="+", default=["recursive", "multioutput"])
+    results.add_argument(parser)
     given = parser.parse_args()
     if given.write_peers:
         statsforecast_forecasts(given.write_peers)
         return
     warnings.filterwarnings("ignore", category=UserWarning)
+    rows, versions = [], {}
     for kind in given.kinds:
         period, _, _, horizon, _ = KINDS[kind]
         for seed in given.seeds:
@@ -158,7 +165,7 @@ def main():
             errors["seasonal naive"] = mase(series, seasonal, period)
             reference = min(errors.values())
             if given.peer:
-                peers = peer_forecasts(given.peer, series, kind)
+                peers, versions["statsforecast"] = peer_forecasts(given.peer, series, kind)
                 errors |= {name: mase(series, found, period) for name, found in peers.items()}
                 reference = float(np.mean([errors[name] for name in peers]))
             notes = {}
@@ -167,15 +174,19 @@ def main():
                 point, interval = skrnn_forecasts(series, kind, {"strategy": strategy, **given.set})
                 errors[strategy] = mase(series, point, period)
                 seconds = time.perf_counter() - begin
-                covered = "no intervals"
+                covered = np.nan
                 if interval is not None:
                     inside = (interval[..., 0] <= future) & (future <= interval[..., 1])
-                    covered = f"90 % cover {inside.mean():.3f}"
-                notes[strategy] = f"{covered}, {seconds:.1f} s"
+                    covered = inside.mean()
+                notes[strategy] = {"inside 90 %": covered, "seconds": seconds}
             print(f"{kind}, {given.series} series, seed {seed}", flush=True)
             for name, error in errors.items():
-                note = notes.get(name, "")
-                print(f"  {name:24} {error:.3f}  {error / reference:.3f}  {note}", flush=True)
+                row = {"kind": kind, "seed": seed, "method": name, "MASE": error}
+                rows.append(row | {"relative": error / reference} | notes.get(name, {}))
+                note = [f"{key}: {value:.3f}" for key, value in notes.get(name, {}).items()]
+                shown = f"{error:.3f}  {error / reference:.3f}  {', '.join(note)}"
+                print(f"  {name:24} {shown}", flush=True)
+    results.write(given.json, rows, **versions)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import results
 from m4_hourly import read
 
 from skrnn import GRUForecaster, backtest
@@ -70,6 +71,7 @@ def main():
         "--seed", type=int, default=0, help="seed of the network; the series do not depend on it"
     )
     parser.add_argument("--params", default="", help="parameters, as in 'num_epochs=0, lr=0.01'")
+    results.add_argument(parser)
     args = parser.parse_args()
     params = {"random_state": args.seed} | eval(f"dict({args.params})")
     rng, start = np.random.default_rng(0), time.perf_counter()
@@ -77,7 +79,10 @@ def main():
         (name, *ratios(y, n_train, horizon, params))
         for name, y, n_train, horizon in [*stretches(rng), *m4(args.m4, rng)]
     ]
-    table = pd.DataFrame(rows, columns=["series", "day ahead", "next hour"]).set_index("series")
+    table = pd.DataFrame(rows, columns=["series", "day ahead", "next hour"])
+    params = args.params or "defaults"
+    results.write(args.json, table.assign(params=params).to_dict("records"))
+    table = table.set_index("series")
     means = table.groupby(level=0, sort=False).mean()
     means.loc["all"] = table.mean()
     worst = table["day ahead"].groupby(level=0).max()
