@@ -50,6 +50,7 @@ def write(path, rows, **versions):
     }
     lines = [json.dumps({key: plain(value) for key, value in row.items()}) for row in rows]
     text = json.dumps(head, indent=1)[:-2] + ',\n "rows": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 
 
