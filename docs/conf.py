@@ -11,8 +11,13 @@ documentation, which needs a network.
 
 import os
 import re
+import sys
+from pathlib import Path
 
 import skrnn
+
+sys.path.insert(0, str(Path(__file__).parent))
+import formulas
 
 project = "skrnn"
 author = "the skrnn developers"
@@ -106,6 +111,11 @@ def drop_blank_ends(app, document, source):
     source[0] = re.sub(r"(?m)^\n(?=```$)", "", source[0])
 
 
+def compute(app, document, source):
+    """Compute the formulas of a page from the recorded results."""
+    source[0] = formulas.fill(source[0])
+
+
 def plain_terms(app, what, name, obj, options, lines):
     """Write the terms of sktime's glossary, to which its docstrings link, as plain words."""
     lines[:] = [re.sub(r":term:`([^`<]+?)(?: <[^>]*>)?`", r"\1", line) for line in lines]
@@ -113,5 +123,7 @@ def plain_terms(app, what, name, obj, options, lines):
 
 def setup(app):
     """Connect the hooks of this file."""
+    app.connect("builder-inited", lambda app: formulas.draw_all())
     app.connect("source-read", drop_blank_ends)
+    app.connect("source-read", compute)
     app.connect("autodoc-process-docstring", plain_terms)

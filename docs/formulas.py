@@ -10,8 +10,10 @@ value, with as many decimals as are shown:
 A formula on a line of its own stands before its value, which ends at the next such comment:
 
     <!-- = table(layer_speed, {"network": "", "ms": ".2f"}) -->
+
     | network | ms |
     ...
+
     <!-- end -->
 
 The name of a result is that of its file in docs/benchmarks/results. `NAME` also stands for the rows
@@ -55,7 +57,7 @@ class Result:
             json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()
         ]
         if not self.records:
-            raise NameError(f"There is no result {name!r} in {FOLDER}.")
+            raise FileNotFoundError(f"There is no result {name!r} in {FOLDER}.")
         self.rows = pd.concat([pd.DataFrame(r["rows"]) for r in self.records], ignore_index=True)
 
     def where(self, **values):
@@ -98,19 +100,15 @@ def pivot(result, index, columns, value, form, how="mean", **values):
     """
     columns, *order = columns if isinstance(columns, list) else [columns]
     rows = result.where(**values, **({columns: order} if order else {}))
-    parts = [
-        rows.groupby([index, columns], sort=False)[value].agg(name).unstack()
-        for name in how.split(" to ")
-    ]
-    lines, order = rows[index].unique(), order or list(rows[columns].unique())
+    lines, order = list(rows[index].unique()), order or list(rows[columns].unique())
+    groups = rows.groupby([index, columns])[value]
+    parts = [groups.agg(name).unstack() for name in how.split(" to ")]
+    parts = [part.reindex(index=lines, columns=order).map(cell, form=form) for part in parts]
     cells = [
-        [
-            " to ".join(dict.fromkeys(cell(part.loc[line, name], form) for part in parts))
-            for name in order
-        ]
-        for line in lines
+        [str(line), *(" to ".join(dict.fromkeys(texts)) for texts in zip(*rows, strict=True))]
+        for line, *rows in zip(lines, *(part.to_numpy() for part in parts), strict=True)
     ]
-    return markdown(["", *order], [[f"{a}", *b] for a, b in zip(lines, cells, strict=True)])
+    return markdown(["", *map(str, order)], cells)
 
 
 def recorded(*results):
@@ -119,19 +117,17 @@ def recorded(*results):
     groups = {}
     for record in records:
         groups.setdefault(circumstances(record), []).append(record["command"])
-    return (
-        "\n".join(
-            "\n".join(["", "```console", *dict.fromkeys(commands), "```", "", text])
-            for text, commands in groups.items()
-        )
-        + "\n"
-    )
+    blocks = [
+        "\n".join(["```console", *dict.fromkeys(commands), "```", "", text])
+        for text, commands in groups.items()
+    ]
+    return "\n\n".join(blocks)
 
 
 def circumstances(record):
     """A sentence on machine, versions, commit and date."""
     if "source" in record:
-        return f"{record['source']}: {record['machine']}."
+        return f"{record['source']}, on this site since {record['date']}: {record['machine']}."
     machine = record["machine"]
     threads = f"{machine['threads']} thread" + "s" * (machine["threads"] > 1)
     parts = [
@@ -145,8 +141,7 @@ def circumstances(record):
 
 def markdown(head, cells):
     """A table in Markdown."""
-    rule = "|" + "---|" * len(head)
-    return "\n".join([line(head), rule, *map(line, cells)]) + "\n"
+    return "\n".join([line(head), "|" + "---|" * len(head), *map(line, cells)])
 
 
 def line(cells):
@@ -179,9 +174,21 @@ def fill(text):
 
     def block(match):
         formula = match[0].partition("\n")[0]
-        return f"{formula}\n{value(match)}<!-- end -->"
+        return f"{formula}\n\n{value(match)}\n\n<!-- end -->"
 
-    return QUOTED.sub(quoted, BLOCK.sub(block, text))
+    return QUOTED.sub(known(quoted), BLOCK.sub(known(block), text))
+
+
+def known(replacement):
+    """A replacement that leaves a text as it is while its result has not been recorded."""
+
+    def replace(match):
+        try:
+            return replacement(match)
+        except FileNotFoundError:
+            return match[0]
+
+    return replace
 
 
 def digest(name):
@@ -203,13 +210,19 @@ def draw(name):
     figure.savefig(path, dpi=150, metadata={"Description": digest(name)})
 
 
+def draw_all():
+    """Draw the figures whose rows have been recorded."""
+    for name in FIGURES:
+        if any(FOLDER.glob(f"{name}*.json")):
+            draw(name)
+
+
 def main():
     """Rewrite all pages and figures."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         page.write_text(fill(text), encoding="utf-8")
-    for name in FIGURES:
-        draw(name)
+    draw_all()
 
 
 if __name__ == "__main__":

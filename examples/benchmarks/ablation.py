@@ -87,7 +87,7 @@ def main() -> None:
         took, error = score(change)
         print(f"| {name} | {took:.0f} | {error:.3f} | {error / reference:.3f} |", flush=True)
         row = {"data": args.data, "setting": name, "seconds": took, "error": error}
-        rows.append(row | {"relative to the reference": error / reference})
+        rows.append(row | {"relative": error / reference})
     results.write(args.json, rows)
 
 

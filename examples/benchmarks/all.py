@@ -20,7 +20,8 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "benchmarks" / "results"
-PEERS = ("darts", "neuralforecast", "statsforecast")  # each in an environment of its own
+# Each in an environment of its own; "sktime" is one with neuralforecast.
+PEERS = ("darts", "neuralforecast", "skforecast", "statsforecast", "sktime")
 # The script and options of each result. In braces stands what an option of this script gives.
 RUNS = {
     "layer_speed": "benchmarks/layer_speed.py",
@@ -68,6 +69,10 @@ RUNS = {
     "peers": (
         "benchmarks/peers.py --seconds 60 --peer darts={darts}"
         " --peer neuralforecast={neuralforecast} {pjm}"
+    ),
+    "migration": (
+        "benchmarks/migration.py --peer darts={darts} --peer neuralforecast={neuralforecast}"
+        " --peer skforecast={skforecast} --peer sktime={sktime}"
     ),
     "gpu": "benchmarks/gpu.py --device cuda {pjm} {gpu}",
     "tutorial": (
