@@ -46,6 +46,12 @@ def benchmarks(session):
 
 
 @nox.session
+def notebooks(session):
+    """Make the notebooks and run them; needs the extra `notebooks`."""
+    session.run(PYTHON, "examples/notebooks.py", "--run", *session.posargs)
+
+
+@nox.session
 def release(session):
     """Build sdist and wheel, check them, and test the wheel in an empty environment."""
     session.run("bash", ".ci/release", *session.posargs, external=True)
