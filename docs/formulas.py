@@ -88,8 +88,8 @@ class Names(dict):
 def table(result, columns, **values):
     """The rows with these columns, each with its format."""
     rows = result.where(**values)
-    cells = [[cell(row[name], columns[name]) for name in columns] for _, row in rows.iterrows()]
-    return markdown(list(columns), cells)
+    cells = [rows[name].map(cell, form=form) for name, form in columns.items()]
+    return markdown(list(columns), zip(*cells, strict=True))
 
 
 def pivot(result, index, columns, value, form, how="mean", **values):
@@ -105,7 +105,7 @@ def pivot(result, index, columns, value, form, how="mean", **values):
     parts = [groups.agg(name).unstack() for name in how.split(" to ")]
     parts = [part.reindex(index=lines, columns=order).map(cell, form=form) for part in parts]
     cells = [
-        [str(line), *(" to ".join(dict.fromkeys(texts)) for texts in zip(*rows, strict=True))]
+        [cell(line, ""), *(" to ".join(dict.fromkeys(texts)) for texts in zip(*rows, strict=True))]
         for line, *rows in zip(lines, *(part.to_numpy() for part in parts), strict=True)
     ]
     return markdown(["", *map(str, order)], cells)
@@ -136,7 +136,8 @@ def circumstances(record):
         ", ".join(f"{name} {version}" for name, version in record["versions"].items()),
     ]
     parts[:0] = [machine["GPU"]] if "GPU" in machine else []
-    return f"Recorded on {record['date']} at commit {record['commit']}: {'; '.join(parts)}."
+    commit = record["commit"].replace("+", ", with changes")
+    return f"Recorded on {record['date']} at commit {commit}: {'; '.join(parts)}."
 
 
 def markdown(head, cells):
@@ -153,6 +154,8 @@ def cell(value, form):
     """A value in a format; nothing if it is missing."""
     if pd.isna(value):
         return ""
+    if isinstance(value, float) and value.is_integer() and form in ("", ","):
+        value = int(value)  # a column of whole numbers in which some are missing
     return format(value, form) if form else str(value)
 
 
