@@ -101,6 +101,13 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
 }
+# The list of versions lies on the host, as docs/releasing.md says, so it is for a release only.
+if os.environ.get("SKRNN_SWITCHER"):
+    html_theme_options |= {
+        "switcher": {"json_url": os.environ["SKRNN_SWITCHER"], "version_match": version},
+        "check_switcher": False,
+        "navbar_end": ["version-switcher", "theme-switcher", "navbar-icon-links"],
+    }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_exclude = ".linenos, .gp, .go"

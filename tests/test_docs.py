@@ -24,3 +24,19 @@ def test_every_program_of_the_gallery_opens_with_a_title_and_says_what_it_shows(
         assert set(rule) == {"="}, program.name
         assert not blank
         assert text
+
+
+def test_links_between_the_files_of_the_repository_lead_somewhere():
+    root = DOCS.parent
+    pages = [*root.glob("*.md"), *DOCS.glob("*.md"), *DOCS.glob("[a-z]*/*.md")]
+    links = [
+        (page.relative_to(root), link)
+        for page in pages
+        for link in re.findall(
+            r"\]\(([^)\s#:]+)(?:#[^)\s]*)?\)",
+            re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S),
+        )
+        if "gallery/" not in link  # which Sphinx makes from the programs
+    ]
+    assert len(links) > 200
+    assert [(page, link) for page, link in links if not (root / page.parent / link).exists()] == []
