@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -196,3 +197,32 @@ def test_a_written_result_has_its_rows_and_its_command_without_folders(tmp_path,
     assert record["versions"]["darts"] == "0.48"
     assert {"processor", "cores", "threads", "load"} <= set(record["machine"])
     results.write(None, [])  # without --json nothing is written
+
+
+def test_one_run_of_one_series_renews_its_page_and_figure(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    module = importlib.import_module("one_series")
+    series = pd.Series([1.0, 2.0], name="AEP")
+    monkeypatch.setattr(module, "hours", lambda n: [(f"hourly, {n:,}", series, n, (24, 168))])
+    monkeypatch.setattr(module, "days", lambda: [("daily", series, 1, (7,))])
+    monkeypatch.setattr(module, "quarter_hours", lambda: [("quarter-hourly", series, 1, (96,))])
+    names = ["seasonal naive", "LightGBM", "Theta", "ridge"]
+
+    def evaluate(y, n, periods, methods, step_length, others):
+        columns = ["next", "season", "90 %", "worst quarter", "50 %", "pinball", "seconds"]
+        index = pd.Index([*names, *methods], name="method")
+        return pd.DataFrame(0.123, index, columns)
+
+    monkeypatch.setattr(module, "evaluate", evaluate)
+    file = tmp_path / "one_series-all.json"
+    monkeypatch.setattr(sys, "argv", [str(BENCHMARKS / "one_series.py"), "--json", str(file)])
+    module.main()
+    monkeypatch.setattr(formulas, "FOLDER", tmp_path)
+    page = formulas.fill(text(ROOT / "docs" / "benchmarks" / "one_series.md"))
+    assert "| hourly, 100,000 | 0.12 | 0.12 | 0.12 | 0.12 | 0.12 | 0.12 | 0.12 |" in page
+    assert "| daily | 0.12 to 0.12 |" not in page  # least and most are the same
+    rows = formulas.Result("one_series").rows
+    assert len(rows) == 7 * 8
+    (axes,) = module.plot(rows).axes
+    assert axes.get_xlabel() == "hours of training"
+    assert len(axes.lines) == 7 + 1  # all methods but the ridge regression, and its line at 1
