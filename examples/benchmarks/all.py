@@ -45,19 +45,32 @@ RUNS = {
     "out_of_the_box": "benchmarks/out_of_the_box.py",
     "some_weeks-defaults": "benchmarks/some_weeks.py {m4} {pjm}",
     "some_weeks-untrained": "benchmarks/some_weeks.py {m4} --params num_epochs=0 {pjm}",
-    "one_series-hours": (
-        "benchmarks/one_series.py --sizes 500 2000 8760 36000 --kinds days --lightgbm --theta"
+    "one_series-short": (
+        "benchmarks/one_series.py --sizes 500 2000 --kinds days --lightgbm --theta"
         " --step-length 7 {pjm}"
     ),
-    "one_series-long": (
-        "benchmarks/one_series.py --sizes 100000 --kinds quarter_hours --methods gru"
-        " --step-length 21 {pjm}"
+    "one_series-year": (
+        "benchmarks/one_series.py --sizes 8760 --kinds --lightgbm --step-length 7 {pjm}"
+    ),
+    "one_series-years": (
+        "benchmarks/one_series.py --sizes 36000 --kinds --lightgbm --step-length 21 {pjm}"
+    ),
+    "one_series-decade": (
+        "benchmarks/one_series.py --sizes 100000 --kinds --methods gru --step-length 21 {pjm}"
+    ),
+    "one_series-quarters": (
+        "benchmarks/one_series.py --sizes --kinds quarter_hours --methods gru --step-length 21"
+        " {pjm}"
     ),
     "one_series-ett": (
         "benchmarks/one_series.py --sizes --kinds --ett {ett}/ETTh1.csv --step-length 7"
     ),
     "one_series-m4": (
         "benchmarks/one_series.py --sizes --kinds --m4 {m4} --methods gru --step-length 7"
+    ),
+    "one_series-simulated": (
+        "benchmarks/one_series.py --sizes --kinds --simulated 500 2000 8760 --methods gru"
+        " --step-length 7"
     ),
     "oracle": (
         "benchmarks/one_series.py --sizes 500 2000 8760 --kinds days --oracle --methods gru"

@@ -4,7 +4,8 @@
 
 Six regions of PJM by the hour (the last n + 4,000 hours), one day ahead; the same by the quarter of
 an hour and by the day; with ``--ett FILE`` the seven channels of ETTh1 (8,640 hours of training),
-and with ``--m4 FOLDER`` forty series of M4 Hourly (all but the last week for training).
+and with ``--m4 FOLDER`` forty series of M4 Hourly (all but the last week for training); with
+``--simulated N ...`` series of N hours of training from `PROCESSES`, whose truth is known.
 Each forecaster is fitted once with no argument but ``strategy`` and forecasts from every cutoff of
 the test range (every third by default). Mean absolute percentage errors (for ETTh1: absolute
 errors) are divided by those of the ridge regression below, for the next step and for the mean over
@@ -25,6 +26,7 @@ import numpy as np
 import pandas as pd
 import results
 from m4_hourly import read
+from scipy.signal import lfilter
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -89,6 +91,57 @@ def m4(folder):
         y = np.concatenate([values[k], test[k]])
         index = pd.date_range("2020-01-06", periods=len(y), freq="h")
         yield "M4 Hourly", pd.Series(y, index, name=f"H{k + 1}"), len(y) - 168, (24, 168)
+
+
+def autoregression(errors, coefficient):
+    """Values that are so many times the value before plus an error."""
+    return lfilter([1.0], [1.0, -coefficient], errors)
+
+
+# Hourly processes, from the number of the hour, a wave of the day, and standard normal errors.
+PROCESSES = {
+    "white noise": lambda t, day, e, rng: 50 + e,
+    "random walk": lambda t, day, e, rng: 1_000 + e.cumsum(),
+    "season": lambda t, day, e, rng: 100 + 10 * day + 2 * autoregression(e, 0.9),
+    "trend": lambda t, day, e, rng: 10 + 0.01 * t + 3 * day + autoregression(e, 0.7),
+    "multiplicative": lambda t, day, e, rng: np.exp(
+        4 + 0.3 * day + 5e-5 * t + 0.05 * autoregression(e, 0.95)
+    ),
+    "spread by hour": lambda t, day, e, rng: (
+        100 + 10 * day + 2 * autoregression(e * np.exp(0.6 * day), 0.8)
+    ),
+    "heavy tails": lambda t, day, e, rng: (
+        100 + 8 * day + autoregression(rng.standard_t(2.2, len(t)), 0.8)
+    ),
+    "level shifts": lambda t, day, e, rng: (
+        100
+        + 5 * day
+        + autoregression(e, 0.6)
+        + ((rng.random(len(t)) < 3 / len(t)) * rng.normal(0, 15, len(t))).cumsum()
+    ),
+    "season that changes": lambda t, day, e, rng: (
+        100
+        + 10 * day * (1 + 0.5 * np.sin(0.02 * rng.normal(size=len(t)).cumsum()))
+        + 1.5 * autoregression(e, 0.8)
+    ),
+    "zero at night": lambda t, day, e, rng: (
+        100
+        * np.sin(2 * np.pi * (t % 24 - 6) / 24).clip(0)
+        * (0.7 + 0.075 * autoregression(e, 0.97)).clip(0.05, 1)
+    ),
+}
+
+
+def simulated(n, n_test=2_500):
+    """Yield a series of each process, whose wave of the day is flatter on two days of a week."""
+    t = np.arange(n + n_test)
+    day = np.sin(2 * np.pi * t / 24) + 0.5 * np.cos(4 * np.pi * t / 24)
+    day *= np.where(t // 24 % 7 < 5, 1.0, 0.6)
+    for k, (name, process) in enumerate(PROCESSES.items()):
+        rng = np.random.default_rng((100, k))
+        index = pd.date_range("2018-01-01", periods=len(t), freq="h")
+        y = pd.Series(process(t, day, rng.standard_normal(len(t)), rng), index, name=name)
+        yield f"simulated, {n:,}", y, n, (24, 168)
 
 
 # ---------------------------------------------------------------------------- forecasts
@@ -289,6 +342,7 @@ def main():
     parser.add_argument("--kinds", nargs="*", default=["days", "quarter_hours"])
     parser.add_argument("--ett", type=Path, help="ETTh1.csv")
     parser.add_argument("--m4", type=Path, help="folder of M4 Hourly")
+    parser.add_argument("--simulated", type=int, nargs="*", default=(), help="hours of training")
     parser.add_argument("--methods", nargs="*", default=["gru", "lstm"], choices=["gru", "lstm"])
     parser.add_argument("--criterion", default="mae", help="of the networks")
     parser.add_argument("--step-length", type=int, default=3, help="steps between cutoffs")
@@ -310,6 +364,7 @@ def main():
     sources += [{"days": days, "quarter_hours": quarter_hours}[kind]() for kind in args.kinds]
     sources += [ett(args.ett)] if args.ett else []
     sources += [m4(args.m4)] if args.m4 else []
+    sources += [simulated(n) for n in args.simulated]
     parts = {}
     for source in sources:
         for kind, y, n, periods in source:
