@@ -7,6 +7,7 @@ from skrnn.forecasters import GRUForecaster, LSTMForecaster, RNNForecaster
 from skrnn.metrics import SMAPE, smape, smape_scorer
 from skrnn.paths import sample_paths
 from skrnn.saving import load, save
+from skrnn.streams import Stream
 
 __version__ = "0.1.0"
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "GRUForecaster",
     "LSTMForecaster",
     "RNNForecaster",
+    "Stream",
     "backtest",
     "evaluate",
     "explain",

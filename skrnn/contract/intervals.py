@@ -23,16 +23,7 @@ def needs_distribution(method: Callable) -> Callable:
 
     @wraps(method)
     def predict(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not self.get_tag("capability:pred_int"):
-            msg = (
-                f"{method.__name__} gives {GIVEN[method.__name__]}, but {type(self).__name__} "
-                f"with criterion={self.criterion!r} forecasts points, and num_epochs="
-                f"{self.num_epochs!r} with validation_split={self.validation_split!r} holds out no "
-                f"rows, whose errors would make intervals. Leave num_epochs='auto', set "
-                f"validation_split, or set criterion='quantile', 'normal' or 'studentt', and fit "
-                f"again."
-            )
-            raise NotImplementedError(msg)
+        refuse_without_distribution(self, method.__name__)
         given = parameters.bind(self, *args, **kwargs).arguments
         for name in ("coverage", "alpha"):
             if given.get(name) is not None:
@@ -41,6 +32,19 @@ def needs_distribution(method: Callable) -> Callable:
 
     parameters = signature(method)
     return predict
+
+
+def refuse_without_distribution(forecaster: Any, method: str) -> None:
+    """Raise NotImplementedError if a forecaster has no intervals, saying what it would need."""
+    if not forecaster.get_tag("capability:pred_int"):
+        msg = (
+            f"{method} gives {GIVEN[method]}, but {type(forecaster).__name__} with criterion="
+            f"{forecaster.criterion!r} forecasts points, and num_epochs={forecaster.num_epochs!r} "
+            f"with validation_split={forecaster.validation_split!r} holds out no rows, whose "
+            f"errors would make intervals. Leave num_epochs='auto', set validation_split, or set "
+            f"criterion='quantile', 'normal' or 'studentt', and fit again."
+        )
+        raise NotImplementedError(msg)
 
 
 def check_levels(name: str, levels: Any) -> np.ndarray:

@@ -63,26 +63,34 @@ class DevicePanel:
         self.numbers = put(numbers)  # (N, Q)
         codes = panel.known[:, ~is_number].astype(np.int64)
         self.codes = put(codes) if features.sizes else None  # (N, E)
-        # Series that share their dates share rows of the calendar. The ends of series that stop
-        # years apart do not.
-        base, stop = int(panel.origin.min()), int(panel.end.max())
-        shared = stop - base < len(group)
-        positions = np.arange(base, stop) if shared else panel.positions()
-        self.calendar = put(features.encode_calendar(panel.timeline, positions))  # (T, Q)
-        if features.linear_lags:
-            linear = encode_calendar(features.linear_calendar, None, panel.timeline, positions)
-            self.linear_calendar = put(linear)  # (T, Q')
-            self.ordinal = put(ordinals(panel.timeline, positions))  # (T,)
         self.first = put(panel.offsets[:-1])  # (S,)
-        # From a row of the panel to the row of the calendar.
-        lead = panel.origin - base - panel.offsets[:-1]
-        self.lead = put(lead if shared else np.zeros_like(lead))  # (S,)
+        self._place(panel, features)
         self.last = put(panel.lengths - 1)  # (S,)
         self.linear: Tensor | None = None  # (N, J, C)
         self.scale = None
         if features.of_counts:
             self.scale = put(scaler.scale_[:, : features.n_columns].astype(np.float32))  # (S, C)
         self._set_features(features)
+
+    def _place(self, panel: Panel, features: Features) -> None:
+        """Put the calendar of a panel's rows on the device."""
+
+        def put(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(array).to(self.device)
+
+        # Series that share their dates share rows of the calendar. The ends of series that stop
+        # years apart do not.
+        base, stop = int(panel.origin.min()), int(panel.end.max())
+        shared = stop - base < panel.lengths.sum()
+        positions = np.arange(base, stop) if shared else panel.positions()
+        self.calendar = put(features.encode_calendar(panel.timeline, positions))  # (T, Q)
+        if features.linear_lags:
+            linear = encode_calendar(features.linear_calendar, None, panel.timeline, positions)
+            self.linear_calendar = put(linear)  # (T, Q')
+            self.ordinal = put(ordinals(panel.timeline, positions))  # (T,)
+        # From a row of the panel to the row of the calendar.
+        lead = panel.origin - base - panel.offsets[:-1]
+        self.lead = put(lead if shared else np.zeros_like(lead))  # (S,)
 
     def _set_features(self, features: Features) -> None:
         """Put on the device how far back and ahead a step reads."""

@@ -71,7 +71,36 @@ class HeldOutErrors:
         counts : np.ndarray of shape (U,)
             Numbers of errors, ascending, each between 0 and G.
         """
-        n_series, _, n_horizons, n_columns = self.errors.shape
+        adaptation = self.adaptation(levels)
+        # Errors that were known when a forecast was made end so many cutoffs before it.
+        before, n_recent = adaptation.before, int(adaptation.before.max()) + 1
+        horizon = np.arange(len(self.steps))
+        # The latest quantiles; the place of those after k errors is the remainder of k.
+        quantile, loss = adaptation.begin(len(self.errors))
+        recent = np.tile(quantile, (n_recent, *(1,) * quantile.ndim))
+        result = np.empty((len(self.errors), len(counts), *adaptation.start.shape))
+        place = np.searchsorted(counts, np.arange(counts[-1] + 1))
+        # Before the first of the later errors nothing moves.
+        is_later = ~self.is_first & ~np.isnan(self.errors).all(-1)
+        moves = np.flatnonzero(is_later.any((0, 2)))
+        begin = min(moves[0], counts[-1]) if len(moves) else counts[-1]
+        result[:, counts < begin] = adaptation.start
+        for k in range(begin, counts[-1] + 1):
+            recent[k % n_recent] = quantile
+            if counts[place[k]] == k:
+                result[:, place[k]] = adaptation.mean(quantile, loss)
+            if k == counts[-1]:
+                break
+            made_with = recent[np.maximum(k - before, 0) % n_recent, :, :, horizon]
+            made_with = np.moveaxis(made_with, 0, 2)  # (E, S, J, C, A)
+            error = self.errors[:, k]  # (S, J, C)
+            stays = self.is_first[:, k, :, None] | np.isnan(error)
+            quantile, loss = adaptation.moved(quantile, loss, made_with, error, stays)
+        return np.sort(result, axis=-1)
+
+    def adaptation(self, levels: np.ndarray) -> Adaptation:
+        """How quantiles at ascending levels (A,) follow errors, and from where."""
+        n_horizons, n_columns = self.errors.shape[2:]
         start = np.empty((n_horizons, n_columns, len(levels)))
         width = np.empty((n_horizons, n_columns, 1))
         for j in range(n_horizons):
@@ -80,41 +109,75 @@ class HeldOutErrors:
                 pooled = np.sort(pooled[~np.isnan(pooled)])
                 start[j, c] = _ranked(pooled, levels)
                 width[j, c] = np.ptp(_ranked(pooled, [0.1, 0.9]))
-        step = self.stride * width / np.sqrt(self.steps)[:, None, None]
+        return Adaptation(levels, start, width, self.steps, self.stride)
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How quantiles follow errors, see `HeldOutErrors.tracked`.
+
+    Parameters
+    ----------
+    levels : np.ndarray of shape (A,)
+        Ascending.
+    start : np.ndarray of shape (J, C, A)
+        The first quantiles.
+    width : np.ndarray of shape (J, C, 1)
+        Distance between the 10 % and the 90 % quantile.
+    steps : np.ndarray of shape (J,)
+    stride : int
+    """
+
+    levels: np.ndarray
+    start: np.ndarray
+    width: np.ndarray
+    steps: np.ndarray
+    stride: int
+
+    @property
+    def before(self) -> np.ndarray:
+        """How many cutoffs before a forecast the last one is whose error is known, (J,)."""
+        return -(-self.steps // self.stride) - 1
+
+    def begin(self, n_series: int) -> tuple[np.ndarray, np.ndarray]:
+        """Quantiles for each of E step sizes, and their losses, (E, S, J, C, A) each."""
+        quantile = np.tile(self.start, (len(ADAPTATIONS), n_series, 1, 1, 1))
+        return quantile, np.zeros_like(quantile)
+
+    def moved(
+        self,
+        quantile: np.ndarray,
+        loss: np.ndarray,
+        made_with: np.ndarray,
+        error: np.ndarray,
+        stays: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Quantiles and losses, (E, S, J, C, A) each, after an error of each series and horizon.
+
+        Parameters
+        ----------
+        quantile, loss : np.ndarray of shape (E, S, J, C, A)
+        made_with : np.ndarray of shape (E, S, J, C, A)
+            Quantiles as they were when the forecast was made.
+        error, stays : np.ndarray of shape (S, J, C)
+            The error, and whether it moves nothing.
+        """
+        step = self.stride * self.width / np.sqrt(self.steps)[:, None, None]
         step = ADAPTATIONS[:, None, None, None, None] * step  # (E, 1, J, C, 1)
-        width = np.maximum(width, np.finfo(np.float64).tiny)
-        # Errors that were known when a forecast was made end so many cutoffs before it.
-        before = -(-self.steps // self.stride) - 1
-        n_recent, horizon = int(before.max()) + 1, np.arange(n_horizons)
-        # The latest quantiles; the place of those after k errors is the remainder of k.
-        recent = np.tile(start, (n_recent, len(ADAPTATIONS), n_series, 1, 1, 1))
-        quantile, result = recent[0], np.empty((n_series, len(counts), *start.shape))
-        loss = np.zeros_like(quantile)  # (E, S, J, C, A)
-        place = np.searchsorted(counts, np.arange(counts[-1] + 1))
-        # Before the first of the later errors nothing moves.
-        is_later = ~self.is_first & ~np.isnan(self.errors).all(-1)
-        moves = np.flatnonzero(is_later.any((0, 2)))
-        begin = min(moves[0], counts[-1]) if len(moves) else counts[-1]
-        result[:, counts < begin] = start
-        for k in range(begin, counts[-1] + 1):
-            recent[k % n_recent] = quantile
-            if counts[place[k]] == k:
-                weight = np.exp(WEIGHT_RATE * (loss.min(0) - loss))
-                result[:, place[k]] = (weight * quantile).sum(0) / weight.sum(0)
-            if k == counts[-1]:
-                break
-            made_with = recent[
-                np.maximum(k - before, 0) % n_recent, :, :, horizon
-            ]  # (J, E, S, C, A)
-            made_with = np.moveaxis(made_with, 0, 2)
-            error = self.errors[:, k, :, :, None]  # (S, J, C, 1)
-            is_below = error <= made_with
-            stays = self.is_first[:, k, :, None, None] | np.isnan(error)
-            quantile = quantile + np.where(stays, 0.0, step * (levels - is_below))
-            pinball = (levels - is_below) * (error - made_with) / width
-            kept = (1 - FORGETTING) ** self.stride
-            loss = np.where(stays, loss, kept * loss + self.stride * pinball)
-        return np.sort(result, axis=-1)
+        width = np.maximum(self.width, np.finfo(np.float64).tiny)
+        error, stays = error[..., None], stays[..., None]
+        is_below = error <= made_with
+        pinball = (self.levels - is_below) * (error - made_with) / width
+        kept = (1 - FORGETTING) ** self.stride
+        return (
+            quantile + np.where(stays, 0.0, step * (self.levels - is_below)),
+            np.where(stays, loss, kept * loss + self.stride * pinball),
+        )
+
+    def mean(self, quantile: np.ndarray, loss: np.ndarray) -> np.ndarray:
+        """The mean over the step sizes, weighed by their losses, (S, J, C, A)."""
+        weight = np.exp(WEIGHT_RATE * (loss.min(0) - loss))
+        return (weight * quantile).sum(0) / weight.sum(0)
 
 
 class Calibrated(Predictive):
@@ -210,7 +273,7 @@ def calibrated(
     """
     horizons = np.unique(steps)
     errors, sizes = held_out_errors(model, panel, held_out, horizons)
-    center, size = _center_and_size(distribution, parameters)
+    center, size = center_and_size(distribution, parameters)
     size = size * sizes[series][:, None]
     horizon = np.searchsorted(horizons, steps)
     # Errors are known as far as their target lies before the row.
@@ -238,7 +301,7 @@ def held_out_errors(
     """
     forecasts = _HeldOutForecasts.of(model, panel, held_out, steps)
     series, n_columns = forecasts.series, len(model.columns)
-    center, size = _center_and_size(forecasts.distribution, forecasts.parameters)
+    center, size = center_and_size(forecasts.distribution, forecasts.parameters)
     error = forecasts.values - center
     scale = model.scaler.scale_[:, :n_columns]  # type: ignore[union-attr]
     if not model.network.distribution.is_probabilistic:
@@ -357,7 +420,7 @@ class _HeldOutForecasts:
         return result
 
 
-def _center_and_size(
+def center_and_size(
     distribution: Predictive, parameters: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Centre of each forecast and the size of its error, (n, J, C); 1 for a point."""

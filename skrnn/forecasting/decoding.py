@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -103,6 +104,24 @@ class Runs:
             )
 
 
+class Encoded(NamedTuple):
+    """What is known of m cutoffs after the recurrent layer.
+
+    cutoffs : numbers of the cutoffs, (m,).
+    hidden : recurrent output at each, (m, H).
+    state : recurrent state after it; None if it is not asked for.
+    steps : steps of the runs to them.
+    run, step : which of the runs, and which of its steps, is that of each cutoff, (m,).
+    """
+
+    cutoffs: np.ndarray
+    hidden: Tensor
+    state: State
+    steps: Steps
+    run: Tensor
+    step: Tensor
+
+
 @dataclass(frozen=True)
 class Decoder:
     """Forecasts, scaled, from the rows on that follow the cutoffs of series.
@@ -143,17 +162,16 @@ class Decoder:
         shape = (len(features.horizons), features.n_outputs, n_parameters)
         result = np.empty((len(self.cutoff), *shape), dtype=np.float32)
         n_at_once = self._forecasts_at_once(len(features.horizons))
-        for runs, cutoffs, place in self.runs.batches(self._runs_at_once()):
-            steps = self._steps(runs)
-            run, step, series, t = self._put(place, *self._at(cutoffs))
-            hidden = network.encode(steps)[0][run, step]  # (m, H)
+        for encoded in self._encoded():
+            cutoffs, run, step = encoded.cutoffs, encoded.run, encoded.step
+            series, t = self._put(self.series[cutoffs], self.cutoff[cutoffs])
             for first in range(0, len(cutoffs), n_at_once):
                 part = slice(first, first + n_at_once)
                 targets = self.data.targets(series[part], t[part, None])
-                mixed = network.mixed(hidden[part, None], targets)
+                mixed = network.mixed(encoded.hidden[part, None], targets)
                 parameters = network.parameters_of(mixed, targets)
                 if self.contributions is not None:
-                    path = Path(steps, run[part], step[part], [], targets, mixed)
+                    path = Path(encoded.steps, run[part], step[part], [], targets, mixed)
                     channels = self.contributions.of_path(path)
                     parameters = torch.cat([parameters, channels], dim=-1)
                 result[cutoffs[part]] = parameters[:, 0].cpu().numpy()
@@ -171,16 +189,13 @@ class Decoder:
         features, n_paths = self.network.features, max(1, n_samples)
         shape = (len(self.cutoff), horizon, features.n_outputs, n_paths + self.n_channels)
         result = np.empty(shape, dtype=np.float32)
-        n_values = self.runs.cutoffs_per_run * (features.history + horizon) * n_paths
+        n_values = (features.history + horizon) * n_paths  # of each cutoff
         if self.contributions is not None:  # what each step has read is kept
-            n_values += self.runs.cutoffs_per_run * horizon * len(features.offsets)
-        n_runs = max(1, min(self._runs_at_once(), VALUES_AT_ONCE // n_values // self.n_parts))
+            n_values += horizon * len(features.offsets)
         # Draws in the order of the series: what one series has seen changes no draw of another.
-        for runs, cutoffs, place in self.runs.batches(n_runs, by_length=not n_samples):
-            step, series, t = self._at(cutoffs)
-            steps = self._steps(runs)
-            hidden, state = states(self.network, steps, place, step)
-            starts = [*self._put(series, t), hidden]
+        for encoded in self._encoded_with_states(n_values, by_length=not n_samples):
+            cutoffs, state = encoded.cutoffs, encoded.state
+            starts = [*self._put(self.series[cutoffs], self.cutoff[cutoffs]), encoded.hidden]
             if n_samples:
                 starts = [part.repeat_interleave(n_samples, 0) for part in starts]
                 state = each_part(lambda part: part.repeat_interleave(n_samples, 1), state)
@@ -191,7 +206,7 @@ class Decoder:
             )
             values = values.unflatten(0, (-1, n_paths)).movedim(1, -1)  # (m, H, C, V)
             if self.contributions is not None and trace is not None:
-                path = Path.of(trace, steps, *self._put(place, step))
+                path = Path.of(trace, encoded.steps, encoded.run, encoded.step)
                 channels = self.contributions.of_path(path)[:, :, 0]
                 values = torch.cat([values, channels], dim=-1)
             result[cutoffs] = values.cpu().numpy()
@@ -218,9 +233,27 @@ class Decoder:
             parts.append(values[:, 0].cpu().numpy())
         return np.concatenate(parts)
 
+    def _encoded(self) -> Iterator[Encoded]:
+        """Batches of cutoffs with their recurrent outputs."""
+        for runs, cutoffs, place in self.runs.batches(self._runs_at_once()):
+            steps = self._steps(runs)
+            run, step = self._put(place, self.runs.step[cutoffs])
+            hidden = self.network.encode(steps)[0][run, step]
+            yield Encoded(cutoffs, hidden, None, steps, run, step)
+
+    def _encoded_with_states(self, n_values: int, by_length: bool) -> Iterator[Encoded]:
+        """The same with the states, in batches for so many values of each cutoff."""
+        n_values *= self.runs.cutoffs_per_run
+        n_runs = max(1, min(self._runs_at_once(), VALUES_AT_ONCE // n_values // self.n_parts))
+        for runs, cutoffs, place in self.runs.batches(n_runs, by_length):
+            steps, step = self._steps(runs), self.runs.step[cutoffs]
+            hidden, state = states(self.network, steps, place, step)
+            yield Encoded(cutoffs, hidden, state, steps, *self._put(place, step))
+
     def _runs_at_once(self) -> int:
-        patch_length = self.network.features.patch_length
-        return max(1, STEPS_AT_ONCE * patch_length // self.runs.steps_per_run // self.n_parts)
+        return runs_at_once(
+            self.runs.steps_per_run, self.network.features.patch_length, self.n_parts
+        )
 
     def _forecasts_at_once(self, n_horizons: int) -> int:
         return max(1, FORECASTS_AT_ONCE // n_horizons // self.n_parts)
@@ -229,12 +262,13 @@ class Decoder:
         series, start = self._put(self.runs.series[runs], self.runs.start[runs])
         return self.data.steps(series, start, int(self.runs.length[runs].max()))
 
-    def _at(self, cutoffs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Step within its run, series and row of the given cutoffs."""
-        return self.runs.step[cutoffs], self.series[cutoffs], self.cutoff[cutoffs]
-
     def _put(self, *arrays: np.ndarray) -> list[Tensor]:
         return [torch.from_numpy(array).to(self.data.device) for array in arrays]
+
+
+def runs_at_once(steps_per_run: int, patch_length: int, n_parts: int) -> int:
+    """Runs in one forward pass."""
+    return max(1, STEPS_AT_ONCE * patch_length // steps_per_run // n_parts)
 
 
 def states(

@@ -154,7 +154,7 @@ class Fitted:
         """
         distribution, index, parameters = self._unbounded(steps, X, n_samples)
         bounds = self._bounds(self.panel, *self._known(steps))
-        distribution, parameters = _bounded(distribution, parameters, bounds)
+        distribution, parameters = bounded(distribution, parameters, bounds)
         return distribution, index, parameters
 
     def explained(
@@ -175,8 +175,8 @@ class Fitted:
         distribution = explained.distribution  # type: ignore[attr-defined]
         bounds = self._bounds(self.panel, *self._known(steps))
         if np.isfinite(bounds).any():
-            bounded, of_bounded = _bounded(distribution, own, bounds)
-            moved = bounded.point(of_bounded) - distribution.point(own)
+            inside, of_inside = bounded(distribution, own, bounds)
+            moved = inside.point(of_inside) - distribution.point(own)
             sources, parts = [*sources, RANGE], np.append(parts, moved[..., None], axis=-1)
         return index, sources, parts
 
@@ -212,7 +212,7 @@ class Fitted:
                 row[inside],
                 one,
                 n_samples,
-                self._generator(n_samples),
+                self.generator(n_samples),
                 data,
                 contributions,
             )
@@ -226,7 +226,7 @@ class Fitted:
                 tail.lengths,
                 horizons,
                 n_samples,
-                self._generator(n_samples),
+                self.generator(n_samples),
                 data,
                 contributions,
             )
@@ -284,11 +284,11 @@ class Fitted:
         """`Model.forecast` with the random numbers of this fit, within `forecast_range`."""
         self._check_kept(panel, series, rows)
         distribution, parameters = self.model.forecast(
-            panel, series, rows, steps, n_samples, self._generator(n_samples), data
+            panel, series, rows, steps, n_samples, self.generator(n_samples), data
         )
-        return _bounded(distribution, parameters, self._bounds(panel, series, rows))
+        return bounded(distribution, parameters, self._bounds(panel, series, rows))
 
-    def _generator(self, n_samples: int) -> torch.Generator | None:
+    def generator(self, n_samples: int) -> torch.Generator | None:
         """Random numbers of simulated paths: the same in every call."""
         return RandomStreams(self.seed).sampling(self.model.device) if n_samples else None
 
@@ -307,7 +307,7 @@ class Fitted:
             return self.forecast_from(panel, series, rows, steps, n_samples, data)
         self._check_kept(panel, series, rows)
         distribution, parameters = self.model.forecast(
-            panel, series, rows, steps, n_samples, self._generator(n_samples), data
+            panel, series, rows, steps, n_samples, self.generator(n_samples), data
         )
         ahead = np.broadcast_to(steps, parameters.shape[:2])
         return calibrated(
@@ -380,7 +380,7 @@ def _observed_or_zero(panel: Panel) -> np.ndarray:
     return values if panel.observed is None else np.where(panel.observed[:, :n_columns], values, 0)
 
 
-def _bounded(
+def bounded(
     distribution: Predictive, parameters: np.ndarray, bounds: tuple[np.ndarray, np.ndarray]
 ) -> tuple[Predictive, np.ndarray]:
     """The distribution of min(max(y, lower), upper), and its parameters (n, ..., C, K)."""

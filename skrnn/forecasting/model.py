@@ -168,6 +168,17 @@ class Model:
             distribution, parameters = in_parts(in_batches)
         if contributions is not None:
             distribution = Explained(distribution, contributions)
+        positions = panel.origin[series][:, None] + rows[:, None] + steps - 1  # (n, J)
+        return distribution, self.unscaled(distribution, parameters, series, positions)
+
+    def unscaled(
+        self,
+        distribution: Predictive,
+        parameters: np.ndarray,
+        series: np.ndarray,
+        positions: np.ndarray,
+    ) -> np.ndarray:
+        """Parameters (n, J, C, K) in the unit of the data, of series (n,) at positions (n, J)."""
         n_columns = len(self.columns)
         parameters = parameters[:, :, :n_columns].astype(np.float64)
         center, scale = (
@@ -175,9 +186,8 @@ class Model:
             for statistic in (self.scaler.center_, self.scaler.scale_)  # type: ignore[union-attr]
         )
         if self.level_shift is not None:
-            positions = panel.origin[series][:, None] + rows[:, None] + steps - 1  # (n, J)
             center = center - self.level_shift.before(series, positions)[..., None]
-        return distribution, distribution.unscaled(parameters, center, scale)
+        return distribution.unscaled(parameters, center, scale)
 
     def without_series(self) -> Model:
         """The model for other series: nothing of those that it was trained on stays."""
