@@ -81,10 +81,10 @@ class Stream:
     --------
     >>> from skrnn import GRUForecaster, Stream
     >>> from skrnn.datasets import make_hourly_load
-    >>> y = make_hourly_load(n_series=1, n_hours=1000, random_state=0).droplevel(0)
-    >>> forecaster = GRUForecaster(hidden_size=8, num_epochs=1, random_state=0).fit(y[:900])
+    >>> y = make_hourly_load(n_series=1, n_hours=500, random_state=0).droplevel(0)
+    >>> forecaster = GRUForecaster(hidden_size=8, num_epochs=1, random_state=0).fit(y[:480])
     >>> stream = Stream(forecaster, fh=[1, 2])
-    >>> for value in y["load_mw"][900:]:
+    >>> for value in y["load_mw"][480:]:
     ...     stream = stream.update(value)
     >>> stream.predict().shape  # series, steps, columns
     (1, 2, 1)
@@ -218,8 +218,8 @@ class Stream:
         >>> from skrnn import GRUForecaster, Stream
         >>> y = pd.Series(np.sin(np.arange(200.0)))
         >>> stream = Stream(GRUForecaster(hidden_size=4, num_epochs=1).fit(y))
-        >>> stream.update(0.5).update(np.nan).cutoff[0]
-        201
+        >>> stream.update(0.5).update(np.nan).cutoff
+        Index([201], dtype='int64')
         """
         numbers = self._numbers(series)
         values = self._values(values, len(numbers))
@@ -368,11 +368,14 @@ class Stream:
 
         Parameters
         ----------
-        fh, alpha
-            By default those of the stream, and no others if errors move the quantiles: what they
-            have moved is known for these alone.
-        X, as_frame
+        fh : int or list of int, optional
+            Steps ahead. If errors move the quantiles, those of the stream and no others.
+        alpha : float or list of float, optional
+            Levels, by default those of the stream. If errors move the quantiles, some of these.
+        X : array-like of shape (S, H, columns) or pd.DataFrame, optional
             See `predict`.
+        as_frame : bool, default=False
+            Return the DataFrame that the forecaster's ``predict_quantiles`` returns.
 
         Returns
         -------

@@ -44,7 +44,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Address of the page beside a file of a forecaster, its folder, the data and the forecaster."""
+    """Address of the page, its folder, the data and the forecaster whose file is there."""
     folder = tmp_path_factory.mktemp("site")
     for name in ("index.html", "page.js", "forecast.js"):
         shutil.copy(PAGE / name, folder)
