@@ -269,12 +269,18 @@ class Stream:
 
     def _row_of_X(self, X: Any, n_series: int) -> tuple[np.ndarray, np.ndarray]:
         """Covariates known in advance, as `Covariates.read_known` gives them, and past ones."""
+        self._check_X(X, past=True)
+        covariates = self._stream.latest.template.covariates
+        if not len(covariates.columns):
+            return np.empty((n_series, 0)), np.empty((n_series, 0))
+        return self._of_X(X, covariates.columns, (n_series,))
+
+    def _check_X(self, X: Any, past: bool) -> None:
+        """Raise ValueError if X is lacking, or not expected, or has other columns than in fit."""
         covariates = self._stream.latest.template.covariates
         if X is None or not len(covariates.columns) or isinstance(X, pd.DataFrame):
-            covariates.check(None if X is None else pd.DataFrame(X))
-            if X is None:
-                return np.empty((n_series, 0)), np.empty((n_series, 0))
-        return self._of_X(X, covariates.columns, (n_series,))
+            is_array = not (X is None or isinstance(X, pd.DataFrame))
+            covariates.check(pd.DataFrame(np.ravel(X)) if is_array else X, past)
 
     def _of_X(
         self, X: Any, columns: pd.Index, shape: tuple[int, ...]
@@ -438,8 +444,7 @@ class Stream:
         covariates, strategy = template.covariates, stream.strategy
         n_rows, n_known = strategy.n_rows_ahead(steps), len(covariates.known)
         shape = stream.latest.n_series, n_rows
-        if X is None or isinstance(X, pd.DataFrame) or not len(covariates.columns):
-            covariates.check(None if X is None else pd.DataFrame(X), past=False)
+        self._check_X(X, past=False)
         if not n_known:
             return np.empty((*shape, 0))
         if not isinstance(X, pd.DataFrame):

@@ -323,7 +323,7 @@ def test_a_refused_row_changes_nothing(fitted, values, words):
         stream.update(values)
     assert words in str(refusal.value)
     with pytest.raises(ValueError, match="fitted without X"):
-        stream.update(1.0, X=[1.0])
+        stream.update(1.0, X=1.0)
     with pytest.raises(ValueError, match="single series without a name"):
         stream.update(1.0, series=["a"])
     after = stream.predict(), stream.predict_quantiles(), stream.cutoff
@@ -383,6 +383,8 @@ def test_steps_and_levels_are_checked(fitted):
     for fh in (0, [1, -2], 1.5, [], "1"):
         with pytest.raises(ValueError, match="whole steps ahead"):
             Stream(fitted, fh=fh)
+    with pytest.raises(ValueError, match="at most 50,000,000 forecasts"):
+        Stream(fitted).predict(fh=10**8)
     with pytest.raises(ValueError, match=r"levels in \(0, 1\)"):
         Stream(fitted, alpha=90)
     stream = Stream(fitted, alpha=ALPHA)

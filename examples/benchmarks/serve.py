@@ -202,7 +202,7 @@ def onnx(args: argparse.Namespace) -> None:
 
 
 def inputs_of(y: pd.Series) -> dict[str, np.ndarray]:
-    stamps = y.index[0] + np.arange(len(y) + 24) * pd.Timedelta("1h")
+    stamps = pd.date_range(y.index[0], periods=len(y) + 24, freq="h")
     seconds = stamps.to_numpy().astype("datetime64[s]").astype(np.int64)
     return {
         "y": y.to_numpy().reshape(1, -1, 1),

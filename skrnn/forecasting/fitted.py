@@ -190,7 +190,7 @@ class Fitted:
         """The same before `forecast_range` is applied."""
         panel, strategy = self.panel, self.model.strategy
         panel.covariates.check(X, past=False, needed=bool((steps > 0).any()))
-        self._check_size(strategy.n_rows_ahead(steps), n_samples)
+        self.check_size(strategy.n_rows_ahead(steps), n_samples)
         tail = panel.tail(self._rows_read(steps))
         extended = tail.extended(strategy.n_rows_ahead(steps), self._known_ahead(X, steps))
         data = self.model.on_device(extended)
@@ -362,7 +362,7 @@ class Fitted:
         known[:, rows - 1] = values.reshape(panel.n_series, len(rows), -1)
         return known
 
-    def _check_size(self, n_rows_ahead: int, n_samples: int) -> None:
+    def check_size(self, n_rows_ahead: int, n_samples: int) -> None:
         n_values = self.panel.n_series * n_rows_ahead * max(1, n_samples)
         if n_values > MOST_VALUES_AHEAD:
             msg = (

@@ -102,7 +102,7 @@ class StreamedModel:
         starts = np.concatenate([start - model.window_length, start]).clip(min=1)
         return _states(model, data, np.tile(every, 2), starts, np.tile(n, 2))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def step(self, series: np.ndarray, latest: LatestRows) -> State:
         """States after the step of the next row of each series (m,), 2 m; its X is in place."""
         if not self.is_carried:
@@ -135,7 +135,7 @@ class StreamedModel:
         both = np.concatenate([series, series + len(self.data.lengths)])
         self.state = _with(self.state, both, state)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def forecast(
         self,
         latest: LatestRows,
@@ -509,7 +509,9 @@ class FittedStream:
     def _unbounded(
         self, steps: np.ndarray, known: np.ndarray, n_samples: int
     ) -> tuple[Predictive, np.ndarray]:
-        self._reserve(int(max(steps.max(), known.shape[1])))
+        n_ahead = int(max(steps.max(), known.shape[1]))
+        self._fitted.check_size(n_ahead, n_samples)
+        self._reserve(n_ahead)
         every = np.arange(self.latest.n_series)
         self._announce(every, known)
         generator = self._fitted.generator(n_samples)
