@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -18,6 +18,7 @@ from skrnn.data.ragged import numbered
 from skrnn.distributions import Predictive
 from skrnn.features.device_panel import DevicePanel
 from skrnn.forecasting.fitted import Fitted
+from skrnn.forecasting.local import LocalFitted
 
 __all__ = ["backtest"]
 
@@ -95,19 +96,65 @@ def backtest(
     check_forecaster("backtest", forecaster)
     check_tables("backtest", y, X)
     forecaster.check_is_fitted()
+    y, X = (part.to_frame() if isinstance(part, pd.Series) else part for part in (y, X))
     fitted, levels = forecaster.fitted_, _levels(forecaster, alpha)
-    cut = Cutoffs.of(fitted, y, X, fh, start, step_length, cutoffs)
+
+    def table(fitted: Fitted, y: Any, X: Any, cutoffs: Any) -> pd.DataFrame:
+        cut = Cutoffs.of(fitted, y, X, fh, start, step_length, cutoffs)
+        return _table(fitted, cut, levels, forecaster.n_samples)
+
+    if isinstance(fitted, LocalFitted):
+        return _table_of_each(fitted, table, y, X, cutoffs)
+    return table(fitted, y, X, cutoffs)
+
+
+def _table(fitted: Fitted, cut: Cutoffs, levels: np.ndarray, n_samples: int) -> pd.DataFrame:
+    """The observations and the forecasts from all cutoffs."""
     data = fitted.model.on_device(cut.panel)
     distribution, parameters = cut.forecasts(fitted, cut.panel, data)
     forecasts = {"y_pred": distribution.point(parameters)}  # (n, J, C)
     if len(levels):
         distribution, parameters = fitted.predictive_from(
-            cut.panel, cut.match, cut.row, cut.steps, forecaster.n_samples, data
+            cut.panel, cut.match, cut.row, cut.steps, n_samples, data
         )
         quantiles = np.moveaxis(distribution.quantiles(parameters, levels), -1, 0)
         names = [quantile_column(level) for level in levels]
         forecasts |= dict(zip(names, quantiles, strict=True))
     return cut.table(forecasts, fitted.model.columns)
+
+
+def _table_of_each(
+    local: LocalFitted, table: Callable, y: pd.DataFrame, X: Any, cutoffs: Any
+) -> pd.DataFrame:
+    """The tables of all series, each from its own model, in the order of y or of the cutoffs."""
+    number = local.numbers(y)  # of the series of each row
+    found = None
+    if pd.api.types.is_list_like(cutoffs):
+        cutoffs = pd.Index(cutoffs)
+        found = y.index.get_indexer(cutoffs)
+    tables: list[pd.DataFrame] = []
+    places: list[np.ndarray] = []
+    for i in pd.unique(number):
+        own, place = cutoffs, np.zeros(0, dtype=np.int64)
+        if found is not None:
+            # An entry that is not in y is refused by the first series.
+            is_own = np.where(found < 0, not tables, number[found] == i)
+            place = np.flatnonzero(is_own)
+            if not len(place):
+                continue
+            own = cutoffs[place]
+        rows = number == i
+        of_x = X if X is None else X.iloc[local.numbers(X) == i]
+        tables.append(table(local.parts[i], y[rows], of_x, own))
+        places.append(place)
+    if not tables:  # no cutoff at all is refused
+        tables = [table(local.parts[0], y[number == number[0]], X, cutoffs)]
+    result = pd.concat(tables)
+    if found is None:
+        return result
+    n_steps = len(result) // len(found)
+    order = np.argsort(np.concatenate(places), kind="stable")
+    return result.iloc[(order[:, None] * n_steps + np.arange(n_steps)).ravel()]
 
 
 @dataclass(frozen=True)
@@ -140,7 +187,7 @@ class Cutoffs:
     def of(
         cls,
         fitted: Fitted,
-        y: pd.Series | pd.DataFrame,
+        y: pd.DataFrame,
         X: pd.DataFrame | None,
         fh: Any,
         start: Any,
@@ -156,7 +203,6 @@ class Cutoffs:
         ):
             msg = f"The 'step_length' parameter must be an int of at least 1. Got {step_length!r}."
             raise ValueError(msg)
-        y, X = (part.to_frame() if isinstance(part, pd.Series) else part for part in (y, X))
         fitted.panel.covariates.check(X)
         new = Panel.from_pandas(y, X, fitted.panel.covariates, fitted.panel.timeline)
         if cutoffs is None:

@@ -180,6 +180,10 @@ class GRUForecaster(BaseRecurrentForecaster):
         number of the data and parameters, so that each fit of a search has a file of its own.
     checkpoint_seconds : float, default=60.0
         Seconds of training between two checkpoints; 0 writes one after every step.
+    pooling : {"global", "local"}, default="global"
+        What learns from a panel. "global": one network from all series. "local": a network for each
+        series, as if a forecaster were fitted to one series after the other. On a CPU these are
+        trained together in one computation; see `of_series`.
 
     Attributes
     ----------
@@ -202,7 +206,9 @@ class GRUForecaster(BaseRecurrentForecaster):
         A row for each epoch: epoch, loss, lr (at its beginning), seconds, targets_per_second, and
         validation_loss where it was computed.
     fitted_ : object
-        The fitted model and its context, as the package uses them.
+        The fitted model and its context, as the package uses them. With ``pooling="local"`` on a
+        panel, ``num_epochs_`` is a Series of all series, ``history_`` has their names in its index,
+        and the other attributes are those of `of_series`.
 
     Raises
     ------
@@ -267,9 +273,9 @@ class GRUForecaster(BaseRecurrentForecaster):
     ``history_`` has the whole epochs. On a clone the interrupt is raised: searches, evaluations and
     pipelines of scikit-learn and sktime fit clones, and end.
 
-    A panel trains one network. Each series is scaled on its own and forecast from its own end.
-    Forecasts up to the cutoff are one-step-ahead. A series' first observation has no past, so its
-    forecast is NaN.
+    A panel trains one network, unless ``pooling="local"``. Each series is scaled on its own and
+    forecast from its own end. Forecasts up to the cutoff are one-step-ahead. A series' first
+    observation has no past, so its forecast is NaN.
 
     References
     ----------
@@ -376,6 +382,7 @@ class RNNForecaster(BaseRecurrentForecaster):
         callbacks: Sequence[Callback] | None = None,
         checkpoint: str | os.PathLike | None = None,
         checkpoint_seconds: float = 60.0,
+        pooling: str = "global",
     ):
         self.cell = cell
         super().__init__(
@@ -414,6 +421,7 @@ class RNNForecaster(BaseRecurrentForecaster):
             callbacks=callbacks,
             checkpoint=checkpoint,
             checkpoint_seconds=checkpoint_seconds,
+            pooling=pooling,
         )
 
     def _cell(self) -> str | Callable[..., nn.Module]:

@@ -109,7 +109,7 @@ def sample_paths(
     """
     _check(forecaster, X, n_paths)
     forecaster.check_is_fitted()
-    fitted = forecaster.fitted_
+    fitted: Any = forecaster.fitted_
     fh = forecaster.fh if fh is None else check_fh(fh, freq=forecaster.cutoff)
     X = X.to_frame() if isinstance(X, pd.Series) else X
     _check_rows_held_out(forecaster)
@@ -161,7 +161,7 @@ def _check(forecaster: Any, X: Any, n_paths: Any) -> None:
 
 def _check_rows_held_out(forecaster: BaseRecurrentForecaster) -> None:
     """Raise ValueError if paths are made of the errors of held-out rows, and there are none."""
-    fitted = forecaster.fitted_
+    fitted: Any = forecaster.fitted_
     simulates = fitted.is_probabilistic and fitted.model.strategy.name == "recursive"
     if fitted.held_out.is_empty and not simulates:
         msg = (

@@ -110,7 +110,8 @@ class Stream:
             fh = _steps_of_fit(forecaster)
         self._steps = _steps(fh)
         self._alpha = None
-        fitted, levels = forecaster.fitted_, None
+        fitted: Any = forecaster.fitted_
+        levels = None
         if alpha is not None:
             refuse_without_distribution(forecaster, "predict_quantiles")
             self._alpha = check_levels("alpha", alpha)
@@ -170,7 +171,8 @@ class Stream:
     def __setstate__(self, state: dict[str, Any]) -> None:
         stored = state.pop("stored")
         self.__dict__.update(state)
-        self._stream = FittedStream.restored(self._forecaster.fitted_, stored)
+        fitted: Any = self._forecaster.fitted_
+        self._stream = FittedStream.restored(fitted, stored)
         self._forecaster = _without_data(self._forecaster)
 
     # ---------------------------------------------------------------------------- new rows

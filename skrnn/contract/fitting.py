@@ -13,8 +13,10 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from skrnn.callbacks import Callback, ProgressBar, StopAfter, Training
 from skrnn.contract.checkpoints import Checkpoint
-from skrnn.contract.models import forecasts_counts
-from skrnn.contract.parameters import named, result_of, tuple_of
+from skrnn.contract.horizons import strategy_of
+from skrnn.contract.models import forecasts_counts, new_model, warm_model, with_level_shift
+from skrnn.contract.parameters import named, plain, result_of, tuple_of
+from skrnn.contract.pretrained import check_fits
 from skrnn.data.counts import check_counts
 from skrnn.data.covariates import Covariates
 from skrnn.data.held_out import FEWEST_TRAINING_ROWS, HeldOut
@@ -39,7 +41,8 @@ from skrnn.training.schedules import (
     planned_epochs,
     warm_up,
 )
-from skrnn.training.start import fit_linear_forecasts, start
+from skrnn.training.start import fit_linear_forecasts
+from skrnn.training.start import start as start_training
 from skrnn.training.trainer import Trainer
 
 # An update trains at this share of the learning rate (decision 4).
@@ -81,7 +84,28 @@ def read(
         covariates = Covariates.of(X, past, y.index)
     else:
         covariates = _pretrained_covariates(pretrained, X)
-    panel = Panel.from_pandas(y, X, covariates).trim_leading_missing()
+    return checked(forecaster, Panel.from_pandas(y, X, covariates))
+
+
+def read_each(forecaster: Any, y: pd.DataFrame, X: pd.DataFrame | None) -> list[Panel]:
+    """The data of each series as a panel of its own, as `read` reads them alone."""
+    past = tuple_of(forecaster.past_covariates, auto=())
+    panel = Panel.from_pandas(y, X, Covariates.of(X, past, y.index))
+    if panel.keys is None:
+        return [checked(forecaster, panel)]
+    if not panel.covariates.sizes:
+        return [checked(forecaster, panel.series(s)) for s in range(panel.n_series)]
+    result = []  # each series has categories of its own
+    for s in range(panel.n_series):
+        of_y = y.iloc[panel.offsets[s] : panel.offsets[s + 1]]
+        own = Panel.from_pandas(of_y, X, Covariates.of(X, past, of_y.index))
+        result.append(checked(forecaster, own))
+    return result
+
+
+def checked(forecaster: Any, panel: Panel) -> Panel:
+    """The panel from the first observation of each series on, with values to be forecast."""
+    panel, covariates = panel.trim_leading_missing(), panel.covariates
     if forecasts_counts(forecaster):
         check_counts(panel)
         if covariates.past and forecaster.strategy == "recursive":
@@ -143,16 +167,57 @@ def training_panel(panel: Panel, held_out: HeldOut) -> Panel:
     return trained
 
 
+@dataclass(frozen=True)
+class Untrained:
+    """What a training starts from.
+
+    Parameters
+    ----------
+    model : Model
+        Its features, scales and initial weights are chosen.
+    panel : Panel
+        Its missing values are filled.
+    held_out : HeldOut
+    streams : RandomStreams
+    """
+
+    model: Model
+    panel: Panel
+    held_out: HeldOut
+    streams: RandomStreams
+
+
+def untrained(
+    forecaster: Any,
+    panel: Panel,
+    fh: Any,
+    pretrained: Model | None,
+    streams: RandomStreams,
+    networks: dict[Any, Any] | None = None,
+) -> Untrained:
+    """A model for the data, not trained yet; ``networks`` are those of `new_model`."""
+    device, strategy = (
+        resolve_device(forecaster.device),
+        strategy_of(forecaster, panel, fh, pretrained),
+    )
+    held_out = held_out_rows(forecaster, panel, strategy)
+    trained = training_panel(panel, held_out)
+    if pretrained is None:
+        model = new_model(forecaster, trained, strategy, device, streams, networks)
+    else:
+        check_fits(forecaster, pretrained, panel, strategy)
+        model = warm_model(forecaster, pretrained, trained, device)
+    panel = panel.filled(model.features.seasons)
+    return Untrained(with_level_shift(model, panel), panel, held_out, streams)
+
+
 # --------------------------------------------------------------------------------- training
 
 
 @enough_memory()
 def train(
     forecaster: Any,
-    model: Model,
-    panel: Panel,
-    held_out: HeldOut,
-    streams: RandomStreams,
+    start: Untrained,
     checkpoint: Checkpoint,
     processes: Processes,
     is_new: bool,
@@ -162,12 +227,13 @@ def train(
     With ``validation_split="auto"``, training on the other rows shows how long it helps; then all
     rows are trained on. Several processes end with the same weights.
     """
+    model, panel, held_out, streams = start.model, start.panel, start.held_out, start.streams
     data = model.on_device(panel)
     stop, _ = held_out.rows(panel)
-    chunks = _chunks(forecaster, data, stop, streams)
+    chunks = chunks_of(forecaster, data, stop, streams)
     num_epochs = planned_epochs(forecaster.num_epochs, chunks.n_targets, len(chunks))
     if num_epochs or is_new:
-        _check_targets(model, chunks, panel)
+        check_targets(model, chunks, panel)
     if is_new:
         model = _started(model, chunks, streams)
     validate = None
@@ -192,7 +258,7 @@ def train(
         checkpoint.run(trainer, num_epochs)
         return model, model, Record(training.history, num_epochs)
     trainer.scheduler, trainer.is_validated = warm_up(trainer.optimizer), is_milestone
-    trainer.average = WeightAverage(model.network)
+    trainer.average = WeightAverage(model.network.parameters())
     trainer.patience, trainer.patience_per_epoch = CHOOSING_PATIENCE, CHOOSING_PATIENCE_PER_EPOCH
     trainer.validated()  # untrained
     checkpoint.run(trainer, max(1, round(num_epochs * (1 - FINAL_SHARE))))
@@ -201,7 +267,7 @@ def train(
     early = replace(model, network=copy.deepcopy(model.network))
     num_epochs = trainer.progress.best_epoch
     if not (trainer.interrupted or trainer.stopped):
-        whole = _chunks(forecaster, data, panel.lengths, streams)
+        whole = chunks_of(forecaster, data, panel.lengths, streams)
         if is_new and num_epochs:
             fit_linear_forecasts(model.network, whole)
         elif is_new:
@@ -220,12 +286,19 @@ def train(
     return model, early, Record(training.history, num_epochs)
 
 
+def fitted_of(forecaster: Any, start: Untrained, model: Model, early: Model) -> Fitted:
+    """The fitted state after a training."""
+    bounds = plain(forecaster.forecast_range)
+    return Fitted(model, start.panel, start.held_out, start.streams.seed, early, bounds)
+
+
 @enough_memory()
 def train_on(
     forecaster: Any,
     fitted: Fitted,
     previous_end: np.ndarray,
     history: pd.DataFrame,
+    num_epochs: int,
     checkpoint: Checkpoint,
     processes: Processes,
 ) -> tuple[Fitted, pd.DataFrame]:
@@ -251,10 +324,10 @@ def train_on(
     n_before = max(forecaster.window_length, model.features.horizons[-1] - 1)
     since = np.maximum(stop - np.where(n_new > 0, n_new + n_before, 0), earliest)
     data = model.on_device(panel)
-    whole = _chunks(forecaster, data, panel.lengths, streams)
-    planned = forecaster.num_epochs_ * len(whole)
+    whole = chunks_of(forecaster, data, panel.lengths, streams)
+    planned = num_epochs * len(whole)
     steps = int(np.ceil(planned * n_new.sum() / len(panel.values)))
-    chunks = _chunks(forecaster, data, stop, streams, since)
+    chunks = chunks_of(forecaster, data, stop, streams, since)
     if not steps or not _has_target(model, chunks, panel).any():
         return fitted, history
     model.network.n_observations += int(n_new.sum())
@@ -268,13 +341,14 @@ def train_on(
     return replace(fitted, model=model), training.history
 
 
-def _chunks(
+def chunks_of(
     forecaster: Any,
     data: DevicePanel,
     stop: np.ndarray,
     streams: RandomStreams,
     since: np.ndarray | int = 0,
 ) -> Chunks:
+    """The training batches, of rows ``since`` to ``stop`` of each series."""
     return Chunks(
         data,
         stop,
@@ -286,7 +360,7 @@ def _chunks(
     )
 
 
-def _check_targets(model: Model, chunks: Chunks, panel: Panel) -> None:
+def check_targets(model: Model, chunks: Chunks, panel: Panel) -> None:
     """Raise ValueError unless each horizon has a training target."""
     untrained = np.flatnonzero(~_has_target(model, chunks, panel))
     if len(untrained):
@@ -348,7 +422,7 @@ def _trainer(
 
 def _started(model: Model, chunks: Chunks, streams: RandomStreams) -> Model:
     """The model with its network ready to be trained."""
-    start(model.network, chunks, streams)
+    start_training(model.network, chunks, streams)
     if not model.features.n_mixed:
         return model
     return replace(model, initial_weights=model.network.initial_weights().cpu().numpy())

@@ -16,34 +16,27 @@ from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 from torch import nn
 
 from skrnn.callbacks import Callback
+from skrnn.contract import local
 from skrnn.contract.attributes import of_fitted
 from skrnn.contract.checkpoints import Checkpoint
 from skrnn.contract.exports import export
-from skrnn.contract.fitting import (
-    held_out_rows,
-    read,
-    train,
-    train_on,
-    training_panel,
-)
-from skrnn.contract.horizons import steps_ahead, strategy_of
+from skrnn.contract.fitting import fitted_of, read, train, train_on, untrained
+from skrnn.contract.horizons import steps_ahead
 from skrnn.contract.intervals import need_skpro, needs_distribution, refuse_covariances
-from skrnn.contract.models import new_model, warm_model, with_level_shift
 from skrnn.contract.parameters import (
     DEFAULT_QUANTILES,
     check_parameters,
-    plain,
     renamed,
     tuple_of,
 )
 from skrnn.contract.persistence import copied, pickled, put_back
-from skrnn.contract.pretrained import check_fits
 from skrnn.contract.summary import naive_table, summary_table
 from skrnn.contract.tags import TAGS, contract_settings, tags_of
 from skrnn.data.diagnosis import explain_refusal
 from skrnn.data.outliers import warn_of_outliers
 from skrnn.data.ragged import series_offsets
 from skrnn.forecasting.fitted import Fitted
+from skrnn.forecasting.local import LocalFitted
 from skrnn.forecasting.model import Model
 from skrnn.network.devices import resolve_device
 from skrnn.network.randomness import RandomStreams
@@ -62,7 +55,7 @@ class BaseRecurrentForecaster(BaseForecaster):
     # Searches, evaluations and pipelines fit clones; an interrupt is meant for them (decision 14).
     _is_clone = False
 
-    fitted_: Fitted
+    fitted_: Fitted | LocalFitted
     history_: pd.DataFrame
     num_epochs_: int
     pretrained_model_: Model
@@ -104,6 +97,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         callbacks: Sequence[Callback] | None = None,
         checkpoint: str | os.PathLike | None = None,
         checkpoint_seconds: float = 60.0,
+        pooling: str = "global",
     ):
         self.strategy = strategy
         self.window_length = window_length
@@ -140,6 +134,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         self.callbacks = callbacks
         self.checkpoint = checkpoint
         self.checkpoint_seconds = checkpoint_seconds
+        self.pooling = pooling
         super().__init__()
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -160,28 +155,27 @@ class BaseRecurrentForecaster(BaseForecaster):
     @torch.enable_grad()
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> BaseRecurrentForecaster:
         check_parameters(type(self).__name__, self.get_params(deep=False))
-        device = resolve_device(self.device)
+        resolve_device(self.device)  # before the data are read
         pretrained = getattr(self, "pretrained_model_", None)
+        if self.pooling == "local" and isinstance(y.index, pd.MultiIndex):
+            self.fitted_, records = local.fit_each(self, y, X, fh, pretrained)
+            self.history_ = local.histories(self.fitted_, [each.history for each in records])
+            self.num_epochs_ = local.num_epochs(self.fitted_, records)
+            return self
+        return self._fit_one(y, X, fh, pretrained)
+
+    def _fit_one(
+        self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any, pretrained: Model | None
+    ) -> BaseRecurrentForecaster:
+        """Fit one model to all series."""
         panel = read(self, y, X, pretrained)
         warn_of_outliers(panel)
         processes = Processes.joined()
         checkpoint = Checkpoint.of(self, panel, pretrained, processes)
         streams = checkpoint.streams(RandomStreams.of(self.random_state))
-        strategy = strategy_of(self, panel, fh, pretrained)
-        held_out = held_out_rows(self, panel, strategy)
-        trained = training_panel(panel, held_out)
-        if pretrained is None:
-            model = new_model(self, trained, strategy, device, streams)
-        else:
-            check_fits(self, pretrained, panel, strategy)
-            model = warm_model(self, pretrained, trained, device)
-        panel = panel.filled(model.features.seasons)
-        model = with_level_shift(model, panel)
-        is_new, bounds = pretrained is None, plain(self.forecast_range)
-        model, early, record = train(
-            self, model, panel, held_out, streams, checkpoint, processes, is_new
-        )
-        self.fitted_ = Fitted(model, panel, held_out, streams.seed, early, bounds)
+        start = untrained(self, panel, fh, pretrained, streams)
+        model, early, record = train(self, start, checkpoint, processes, pretrained is None)
+        self.fitted_ = fitted_of(self, start, model, early)
         self.history_, self.num_epochs_ = record.history, record.num_epochs
         checkpoint.remove()
         return self
@@ -191,22 +185,32 @@ class BaseRecurrentForecaster(BaseForecaster):
     def _update(
         self, y: pd.DataFrame, X: pd.DataFrame | None = None, update_params: bool = True
     ) -> BaseRecurrentForecaster:
+        if isinstance(self.fitted_, LocalFitted):
+            fitted_each, history = local.update_each(self, y, X, update_params)
+            self.fitted_, self.history_ = fitted_each, history
+            self._set_cutoff_from_y(pd.DataFrame(index=fitted_each.last_stamps()))
+            return self
         fitted, history = self.fitted_.appended(y, X), self.history_
         if update_params:
             processes = Processes.joined()
             checkpoint = Checkpoint.of(self, fitted.panel, fitted.model, processes)
             end = self.fitted_.panel.end
-            fitted, history = train_on(self, fitted, end, history, checkpoint, processes)
+            fitted, history = train_on(
+                self, fitted, end, history, self.num_epochs_, checkpoint, processes
+            )
             checkpoint.remove()
         # Nothing has changed so far: an update that fails or is refused leaves everything as it is.
         self.fitted_, self.history_ = fitted, history
         self._set_cutoff_from_y(pd.DataFrame(index=fitted.last_stamps()))
         return self
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def _pretrain(
         self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Any = None
     ) -> BaseRecurrentForecaster:
-        self._fit(y, X, fh)
+        check_parameters(type(self).__name__, self.get_params(deep=False))
+        self._fit_one(y, X, fh, getattr(self, "pretrained_model_", None))
         self.pretrained_model_ = self.fitted_.model.without_series()
         for name in ("fitted_", "history_", "num_epochs_"):
             delattr(self, name)
@@ -215,6 +219,8 @@ class BaseRecurrentForecaster(BaseForecaster):
     _pretrain_update = _pretrain
 
     def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
+        if isinstance(self.fitted_, LocalFitted):
+            return local.points(self, fh, X)
         steps = steps_ahead(self.fitted_.panel, fh)
         distribution, index, parameters = self.fitted_.forecast(steps, X)
         values = distribution.point(parameters)
@@ -223,31 +229,48 @@ class BaseRecurrentForecaster(BaseForecaster):
     def _explained(
         self, fh: Any, X: Any, by_input: bool
     ) -> tuple[pd.Index, list[tuple[str, str]], np.ndarray]:
-        steps = steps_ahead(self.fitted_.panel, self._check_fh(fh))
-        return self.fitted_.explained(steps, self._check_X_y(X=X)[0], by_input)
+        fitted: Any = self.fitted_
+        steps = steps_ahead(fitted.panel, self._check_fh(fh))
+        return fitted.explained(steps, self._check_X_y(X=X)[0], by_input)
 
     def _predict_quantiles(
         self, fh: ForecastingHorizon, X: pd.DataFrame | None, alpha: Sequence[float]
     ) -> pd.DataFrame:
-        steps = steps_ahead(self.fitted_.panel, fh)
-        distribution, index, parameters = self.fitted_.predictive(steps, X, self.n_samples)
-        values = distribution.quantiles(parameters, alpha)  # (n, C, A)
         columns = pd.MultiIndex.from_product([self._get_varnames(), alpha])
-        return pd.DataFrame(values.reshape(len(index), -1), index=index, columns=columns)
+
+        def quantiles(fitted: Fitted, X: pd.DataFrame | None) -> pd.DataFrame:
+            steps = steps_ahead(fitted.panel, fh)
+            distribution, index, parameters = fitted.predictive(steps, X, self.n_samples)
+            values = distribution.quantiles(parameters, alpha)  # (n, C, A)
+            return pd.DataFrame(values.reshape(len(index), -1), index=index, columns=columns)
+
+        return self._of_all(quantiles, X)
 
     def _predict_var(
         self, fh: ForecastingHorizon, X: pd.DataFrame | None = None, cov: bool = False
     ) -> pd.DataFrame:
         refuse_covariances(self, cov)
-        steps = steps_ahead(self.fitted_.panel, fh)
-        distribution, index, parameters = self.fitted_.predictive(steps, X, self.n_samples)
-        values = distribution.variance(parameters)
-        return pd.DataFrame(values, index=index, columns=self._get_varnames())
+
+        def variances(fitted: Fitted, X: pd.DataFrame | None) -> pd.DataFrame:
+            steps = steps_ahead(fitted.panel, fh)
+            distribution, index, parameters = fitted.predictive(steps, X, self.n_samples)
+            values = distribution.variance(parameters)
+            return pd.DataFrame(values, index=index, columns=self._get_varnames())
+
+        return self._of_all(variances, X)
+
+    def _of_all(self, forecast: Callable, X: pd.DataFrame | None) -> pd.DataFrame:
+        """What forecasts from a fitted state, of a local forecaster from that of each series."""
+        if isinstance(self.fitted_, LocalFitted):
+            return local.for_each(self, forecast, X)
+        return forecast(self.fitted_, X)
 
     def _predict_proba(
         self, fh: ForecastingHorizon, X: pd.DataFrame | None, marginal: bool = True
     ) -> Any:
         need_skpro()
+        if isinstance(self.fitted_, LocalFitted):
+            local.refuse_distributions()
         steps = steps_ahead(self.fitted_.panel, fh)
         distribution, index, parameters = self.fitted_.predictive(steps, X, self.n_samples)
         return distribution.skpro(parameters, index=index, columns=self.fitted_.model.columns)
@@ -256,6 +279,36 @@ class BaseRecurrentForecaster(BaseForecaster):
     predict_quantiles = needs_distribution(BaseForecaster.predict_quantiles)
     predict_var = needs_distribution(BaseForecaster.predict_var)
     predict_proba = needs_distribution(BaseForecaster.predict_proba)
+
+    def of_series(self, key: Any) -> BaseRecurrentForecaster:
+        """The forecaster of one series, as if it had been fitted to that series alone.
+
+        Parameters
+        ----------
+        key : label or tuple of labels
+            The name of the series: its entries in the index of y, without the time.
+
+        Returns
+        -------
+        BaseRecurrentForecaster
+            Fitted, with the network, history and data of the series. It is a copy: an update of
+            one changes nothing in the other.
+
+        Raises
+        ------
+        ValueError
+            If all series share one network, with ``pooling="global"``.
+        KeyError
+            If there is no such series.
+        """
+        self.check_is_fitted()
+        if not isinstance(self.fitted_, LocalFitted):
+            msg = (
+                f"of_series needs a network for each series, but this {type(self).__name__} has "
+                f"one of all. Set pooling='local' and fit on a panel."
+            )
+            raise ValueError(msg)
+        return local.of_series(self, key)
 
     def summary(self) -> pd.DataFrame:
         """What was fitted: entries with their value and who chose it, the data or the user.

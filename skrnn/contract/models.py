@@ -43,24 +43,34 @@ def new_model(
     strategy: Strategy,
     device: torch.device,
     streams: RandomStreams,
+    networks: dict[Any, RecurrentNetwork] | None = None,
 ) -> Model:
-    """An untrained model, its features chosen from the rows to train on."""
+    """An untrained model, its features chosen from the rows to train on.
+
+    ``networks``, if given, collects untrained networks by their features and seed: models that
+    agree in both share one.
+    """
     numbers = panel.known[:, panel.covariates.numbers]
     # X is scaled over all series alike: a column that is constant in each tells them apart.
     known_scaler = Scaler("standard" if forecaster.scaler else None).fit(
         numbers, np.zeros(len(panel.values), dtype=np.int64)
     )
-    with drawing_from(streams.weights):
-        network = RecurrentNetwork(
-            chosen_features(forecaster, panel, strategy),
-            distribution_of(forecaster.criterion, forecaster.quantiles),
-            named(forecaster._cell(), CELLS),
-            forecaster.hidden_size,
-            forecaster.num_layers,
-            forecaster.dropout,
-        )
+    features = chosen_features(forecaster, panel, strategy)
+    networks = {} if networks is None else networks
+    network = networks.get((features, streams.seed))
+    if network is None:
+        with drawing_from(streams.weights):
+            network = RecurrentNetwork(
+                features,
+                distribution_of(forecaster.criterion, forecaster.quantiles),
+                named(forecaster._cell(), CELLS),
+                forecaster.hidden_size,
+                forecaster.num_layers,
+                forecaster.dropout,
+            )
+        network = networks[features, streams.seed] = network.float().to(device).eval()
     return Model(
-        network=network.float().to(device).eval(),
+        network=network,
         known_scaler=known_scaler,
         covariates=panel.covariates,
         architecture=architecture_of(forecaster),

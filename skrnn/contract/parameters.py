@@ -64,6 +64,7 @@ CONSTRAINTS: dict[str, list] = {
     "callbacks": ["array-like", None],
     "checkpoint": [str, os.PathLike, None],
     "checkpoint_seconds": [Interval(Real, 0, None, closed="left")],
+    "pooling": [StrOptions({"global", "local"})],
 }
 # What a network is built with.
 ARCHITECTURE = (

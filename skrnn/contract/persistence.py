@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from skrnn.forecasting.fitted import Fitted
+from skrnn.forecasting.local import LocalFitted
 from skrnn.forecasting.model import Model
 from skrnn.network.devices import resolve_device
 
@@ -22,7 +23,7 @@ def pickled(attributes: Mapping[str, Any]) -> dict[str, Any]:
     the context alone, not all that was trained on.
     """
     result = _with_models(attributes, lambda model: _moved(model, torch.device("cpu")))
-    if isinstance(fitted := result.get("fitted_"), Fitted):
+    if isinstance(fitted := result.get("fitted_"), (Fitted, LocalFitted)):
         result["fitted_"] = fitted.with_context_alone()
     return result
 
@@ -52,13 +53,21 @@ def put_back(forecaster: Any) -> None:
 
 def _with_models(attributes: Mapping[str, Any], change: Any) -> dict[str, Any]:
     result = dict(attributes)
-    if isinstance(fitted := result.get("fitted_"), Fitted):
-        model = change(fitted.model)
-        early = model if fitted.early is fitted.model else change(fitted.early)
-        result["fitted_"] = replace(fitted, model=model, early=early)
+    fitted = result.get("fitted_")
+    if isinstance(fitted, Fitted):
+        result["fitted_"] = _with_changed(fitted, change)
+    if isinstance(fitted, LocalFitted):
+        parts = tuple(_with_changed(part, change) for part in fitted.parts)
+        result["fitted_"] = LocalFitted(parts)
     if isinstance(pretrained := result.get("pretrained_model_"), Model):
         result["pretrained_model_"] = change(pretrained)
     return result
+
+
+def _with_changed(fitted: Fitted, change: Any) -> Fitted:
+    model = change(fitted.model)
+    early = model if fitted.early is fitted.model else change(fitted.early)
+    return replace(fitted, model=model, early=early)
 
 
 def _moved(model: Model, device: torch.device) -> Model:

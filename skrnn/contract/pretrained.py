@@ -42,5 +42,5 @@ def check_fits(forecaster: Any, pretrained: Model, panel: Panel, strategy: Strat
         warnings.warn(
             f"The network was pretrained on series of frequency {pretrained.timeline!s}, "
             f"but y has {panel.timeline!s}: its seasonal periods are counted in those steps.",
-            stacklevel=6,  # the line that calls fit: sktime and two decorators stand between
+            stacklevel=8,  # the line that calls fit
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from skrnn.files.container import UNREADABLE, InvalidFileError
 from skrnn.files.encoding import CannotSaveError, CodeNeededError, Decoder, Encoder
 from skrnn.files.limits import MemoryLimit
 from skrnn.forecasting.fitted import Fitted
+from skrnn.forecasting.local import LocalFitted
 from skrnn.forecasting.model import Model
 from skrnn.naive import NAIVE_FORECASTS
 from skrnn.network.cells import CELLS
@@ -24,6 +25,8 @@ from skrnn.network.devices import resolve_device
 from skrnn.network.network import RecurrentNetwork
 from skrnn.network.randomness import RandomStreams, drawing_from
 
+# The attribute that holds what was fitted.
+FITTED = "fitted_"
 # How much of the data a file holds.
 HISTORIES = ("context", "all", "none")
 # Attributes of sktime's that hold the data a second time, with its option remember_data.
@@ -55,10 +58,13 @@ def described(forecaster: Any, history: str) -> tuple[dict[str, Any], dict[str, 
         for name, value in _kept(forecaster, history).items()
         if name not in parameters and name not in code
     }
-    state = {}
+    state: dict[str, Any] = {}
     for name, value in attributes.items():
         if isinstance(value, Fitted):
-            state[name] = {"Fitted": _fitted(encode, value, code)}
+            state[name] = {"Fitted": _fitted(encode, value, code, FITTED)}
+        elif isinstance(value, LocalFitted):
+            parts = enumerate(value.parts)
+            state[name] = {"LocalFitted": [_fitted(encode, p, code, _part(i)) for i, p in parts]}
         elif isinstance(value, Model):
             state[name] = {"Model": _model(encode, value, name, code)}
         else:
@@ -100,8 +106,12 @@ def code_name(value: Any) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def _fitted(encode: Encoder, fitted: Fitted, code: Mapping[str, str]) -> dict[str, Any]:
-    path = "fitted_"
+def _part(number: int) -> str:
+    """Where the fitted state of one of many series is in a file."""
+    return f"{FITTED}.{number}"
+
+
+def _fitted(encode: Encoder, fitted: Fitted, code: Mapping[str, str], path: str) -> dict[str, Any]:
     fields = {f.name: getattr(fitted, f.name) for f in dataclasses.fields(fitted)}
     model, early = fields.pop("model"), fields.pop("early")
     result = {name: encode(value, f"{path}.{name}") for name, value in fields.items()}
@@ -189,7 +199,9 @@ def _decoded(
     attributes: dict[str, Any] = forecaster.__dict__
     for name, part in description["state"].items():
         if isinstance(part, dict) and "Fitted" in part:
-            attributes[name] = _decoded_fitted(decode, part["Fitted"], forecaster, target)
+            attributes[name] = _decoded_fitted(decode, part["Fitted"], FITTED, forecaster, target)
+        elif isinstance(part, dict) and "LocalFitted" in part:
+            attributes[name] = _decoded_local(decode, part["LocalFitted"], forecaster, target)
         elif isinstance(part, dict) and "Model" in part:
             attributes[name] = _decoded_model(decode, part["Model"], name, forecaster, target)
         else:
@@ -200,12 +212,31 @@ def _decoded(
     return forecaster
 
 
+def _decoded_local(
+    decode: Decoder, contents: Sequence[Mapping[str, Any]], forecaster: Any, device: torch.device
+) -> LocalFitted:
+    # A model looks through all arrays that its decoder has: each part gets its own.
+    arrays: list[dict[str, np.ndarray]] = [{} for _ in contents]
+    for name, array in decode.arrays.items():
+        first, _, rest = name.partition(".")
+        number = rest.partition(".")[0]
+        if first == FITTED and number.isdecimal() and int(number) < len(arrays):
+            arrays[int(number)][name] = array
+    parts = [
+        _decoded_fitted(Decoder(own), content, _part(i), forecaster, device)
+        for i, (own, content) in enumerate(zip(arrays, contents, strict=True))
+    ]
+    if not parts or any(part.panel.n_series != 1 or part.panel.keys is None for part in parts):
+        raise InvalidFileError("The file is damaged: it lacks the names of series.")
+    return LocalFitted(tuple(parts))
+
+
 def _decoded_fitted(
-    decode: Decoder, content: Mapping[str, Any], forecaster: Any, device: torch.device
+    decode: Decoder, content: Mapping[str, Any], path: str, forecaster: Any, device: torch.device
 ) -> Fitted:
     content = dict(content)
     models = {
-        name: _decoded_model(decode, content.pop(name), f"fitted_.{name}", forecaster, device)
+        name: _decoded_model(decode, content.pop(name), f"{path}.{name}", forecaster, device)
         for name in ("model", "early")
         if name in content
     }

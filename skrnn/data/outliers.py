@@ -34,7 +34,7 @@ def warn_of_outliers(panel: Panel) -> None:
                     f"distance from the median is {times:,.0f} times that between the quartiles, "
                     f"so that this value decides how the series is scaled, and forecasts may be "
                     f"far off. If it is an error, replace it by NaN: values may be missing.",
-                    stacklevel=6,  # the line that calls fit
+                    stacklevel=7,  # the line that calls fit
                 )
                 return
 

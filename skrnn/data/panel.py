@@ -178,6 +178,22 @@ class Panel:
         """Keep only the rows from ``first`` on of each series, shape (S,)."""
         return self._select(self.offsets[:-1] + first, self.offsets[1:])
 
+    def series(self, number: int) -> Panel:
+        """One series as a panel of its own, which has its name and begins at its first row."""
+        rows = slice(self.offsets[number], self.offsets[number + 1])
+        observed = None if self.observed is None else self.observed[rows]
+        start = self.timeline.stamps(self.origin[number : number + 1])
+        return replace(
+            self,
+            values=self.values[rows],
+            observed=None if observed is None or observed.all() else observed,
+            known=self.known[rows],
+            offsets=np.array([0, rows.stop - rows.start]),
+            origin=np.zeros(1, dtype=np.int64),
+            timeline=replace(self.timeline, start=start),
+            keys=None if self.keys is None else self.keys[number : number + 1],
+        )
+
     def tail(self, rows: int) -> Panel:
         """Keep only the last ``rows`` rows of each series; only these are copied."""
         kept = np.minimum(self.lengths, rows)

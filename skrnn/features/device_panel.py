@@ -32,7 +32,8 @@ class DevicePanel:
         Its missing values filled.
     features : Features
     scaler, known_scaler : Scaler
-        Fitted; ``scaler`` by series, ``known_scaler`` over all rows, for the numeric columns of X.
+        Fitted; ``scaler`` by series, ``known_scaler`` over all rows or by series, for the numeric
+        columns of X.
     device : torch.device
     """
 
@@ -53,7 +54,8 @@ class DevicePanel:
             # Before its first observation a column is at its mean.
             values = np.nan_to_num(values, copy=False)
         is_number = panel.covariates.numbers
-        numbers = known_scaler.transform(panel.known[:, is_number], np.zeros_like(group))
+        of_known = np.minimum(group, len(known_scaler.center_) - 1)
+        numbers = known_scaler.transform(panel.known[:, is_number], of_known)
         self.device, self.lengths = device, panel.lengths
         self.values = put(values)  # (N, C)
         self.observed = None if panel.observed is None else put(panel.observed)  # (N, C)
@@ -114,11 +116,15 @@ class DevicePanel:
 
         The lags that they alone read are not read any more.
         """
-        panel = copy.copy(self)
         series, t = (torch.from_numpy(part).to(self.device) for part in numbered(self.lengths))
         blocks = zip(series.split(ROWS_AT_ONCE), t.split(ROWS_AT_ONCE), strict=True)
         parts = [linear(self.targets_of_linear(s, row[:, None]))[:, 0] for s, row in blocks]
-        panel.linear = torch.cat(parts)
+        return self.with_linear_forecasts(torch.cat(parts))
+
+    def with_linear_forecasts(self, forecasts: Tensor) -> DevicePanel:
+        """The same panel with linear forecasts from every row, (N, J, C)."""
+        panel = copy.copy(self)
+        panel.linear = forecasts
         others = replace(self.features, linear_lags=())
         panel.offsets = self.offsets[: len(others.offsets)]
         panel.naive_offsets = self.naive_offsets[: len(others.naive_offsets)]

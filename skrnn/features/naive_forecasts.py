@@ -112,30 +112,30 @@ class NaiveForecasts(nn.Module):
         """
         n_outputs = self.features.n_outputs
         shape = (len(self.features.horizons), n_outputs, self.features.n_mixed)
-        sums = self.depth.new_zeros(2, *shape, dtype=torch.float32)  # (2, J, C, N)
+        error = self.depth.new_zeros(shape, dtype=torch.float32)  # (J, C, N)
         if not self.features.n_mixed:
-            return sums[0]  # no batch is drawn for nothing
-        total = sums.new_zeros(2, *shape[:2], 1)  # (2, J, C, 1)
+            return error  # no batch is drawn for nothing
+        last_error_sum, total, n_targets = error, error[..., :1], error[..., :1]
         for chunk in islice(chunks, N_COMPARED_BATCHES):
             forecasts, exists = self(chunk.targets)
             weight = chunk.weight[..., None]  # (B, L, J, C, 1)
             counts = weight * exists  # (B, L, J, C, N)
             last = chunk.targets.past[:, :, None, 0, :n_outputs]  # always exists
             last_error = (last - chunk.values).abs()[..., None]
-            sums[0] += ((forecasts - chunk.values[..., None]).abs() * counts).sum((0, 1))
-            sums[1] += (last_error * counts).sum((0, 1))
-            total[0] += (last_error * weight).sum((0, 1))
-            total[1] += weight.sum((0, 1))
+            error = error + ((forecasts - chunk.values[..., None]).abs() * counts).sum((0, 1))
+            last_error_sum = last_error_sum + (last_error * counts).sum((0, 1))
+            total = total + (last_error * weight).sum((0, 1))
+            n_targets = n_targets + weight.sum((0, 1))
         if self.linear is not None:
-            sums[0, ..., -1] *= self.linear.optimism
-        error, last_error = sums
-        baseline = total[0] / total[1].clamp(min=1)  # of the last value, on all targets
+            of_linear = error[..., -1:] * self.linear.optimism[..., None]
+            error = torch.cat([error[..., :-1], of_linear], dim=-1)
+        baseline = total / n_targets.clamp(min=1)  # of the last value, on all targets
         # A horizon without a sampled target gets the largest of these errors.
-        baseline = torch.where(total[1] > 0, baseline, baseline.amax()) + LEAST_ERROR
+        baseline = torch.where(n_targets > 0, baseline, baseline.amax()) + LEAST_ERROR
         return (
             baseline
             * (error + PSEUDO_TARGETS * baseline)
-            / (last_error + PSEUDO_TARGETS * baseline)
+            / (last_error_sum + PSEUDO_TARGETS * baseline)
         )
 
 

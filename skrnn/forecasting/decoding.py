@@ -250,6 +250,10 @@ class Decoder:
             hidden, state = states(self.network, steps, place, step)
             yield Encoded(cutoffs, hidden, state, steps, *self._put(place, step))
 
+    def share(self) -> np.ndarray:
+        """Share of the direct forecast at each of its horizons, (H,)."""
+        return self.network.direct.share.cpu().numpy()  # type: ignore[union-attr]
+
     def _runs_at_once(self) -> int:
         return runs_at_once(
             self.runs.steps_per_run, self.network.features.patch_length, self.n_parts

@@ -188,11 +188,8 @@ class Fitted:
         contributions: Contributions | None = None,
     ) -> tuple[Predictive, pd.Index, np.ndarray]:
         """The same before `forecast_range` is applied."""
-        panel, strategy = self.panel, self.model.strategy
-        panel.covariates.check(X, past=False, needed=bool((steps > 0).any()))
-        self.check_size(strategy.n_rows_ahead(steps), n_samples)
-        tail = panel.tail(self._rows_read(steps))
-        extended = tail.extended(strategy.n_rows_ahead(steps), self._known_ahead(X, steps))
+        panel = self.panel
+        tail, extended = self.read_ahead(steps, X, n_samples)
         data = self.model.on_device(extended)
         row = tail.lengths[:, None] - 1 + steps
         parts: list[tuple[np.ndarray, np.ndarray]] = []
@@ -239,6 +236,16 @@ class Fitted:
         series = np.repeat(np.arange(panel.n_series), steps.shape[1])
         index = panel.index(series, (panel.end[:, None] - 1 + steps).ravel())
         return distribution, index, result.reshape(len(index), *result.shape[2:])
+
+    def read_ahead(
+        self, steps: np.ndarray, X: pd.DataFrame | None, n_samples: int = 0
+    ) -> tuple[Panel, Panel]:
+        """The rows that forecasts read, and the same with the rows that are forecast."""
+        panel, strategy = self.panel, self.model.strategy
+        panel.covariates.check(X, past=False, needed=bool((steps > 0).any()))
+        self.check_size(strategy.n_rows_ahead(steps), n_samples)
+        tail = panel.tail(self._rows_read(steps))
+        return tail, tail.extended(strategy.n_rows_ahead(steps), self._known_ahead(X, steps))
 
     def predictive(
         self, steps: np.ndarray, X: pd.DataFrame | None, n_samples: int

@@ -181,13 +181,20 @@ class Model:
         """Parameters (n, J, C, K) in the unit of the data, of series (n,) at positions (n, J)."""
         n_columns = len(self.columns)
         parameters = parameters[:, :, :n_columns].astype(np.float64)
+        center, scale = self.level_and_scale(series, positions)
+        return distribution.unscaled(parameters, center, scale)
+
+    def level_and_scale(
+        self, series: np.ndarray, positions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Centre, (n, J, C, 1) or (n, 1, C, 1), and scale of forecasts, in the unit of the data."""
         center, scale = (
-            statistic[series][:, None, :n_columns, None]
+            statistic[series][:, None, : len(self.columns), None]
             for statistic in (self.scaler.center_, self.scaler.scale_)  # type: ignore[union-attr]
         )
         if self.level_shift is not None:
             center = center - self.level_shift.before(series, positions)[..., None]
-        return distribution.unscaled(parameters, center, scale)
+        return center, scale
 
     def without_series(self) -> Model:
         """The model for other series: nothing of those that it was trained on stays."""

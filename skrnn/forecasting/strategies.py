@@ -131,8 +131,8 @@ def _averaged(
     point = decoder.paths(horizon) if n_samples else paths  # (n, H, C, 1 + 2 P)
     n = min(horizon, direct.shape[1])
     fading = np.clip(2 - 2 * np.arange(n) / direct.shape[1], 0, 1)
-    share = decoder.network.direct.share[:n].cpu().numpy() * fading
-    moved = share[:, None, None] * (direct[:, :n] - point[:, :n])
+    share = decoder.share()[..., :n] * fading
+    moved = share[..., None, None] * (direct[:, :n] - point[:, :n])
     # Counts are multiplied instead, so that none falls below zero.
     scale = decoder.data.scale_of(torch.from_numpy(decoder.series).to(decoder.data.device))
     if scale is None:

@@ -70,12 +70,10 @@ class HeldOutPaths:
         self.model, self.panel, self.data = model, panel, data
         self.processes = Processes() if processes is None else processes
         first, stop = held_out.rows(panel)
-        most = min(model.features.longest_season, MOST_PATH_STEPS, int((stop - first).max()) // 2)
-        self.steps = np.arange(1, max(1, most) + 1)
-        series, k = numbered(np.maximum(stop - first - most + 1, 0))
-        kept = sampled(len(series), MOST_PATHS)
-        kept = kept[slice(*self.processes.share(len(kept)))]
-        self.series, self.cutoff = series[kept], (first[series] + k)[kept]
+        series, cutoff, n_steps = path_cutoffs(first, stop, model.features.longest_season)
+        self.steps = np.arange(1, n_steps + 1)
+        kept = slice(*self.processes.share(len(series)))
+        self.series, self.cutoff = series[kept], cutoff[kept]
         rows = panel.offsets[self.series][:, None] + self.cutoff[:, None] + self.steps - 1
         n = len(model.columns)
         self.values = data.values[torch.from_numpy(rows).to(data.device)].cpu().numpy()[..., :n]
@@ -108,19 +106,47 @@ class HeldOutPaths:
             return
         decoder = self.model.decoder(self.panel, self.data, self.series, self.cutoff)
         n, h = self.values.shape[-1], self.steps
+        share = direct.share.cpu().numpy()
         path = decoder.paths(int(h[-1]))[..., :n, 0]
         other = decoder.direct()[:, : h[-1], :n, 0]  # type: ignore[index]
         product = ((self.values - path) * (other - path) * self.counts).sum((0, 2))
         square = ((other - path) ** 2 * self.counts).sum((0, 2))
-        near = (h <= SHARE_WIDTH * h[:, None]) & (h * SHARE_WIDTH >= h[:, None])
-        found = np.clip((near @ product) / np.maximum(near @ square, LEAST_LOSS), 0, 1)
-        share = direct.share.cpu().numpy()
-        n_independent = self.n_held_out / h
-        share[: len(h)] = (n_independent * found + SHARE_ROWS * share[: len(h)]) / (
-            n_independent + SHARE_ROWS
-        )
-        share[0], share[len(h) :] = 0.0, share[len(h) - 1]
-        direct.share.copy_(torch.from_numpy(share))
+        direct.share.copy_(torch.from_numpy(new_share(share, product, square, self.n_held_out)))
+
+
+def new_share(
+    share: np.ndarray, product: np.ndarray, square: np.ndarray, n_held_out: int
+) -> np.ndarray:
+    """The share (H,) by sums of products and squares of as many steps ahead as were forecast."""
+    h = np.arange(1, len(product) + 1)
+    near = (h <= SHARE_WIDTH * h[:, None]) & (h * SHARE_WIDTH >= h[:, None])
+    found = np.clip((near @ product) / np.maximum(near @ square, LEAST_LOSS), 0, 1)
+    n_independent = n_held_out / h
+    share = share.copy()
+    share[: len(h)] = (n_independent * found + SHARE_ROWS * share[: len(h)]) / (
+        n_independent + SHARE_ROWS
+    )
+    share[0], share[len(h) :] = 0.0, share[len(h) - 1]
+    return share
+
+
+def path_cutoffs(
+    first: np.ndarray, stop: np.ndarray, season: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Series and cutoffs of paths over the held-out rows, and their number of steps."""
+    n_steps = min(season, MOST_PATH_STEPS, int((stop - first).max()) // 2)
+    series, k = numbered(np.maximum(stop - first - n_steps + 1, 0))
+    kept = sampled(len(series), MOST_PATHS)
+    return series[kept], (first[series] + k)[kept], max(1, n_steps)
+
+
+def next_step_cutoffs(
+    first: np.ndarray, stop: np.ndarray, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Series and cutoffs of forecasts of the held-out rows, at most so many."""
+    series, k = numbered(stop - first)
+    kept = sampled(len(series), max(1, most))
+    return series[kept], (first[series] + k)[kept]
 
 
 def _next_step_validation(
@@ -128,11 +154,9 @@ def _next_step_validation(
 ) -> Callable[[], float]:
     """Mean loss over the held-out rows."""
     first, stop = held_out.rows(panel)
-    series, k = numbered(stop - first)
     n_horizons = len(model.features.horizons)
     most = MOST_CHOOSING_FORECASTS if held_out.is_trained_on else MOST_VALIDATED_FORECASTS
-    kept = sampled(len(series), max(1, most // n_horizons))
-    series, cutoff = series[kept], (first[series] + k)[kept]
+    series, cutoff = next_step_cutoffs(first, stop, most // n_horizons)
     on_device, t = (torch.from_numpy(part).to(data.device) for part in (series, cutoff))
     values, observed = data.target_values(on_device, t[:, None])  # (n, 1, J, C)
     inside = t[:, None] + data.steps_after <= data.last[on_device][:, None]  # (n, J)

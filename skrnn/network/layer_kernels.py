@@ -338,14 +338,93 @@ def _backward(
                         d_bias[gate, j] += d_gates[gate, k, j]
 
 
+_forward_of_one, _backward_of_one = (
+    numba.njit(**_OPTIONS)(_forward),
+    numba.njit(**_OPTIONS)(_backward),
+)
+
+
+@numba.njit(**_OPTIONS)
+def _rolled(gate, w_h):
+    """Number of a gate in the slots of the input; that of the state is its own, see above."""
+    gates = w_h.shape[0] // w_h.shape[1]
+    return (gate + SLOTS - gates) % gates
+
+
+def _pack_each(first, last, w_x, w_h, b_x, b_h, panels_x, panels_h, bias):
+    """Bring weights and biases of models first to last - 1 from torch's order into the kernel's.
+
+    The arrays to fill must be zero.
+    """
+    H, Hp, step = w_h.shape[2], bias.shape[2], panels_h.shape[4]
+    G = w_h.shape[1] // H
+    for m in range(first, last):
+        for gate in range(G):
+            slot = _rolled(gate, w_h[m])
+            for j in range(H):
+                row, panel, lane = gate * H + j, j // step, j % step
+                if G == 3:
+                    panels_x[m, panel, :, slot, lane] = w_x[m, row]
+                else:
+                    panels_h[m, panel, Hp:, slot, lane] = w_x[m, row]
+                panels_h[m, panel, :H, gate, lane] = w_h[m, row]
+                bias[m, slot, j] += b_x[m, row]
+                bias[m, SLOTS - G + gate, j] += b_h[m, row]
+
+
+def _forward_each(first, last, x, out, state, gates, panels_x, panels_h, bias):
+    """Compute the layers of models first to last - 1, each with weights of its own.
+
+    The arrays are those of `_forward` with a leading axis of models.
+    """
+    for m in range(first, last):
+        _forward_of_one(
+            0, state.shape[1], x[m], out[m], state[m], gates[m], panels_x[m], panels_h[m], bias[m]
+        )
+
+
+def _backward_each(
+    first, last, d_out, d_x, d_h, d_w_x, d_w_h, d_b_x, d_b_h, state, gates, w_x, w_h
+):
+    """Compute the gradients of models first to last - 1."""
+    H, C, Hp, (blocks, _, rows) = w_h.shape[2], w_x.shape[2], gates.shape[5], state.shape[1:4]
+    G = w_h.shape[1] // H
+    Cp = state.shape[4] - d_h.shape[3]
+    d_gates = np.zeros((SLOTS, GATHER, Hp), dtype=state.dtype)
+    d_inputs = np.zeros((rows, Cp), dtype=state.dtype)
+    d_weight = np.empty((Hp + Cp, G, Hp), dtype=state.dtype)
+    d_bias = np.empty((SLOTS, Hp), dtype=state.dtype)
+    weight_x = np.zeros((G, Hp, Cp), dtype=state.dtype)
+    weight_h = np.zeros((G, Hp, Hp), dtype=state.dtype)
+    for m in range(first, last):
+        for gate in range(G):
+            rows_of_gate = slice(gate * H, (gate + 1) * H)
+            weight_x[_rolled(gate, w_h[m]), :H, :C] = w_x[m, rows_of_gate]
+            weight_h[gate, :H, :H] = w_h[m, rows_of_gate]
+        d_weight[:], d_bias[:] = 0, 0
+        _backward_of_one(
+            0, blocks, d_out[m], d_x[m], d_h[m], d_gates, d_inputs, d_weight, d_bias, state[m],
+            gates[m], weight_x, weight_h,
+        )  # fmt: skip
+        for gate in range(G):
+            slot, rows_of_gate = _rolled(gate, w_h[m]), slice(gate * H, (gate + 1) * H)
+            d_w_x[m, rows_of_gate] = d_weight[Hp : Hp + C, slot, :H].T
+            d_w_h[m, rows_of_gate] = d_weight[:H, gate, :H].T
+            d_b_x[m, rows_of_gate] = d_bias[slot, :H]
+            d_b_h[m, rows_of_gate] = d_bias[SLOTS - G + gate, :H]
+
+
 def _compile(function, dtype, arguments):
     """Compile for one type of numbers and arrays of the given kinds, one character each.
 
-    "v" is an array with 3 axes and any strides; a digit is a contiguous array with so many axes.
+    "v" is an array with 3 axes and any strides, "w" one with 4; a digit is a contiguous array with
+    so many axes.
     """
-    real = numba.from_dtype(np.dtype(dtype))
+    real, strided = numba.from_dtype(np.dtype(dtype)), {"v": 3, "w": 4}
     arrays = [
-        types.Array(real, 3, "A") if kind == "v" else types.Array(real, int(kind), "C")
+        types.Array(real, strided[kind], "A")
+        if kind in strided
+        else types.Array(real, int(kind), "C")
         for kind in arguments
     ]
     signature = types.void(types.intp, types.intp, *arrays)
@@ -365,3 +444,21 @@ def forward(dtype):
 def backward(dtype):
     """Return the compiled backward kernel for "float32" or "float64"."""
     return _compile(_backward, dtype, "vv332324533")
+
+
+@functools.cache
+def forward_each(dtype):
+    """Return the forward kernel of several models for "float32" or "float64"."""
+    return _compile(_forward_each, dtype, "ww56553")
+
+
+@functools.cache
+def pack_each(dtype):
+    """Return the compiled `_pack_each` for "float32" or "float64"."""
+    return _compile(_pack_each, dtype, "3322553")
+
+
+@functools.cache
+def backward_each(dtype):
+    """Return the backward kernel of several models for "float32" or "float64"."""
+    return _compile(_backward_each, dtype, "ww43322" + "5633")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 # The average reaches back over about this share of the steps so far: one in nine.
 AVERAGED_STEPS = 8
@@ -22,15 +22,16 @@ class WeightAverage:
 
     Parameters
     ----------
-    network : nn.Module
+    parameters : iterable of Tensor
+        The weights.
 
     References
     ----------
     O. Shamir, T. Zhang, "Stochastic Gradient Descent for Non-smooth Optimization", ICML 2013.
     """
 
-    def __init__(self, network: nn.Module):
-        self.parameters: list[Tensor] = list(network.parameters())
+    def __init__(self, parameters: Iterable[Tensor]):
+        self.parameters = list(parameters)
         self.weights = [parameter.detach().clone() for parameter in self.parameters]
         self.step = 0
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from itertools import pairwise, repeat, starmap
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -44,6 +45,25 @@ def _runs(lengths: np.ndarray, at_most: np.ndarray) -> list[tuple[int, int]]:
         size = int(at_most[first])
         runs += [(i, min(i + size, stop)) for i in range(first, stop, size)]
     return runs
+
+
+class DrawnBatches(NamedTuple):
+    """The batches of an epoch.
+
+    chunks : series, first step, range of steps that count (first and stop), and phase of each
+        chunk, (5, n).
+    firsts, stops : range of chunks of each batch.
+    lengths : steps of the network in each batch.
+    counts : targets that count in each batch.
+    runs : ranges of batches of one length, in the order of training.
+    """
+
+    chunks: np.ndarray
+    firsts: np.ndarray
+    stops: np.ndarray
+    lengths: list[int]
+    counts: list[int]
+    runs: list[tuple[int, int]]
 
 
 class Chunks:
@@ -130,6 +150,18 @@ class Chunks:
         All processes draw the same batches, if their random numbers are the same. A part may be
         empty.
         """
+        batches = self.drawn(processes)
+        # Put on the device once an epoch: the loop copies nothing.
+        table = torch.from_numpy(batches.chunks).to(self.data.device)
+        for first, stop in batches.runs:
+            rows = table[:, batches.firsts[first] : batches.stops[stop - 1]]
+            drawn = self.gathered(rows, batches.lengths[first])
+            sizes = (batches.stops - batches.firsts)[first:stop].tolist()
+            for chunk, n in zip(_split(drawn, sizes), batches.counts[first:stop], strict=True):
+                yield chunk._replace(n_targets=n)
+
+    def drawn(self, processes: Processes | None = None) -> DrawnBatches:
+        """Draw the batches of an epoch, without reading the panel."""
         series, start, low, high = self._cut()
         phase = self.rng.integers(0, self.every, len(series)) if self.every > 1 else 0 * series
         order = self.rng.permutation(len(series))
@@ -147,20 +179,13 @@ class Chunks:
             order = order[(firsts + begin)[batch] + k]
             stops = np.cumsum(end - begin)
             firsts = stops - (end - begin)
-        # Put on the device once an epoch: the loop copies nothing.
         chunks = np.stack([series, start, low, high, phase])[:, order]
-        table = torch.from_numpy(chunks).to(self.data.device)
         # Neighbours of one length are drawn together, as random an order as one by one.
         numbers = self.batch_size * lengths * self._numbers_per_step
         together = np.maximum(1, NUMBERS_PER_READ // numbers)
         runs = _runs(lengths, together)
-        for i in self.rng.permutation(len(runs)):
-            first, stop = runs[i]
-            rows = table[:, firsts[first] : stops[stop - 1]]
-            drawn = self._gather(rows, int(lengths[first]))
-            sizes = (stops - firsts)[first:stop].tolist()
-            for chunk, n in zip(_split(drawn, sizes), counts[first:stop], strict=True):
-                yield chunk._replace(n_targets=n)
+        runs = [runs[i] for i in self.rng.permutation(len(runs))]
+        return DrawnBatches(chunks, firsts, stops, lengths.tolist(), counts, runs)
 
     def look_up(self, linear: LinearForecast | None) -> None:
         """Compute the linear forecasts of all rows now, if an epoch reads most of them."""
@@ -168,6 +193,18 @@ class Chunks:
         is_small = len(self.data.values) * n_forecasts <= MOST_LOOKED_UP
         if linear is not None and self.every == 1 and is_small:
             self.data = self.data.with_linear(linear)
+
+    def reading(self, data: DevicePanel) -> Chunks:
+        """The same chunks, drawn from the same random numbers, of other data."""
+        chunks = copy.copy(self)
+        chunks.data = data
+        return chunks
+
+    @property
+    def is_random(self) -> bool:
+        """Whether epochs differ: not those of one series that fits into one chunk."""
+        is_one_chunk = len(self.stop) == 1 and (self.stop - self.begin)[0] <= self.window_length
+        return not (self.dense and is_one_chunk and self.every == 1 and self.patch_length == 1)
 
     @property
     def _numbers_per_step(self) -> int:
@@ -179,7 +216,8 @@ class Chunks:
         targets = n_horizons * (width + 2 * features.n_outputs)
         return math.ceil(past + width + targets)
 
-    def _gather(self, rows: Tensor, length: int) -> Chunk:
+    def gathered(self, rows: Tensor, length: int) -> Chunk:
+        """Read chunks of so many steps of the network, each given as in `DrawnBatches.chunks`."""
         series, start, low, high, phase = rows
         steps = self.data.steps(series, start, length)
         t, at = self.data.times(start, length), None

@@ -48,6 +48,11 @@ def check_sensible(
         sizes.append(((1 + chunk.values.abs()) * chunk.weight).sum())
     streams.load_state_dict(state)
     error = (torch.stack(errors).sum() / torch.stack(sizes).sum().clamp(min=1)).item()
+    check_error(error, training, optimizer)
+
+
+def check_error(error: float, training: Training, optimizer: Optimizer) -> None:
+    """Raise FloatingPointError if an error, in units of the size of the values, is too large."""
     if not error < DIVERGED_ERROR:
         msg = (
             f"Training must end with forecasts near the data, but after {training.step} "

@@ -87,7 +87,8 @@ def fit_linear(
     chosen = torch.from_numpy(evenly_spaced(len(horizons), MOST_CHOSEN_HORIZONS)).to(data.device)
     nearest = (torch.arange(len(horizons), device=data.device)[:, None] - chosen).abs().argmin(1)
     if len(folds) < N_FOLDS:
-        _set(linear, total, torch.full((n_columns, len(horizons)), len(PENALTIES) - 1))
+        largest = torch.full((n_columns, len(horizons)), len(PENALTIES) - 1, device=data.device)
+        _set(linear, total, largest)
         return None
     # Each fold is left out in turn.
     rests = [[whole - part for whole, part in zip(total, sums, strict=True)] for sums in folds]
@@ -97,7 +98,7 @@ def fit_linear(
         for k, rest in enumerate(rests)
     ]
     least, best = torch.stack(errors).sum(0).min(1)  # (C, J')
-    best = best[:, nearest].cpu()  # to be compared without waiting for the device each time
+    best = best[:, nearest]
     _set(linear, total, best)
     n = rows.sizes[-1]
     fitted = [
@@ -202,12 +203,12 @@ class _Sums:
         z, known = z * counts, None if known is None else known * counts[..., None]
         # Products of a block are computed in single precision, which is twice as fast, and added
         # in double precision.
-        self.shared += z.T @ z
-        self.target += z.T @ target
+        self.shared = self.shared + z.T @ z
+        self.target = self.target + z.T @ target
         if known is not None:
-            self.crossed += torch.einsum("nd,njp->jdp", z, known)
-            self.known += torch.einsum("njp,njq->jpq", known, known)
-            self.known_target += torch.einsum("njp,nj->jp", known, target)
+            self.crossed = self.crossed + torch.einsum("nd,njp->jdp", z, known)
+            self.known = self.known + torch.einsum("njp,njq->jpq", known, known)
+            self.known_target = self.known_target + torch.einsum("njp,nj->jp", known, target)
 
     def hold_level(self, level_columns: list[tuple[int, int]], n_rows: float) -> None:
         """Add so many rows, of standard deviation 1, in which the level says nothing.
@@ -244,17 +245,15 @@ class _Sums:
         return coefficients, known
 
     def solution(self, best: Tensor) -> tuple[Tensor, Tensor]:
-        """Coefficients (D, J) and (P, J) of each horizon's best candidate (J,), on the CPU."""
-        coefficients = torch.zeros_like(self.target)
-        known = torch.zeros_like(self.known_target.T)
-        penalties = torch.tensor(PENALTIES, dtype=coefficients.dtype)[best % len(PENALTIES)]
+        """Coefficients (D, J) and (P, J) of each horizon's best candidate, (J,)."""
+        every = torch.arange(len(best), device=best.device)
+        penalties = torch.tensor(PENALTIES, dtype=self.target.dtype, device=best.device)
+        penalty, size = penalties[best % len(PENALTIES)], best // len(PENALTIES)
+        coefficients, known = torch.zeros_like(self.target), torch.zeros_like(self.known_target.T)
         for i, n in enumerate(self.sizes):
-            places = torch.nonzero(best // len(PENALTIES) == i)[:, 0]
-            if len(places):
-                device = coefficients.device
-                horizons, penalty = places.to(device), penalties[places].to(device)
-                found, of_known = self._solved(n, penalty[None], horizons)
-                coefficients[:, horizons], known[:, horizons] = found[0], of_known[0]
+            found, of_known = self._solved(n, penalty[None], every)
+            coefficients = found[0].where(size == i, coefficients)
+            known = of_known[0].where(size == i, known)
         return coefficients, known
 
     def _decomposed(self, n: int) -> tuple[Tensor, Tensor]:
@@ -379,11 +378,13 @@ class _Rows:
     ) -> Tensor:
         """Sums of absolute errors of each column's candidates at some horizons, (C, R, J)."""
         n_candidates = len(candidates[0][0])
-        total = torch.zeros(len(candidates), n_candidates, len(horizons), device=self.data.device)
+        total = [torch.zeros(n_candidates, len(horizons), device=self.data.device)] * len(
+            candidates
+        )
         for c, block in self.blocks(which):
             error = _forecast(block, candidates[c], horizons) - block.target[:, horizons]
-            total[c] += (error.abs() * block.weight[:, horizons]).sum(1)
-        return total
+            total[c] = total[c] + (error.abs() * block.weight[:, horizons]).sum(1)
+        return torch.stack(total)
 
     def forecasts(
         self, which: np.ndarray, solutions: list[tuple[Tensor, ...]], horizons: Tensor

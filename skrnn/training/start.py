@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from skrnn.features.device_panel import DevicePanel
@@ -21,6 +22,7 @@ LEAST_WEIGHT = 1e-9
 COMPARED_CHUNK_STEPS, COMPARED_CHUNKS_PER_BATCH = 32, 16
 
 
+@torch.no_grad()
 def start(network: RecurrentNetwork, chunks: Chunks, streams: RandomStreams) -> None:
     """Let training start from the mix of naive and linear forecasts that is best on these rows."""
     left_out = fit_linear_forecasts(network, chunks)
@@ -48,7 +50,7 @@ def start(network: RecurrentNetwork, chunks: Chunks, streams: RandomStreams) -> 
     if network.ahead is None and left_out is not None:
         weights = network.initial_weights()
         weights = stacked_weights(network.naive_forecasts, chunks.data, left_out, weights)
-        network.head.mix_bias.data.copy_(weights.clamp(min=LEAST_WEIGHT).log())
+        network.head.mix_bias.copy_(weights.clamp(min=LEAST_WEIGHT).log())
 
 
 def _weigh(

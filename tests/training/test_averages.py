@@ -10,7 +10,7 @@ GAMMA = 8  # of the polynomial decay
 
 def test_average_of_weights_is_that_of_polynomial_decay():
     network = nn.Linear(1, 1, bias=False)
-    average = WeightAverage(network)
+    average = WeightAverage(network.parameters())
     weights = np.random.default_rng(0).normal(size=30)
     expected = 0.0
     for t, weight in enumerate(weights, start=1):
@@ -24,7 +24,7 @@ def test_average_of_weights_is_that_of_polynomial_decay():
 
 def test_average_after_one_step_is_its_weights():
     network = nn.Linear(2, 1)
-    average = WeightAverage(network)
+    average = WeightAverage(network.parameters())
     with torch.no_grad():
         network.weight.add_(1.0)
     average.update()
@@ -33,7 +33,7 @@ def test_average_after_one_step_is_its_weights():
 
 def test_network_has_the_average_while_it_is_used_and_its_own_weights_after():
     network = nn.Linear(1, 1)
-    average = WeightAverage(network)
+    average = WeightAverage(network.parameters())
     own = 5.0
     with torch.no_grad():
         network.weight.fill_(own)
@@ -45,12 +45,12 @@ def test_network_has_the_average_while_it_is_used_and_its_own_weights_after():
 
 def test_average_goes_on_from_its_state():
     network = nn.Linear(1, 1)
-    average = WeightAverage(network)
+    average = WeightAverage(network.parameters())
     for k in range(3):
         with torch.no_grad():
             network.weight.fill_(float(k))
         average.update()
-    other = WeightAverage(network)
+    other = WeightAverage(network.parameters())
     other.load_state_dict(average.state_dict())
     average.update()
     other.update()

@@ -345,14 +345,14 @@ def test_batches_drawn_together_are_those_drawn_one_by_one(monkeypatch, supervis
 
 def test_no_more_is_read_at_once_than_asked_for(monkeypatch):
     _, chunks = chunks_of([400] * 20)
-    sizes, gather = [], chunks._gather
+    sizes, gather = [], chunks.gathered
 
     def watched(rows, length):
         made = gather(rows, length)
         sizes.append(sum(a.numel() for a in tensors_of(made)))
         return made
 
-    monkeypatch.setattr(chunks, "_gather", watched)
+    monkeypatch.setattr(chunks, "gathered", watched)
     for read in (2000, 10_000):
         monkeypatch.setattr(chunks_module, "NUMBERS_PER_READ", read)
         sizes.clear()
