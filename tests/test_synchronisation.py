@@ -31,8 +31,8 @@ N_EPOCHS = 2
 FH = [-1, 1, 2, 5]
 # Device-to-host reads of a fit besides one an epoch: the number of observations that the network
 # was trained on, for the starting point and for the penalty; the initial weights of the naive
-# forecasts; the penalties of the linear forecast; the check that training has not diverged.
-READS_OF_A_FIT = Counter({"item": 3, "cpu": 2})
+# forecasts; the check that training has not diverged.
+READS_OF_A_FIT = Counter({"item": 3, "cpu": 1})
 # Of an update: the number of observations for the penalty, and the check.
 READS_OF_AN_UPDATE = Counter({"item": 2})
 SETTINGS = {
