@@ -46,7 +46,7 @@ def test_tables_and_quoted_numbers_are_those_of_the_results(page):
     assert formulas.fill(text(page)) == text(page), "run `python docs/formulas.py`"
 
 
-@pytest.mark.parametrize("name", set(formulas.FIGURES) - NOT_RECORDED)
+@pytest.mark.parametrize("name", sorted(set(formulas.FIGURES) - NOT_RECORDED))
 def test_figure_shows_the_rows_of_its_result(name):
     picture = ROOT / "docs" / "benchmarks" / f"{name}.png"
     assert formulas.digest(name).encode() in picture.read_bytes(), "run `python docs/formulas.py`"
