@@ -68,7 +68,7 @@ RUNS = {
     "one_series-m4": (
         "benchmarks/one_series.py --sizes --kinds --m4 {m4} --methods gru --step-length 7"
     ),
-    "one_series-simulated": (
+    "simulated": (
         "benchmarks/one_series.py --sizes --kinds --simulated 500 2000 8760 --methods gru"
         " --step-length 7"
     ),
