@@ -16,7 +16,7 @@ NOT_RECORDED = {"one_series", "oracle", "out_of_the_box", "some_weeks"}
 # Nothing in examples/benchmarks makes it again: it compares two versions of the package.
 WITHOUT_SCRIPT = {"cuda_graphs"}
 # Pages whose numbers were all noted by hand, before results were files.
-BEFORE = {"serve", "scale"}
+BEFORE = {"serve"}
 BY_HAND = re.compile(r"^<!-- by hand -->$.*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 ADDRESS = re.compile(r"\]\([^)\s]+\)")

@@ -76,6 +76,7 @@ RUNS = {
         "benchmarks/one_series.py --sizes 500 2000 8760 --kinds days --oracle --methods gru"
         " --step-length 21 {pjm}"
     ),
+    "many_networks": "benchmarks/many_networks.py --threads 2",
     "short_panels": "benchmarks/short_panels.py --peer {statsforecast}",
     "joint_paths-validate": "benchmarks/joint_paths.py --validate {pjm}",
     "joint_paths-time": "benchmarks/joint_paths.py --time {pjm}",

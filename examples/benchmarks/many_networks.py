@@ -15,6 +15,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import results
 import torch
 
 from skrnn import GRUForecaster, LSTMForecaster
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--alone", type=int, default=20, help="series fitted one after the other")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--cell", choices=sorted(FORECASTERS), default="GRU")
+    results.add_argument(parser)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(args.threads)
@@ -77,13 +79,14 @@ def main() -> None:
         differences.append(np.abs(found - expected).max() / np.abs(expected).max())
     alone = clock.seconds() / args.alone * args.series
 
+    ways = {"together": together, "of which predict": together - fitted, "one by one": alone}
+    rows = [{"way": way, "wall s": wall, "processor s": cpu} for way, (wall, cpu) in ways.items()]
     print(f"{args.series:,} series of {N_MONTHS} months, {args.cell}, {args.threads} threads\n")
-    print("fit and predict       wall, s  processor, s")
-    print(f"together           {together[0]:10.1f}{together[1]:14.1f}")
-    print(f"  of which predict {together[0] - fitted[0]:10.1f}{together[1] - fitted[1]:14.1f}")
-    print(f"one after another  {alone[0]:10.1f}{alone[1]:14.1f}")
-    print(f"ratio              {alone[0] / together[0]:10.1f}{alone[1] / together[1]:14.1f}\n")
-    print(f"largest relative difference of {args.alone} series: {max(differences):.0e}")
+    print(pd.DataFrame(rows).round(1).to_string(index=False))
+    print(f"\nlargest relative difference of {args.alone} series: {max(differences):.0e}")
+    for row in rows:
+        row |= {"series": args.series, "difference": max(differences)}
+    results.write(args.json, rows)
 
 
 if __name__ == "__main__":
