@@ -96,7 +96,6 @@ def backtest(
     check_forecaster("backtest", forecaster)
     check_tables("backtest", y, X)
     forecaster.check_is_fitted()
-    y, X = (part.to_frame() if isinstance(part, pd.Series) else part for part in (y, X))
     fitted, levels = forecaster.fitted_, _levels(forecaster, alpha)
 
     def table(fitted: Fitted, y: Any, X: Any, cutoffs: Any) -> pd.DataFrame:
@@ -187,7 +186,7 @@ class Cutoffs:
     def of(
         cls,
         fitted: Fitted,
-        y: pd.DataFrame,
+        y: pd.Series | pd.DataFrame,
         X: pd.DataFrame | None,
         fh: Any,
         start: Any,
@@ -203,6 +202,7 @@ class Cutoffs:
         ):
             msg = f"The 'step_length' parameter must be an int of at least 1. Got {step_length!r}."
             raise ValueError(msg)
+        y, X = (part.to_frame() if isinstance(part, pd.Series) else part for part in (y, X))
         fitted.panel.covariates.check(X)
         new = Panel.from_pandas(y, X, fitted.panel.covariates, fitted.panel.timeline)
         if cutoffs is None:

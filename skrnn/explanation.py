@@ -274,7 +274,6 @@ def importance(
         )
         raise TypeError(msg)
     fitted = forecaster.fitted_
-    y, X = (part.to_frame() if isinstance(part, pd.Series) else part for part in (y, X))
     cut = Cutoffs.of(fitted, y, X, fh, start, step_length, cutoffs)
     shuffles = _shuffles(fitted)
     if not shuffles:

@@ -272,18 +272,21 @@ def train(
             fit_linear_forecasts(model.network, whole)
         elif is_new:
             model = _started(model, whole, streams)
-        n_chosen = num_epochs * len(chunks)
-        steps = round(n_chosen * FINAL_SHARE / (1 - FINAL_SHARE))
+        steps, lr = final_phase(forecaster, num_epochs * len(chunks))
         if steps:
             model.network.n_observations.copy_(n_before + whole.n_observations)
-            # No higher than the rate had risen.
-            lr = forecaster.lr * min(1.0, n_chosen / WARM_UP_STEPS)
             whole.look_up(linear)
             trainer = _trainer(forecaster, model, whole, streams, training, lr, processes)
             trainer.scheduler = one_cycle(trainer.optimizer, steps)
             trainer.callbacks.append(StopAfter(steps))
             checkpoint.run(trainer, -(-steps // len(whole)))
     return model, early, Record(training.history, num_epochs)
+
+
+def final_phase(forecaster: Any, n_chosen: int) -> tuple[int, float]:
+    """Steps on all rows after the chosen ones, and their rate: no higher than it had risen."""
+    steps = round(n_chosen * FINAL_SHARE / (1 - FINAL_SHARE))
+    return steps, forecaster.lr * min(1.0, n_chosen / WARM_UP_STEPS)
 
 
 def fitted_of(forecaster: Any, start: Untrained, model: Model, early: Model) -> Fitted:

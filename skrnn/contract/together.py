@@ -19,6 +19,7 @@ from skrnn.contract.fitting import (
     Untrained,
     check_targets,
     chunks_of,
+    final_phase,
 )
 from skrnn.contract.parameters import named, plain
 from skrnn.forecasting.model import Model
@@ -32,7 +33,6 @@ from skrnn.training.prior import ridge_strength
 from skrnn.training.schedules import (
     OPTIMIZERS,
     SCHEDULERS,
-    WARM_UP_STEPS,
     is_milestone,
     one_cycle,
     planned_epochs,
@@ -263,12 +263,10 @@ class _StackTraining:
             self._changed(numbers, change)
         in_training = []
         for (numbers, chunks, _), epoch in zip(lanes, best, strict=True):
-            n_chosen = epoch * n_batches[numbers[0]]
-            steps = round(n_chosen * FINAL_SHARE / (1 - FINAL_SHARE))
+            forecaster = self.tasks[numbers[0]].forecaster
+            steps, lr = final_phase(forecaster, epoch * n_batches[numbers[0]])
             if steps:
                 self._count(numbers, chunks)
-                # No higher than the rate had risen.
-                lr = self.tasks[numbers[0]].forecaster.lr * min(1.0, n_chosen / WARM_UP_STEPS)
                 rate = Rate(lr, partial(one_cycle, total_steps=steps))
                 epochs = -(-steps // len(chunks))
                 in_training.append(self._lane(numbers, chunks, epochs, rate, steps))

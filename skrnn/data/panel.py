@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,21 @@ class Panel:
         keys = self.keys.take(series)
         levels = [keys.get_level_values(i) for i in range(keys.nlevels)]
         return pd.MultiIndex.from_arrays([*levels, *stamps])
+
+    def observed_or_zero(self) -> np.ndarray:
+        """Target values, (N, C), 0 where they were not observed."""
+        values, n_columns = self.values[:, : len(self.columns)], len(self.columns)
+        return (
+            values if self.observed is None else np.where(self.observed[:, :n_columns], values, 0)
+        )
+
+    @cached_property
+    def first_negative(self) -> np.ndarray:
+        """Row of the first negative value of each series, (S, C); its length if there is none."""
+        lengths = np.repeat(self.lengths, self.lengths)
+        row = np.arange(len(self.values)) - np.repeat(self.offsets[:-1], self.lengths)
+        rows = np.where(self.observed_or_zero() < 0, row[:, None], lengths[:, None])
+        return np.minimum.reduceat(rows, self.offsets[:-1])
 
     def trim_leading_missing(self) -> Panel:
         """Drop the rows of each series before its first observation in any column of y.

@@ -75,10 +75,7 @@ class Fitted:
         shape = (len(series), len(panel.columns))
         lower = np.full(shape, -np.inf if low is None else low)
         if isinstance(self.forecast_range, str):
-            n_negative = np.zeros((len(panel.values) + 1, shape[1]), dtype=np.int64)
-            np.cumsum(_observed_or_zero(panel) < 0, axis=0, out=n_negative[1:])
-            first = panel.offsets[series]
-            was_negative = n_negative[first + np.maximum(rows, 0)] > n_negative[first]
+            was_negative = panel.first_negative[series] < rows[:, None]
             if self.least_dropped is not None:
                 was_negative |= self.least_dropped[series] < 0
             lower[~was_negative] = 0.0
@@ -86,7 +83,7 @@ class Fitted:
 
     def least(self) -> np.ndarray:
         """Least value so far of each series and column, (S, C); that of missing ones is 0."""
-        least = np.minimum.reduceat(_observed_or_zero(self.panel), self.panel.offsets[:-1])
+        least = np.minimum.reduceat(self.panel.observed_or_zero(), self.panel.offsets[:-1])
         return least if self.least_dropped is None else np.minimum(least, self.least_dropped)
 
     def with_context_alone(self) -> Fitted:
@@ -378,13 +375,6 @@ class Fitted:
                 f"{n_values:,}. Shorten fh, or lower n_samples."
             )
             raise ValueError(msg)
-
-
-def _observed_or_zero(panel: Panel) -> np.ndarray:
-    """Target values, (N, C), 0 where they were not observed."""
-    n_columns = len(panel.columns)
-    values = panel.values[:, :n_columns]
-    return values if panel.observed is None else np.where(panel.observed[:, :n_columns], values, 0)
 
 
 def bounded(

@@ -214,9 +214,7 @@ class StackTrainer:
     def _learn(self, chunk: Chunk) -> None:
         """Forward, backward, clip and optimiser step."""
         stack = self.running
-        hidden, _ = stack.encode(chunk.steps)
-        if chunk.at is not None:
-            hidden = hidden.gather(1, chunk.at[..., None].expand(-1, -1, hidden.shape[-1]))
+        hidden = _hidden(stack, chunk)
         losses = stack.losses(hidden, chunk.targets, chunk.values, chunk.weight)
         for weight in self.weights:
             weight.grad = None
@@ -409,9 +407,7 @@ class StackTrainer:
             for _ in range(N_CHECKED_BATCHES):
                 # A lane with a single batch repeats it, which changes no ratio.
                 chunk = self._chunk([lane.next_batch()[:2] for lane in checked])
-                hidden, _ = stack.encode(chunk.steps)
-                if chunk.at is not None:
-                    hidden = hidden.gather(1, chunk.at[..., None].expand(-1, -1, hidden.shape[-1]))
+                hidden = _hidden(stack, chunk)
                 point = stack.distribution.point(stack.decode(hidden, chunk.targets).float())
                 error = (point - chunk.values).abs() * chunk.weight
                 size = (1 + chunk.values.abs()) * chunk.weight
@@ -425,6 +421,14 @@ class StackTrainer:
         for member, error in zip(members, errors, strict=True):
             with _named(member):
                 check_error(error, member.training, self.optimizer)
+
+
+def _hidden(stack: NetworkStack, chunk: Chunk) -> Tensor:
+    """Recurrent output at the steps of a chunk that have targets."""
+    hidden, _ = stack.encode(chunk.steps)
+    if chunk.at is None:
+        return hidden
+    return hidden.gather(1, chunk.at[..., None].expand(-1, -1, hidden.shape[-1]))
 
 
 @contextmanager
