@@ -72,6 +72,10 @@ RUNS = {
         "benchmarks/one_series.py --sizes --kinds --simulated 500 2000 8760 --methods gru"
         " --step-length 7"
     ),
+    "criteria": (
+        "benchmarks/one_series.py --sizes 2000 8760 --kinds days --methods gru"
+        " --criteria mae normal studentt quantile --step-length 21 {pjm}"
+    ),
     "oracle": (
         "benchmarks/one_series.py --sizes 500 2000 8760 --kinds days --oracle --methods gru"
         " --step-length 21 {pjm}"

@@ -20,6 +20,7 @@ test range, and the errors relative to it.
 import argparse
 import time
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -344,7 +345,7 @@ def main():
     parser.add_argument("--m4", type=Path, help="folder of M4 Hourly")
     parser.add_argument("--simulated", type=int, nargs="*", default=(), help="hours of training")
     parser.add_argument("--methods", nargs="*", default=["gru", "lstm"], choices=["gru", "lstm"])
-    parser.add_argument("--criterion", default="mae", help="of the networks")
+    parser.add_argument("--criteria", nargs="+", default=["mae"], help="of the networks")
     parser.add_argument("--step-length", type=int, default=3, help="steps between cutoffs")
     parser.add_argument("--seed", type=int, default=0)
     for name in ("lightgbm", "theta", "oracle"):
@@ -353,13 +354,15 @@ def main():
     results.add_argument(parser)
     args = parser.parse_args()
     classes = {"gru": GRUForecaster, "lstm": LSTMForecaster}
-    methods = {
-        f"{classes[name].__name__[:-10]} {strategy}": partial(
-            classes[name], strategy, criterion=args.criterion, random_state=args.seed
+    methods = {}
+    for name, strategy, criterion in product(
+        args.methods, ("recursive", "multioutput"), args.criteria
+    ):
+        label = f"{classes[name].__name__[:-10]} {strategy}"
+        label += "" if criterion == "mae" else f", {criterion}"
+        methods[label] = partial(
+            classes[name], strategy, criterion=criterion, random_state=args.seed
         )
-        for name in args.methods
-        for strategy in ("recursive", "multioutput")
-    }
     sources = [hours(n) for n in args.sizes]
     sources += [{"days": days, "quarter_hours": quarter_hours}[kind]() for kind in args.kinds]
     sources += [ett(args.ett)] if args.ett else []

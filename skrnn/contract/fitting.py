@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -41,8 +42,8 @@ from skrnn.training.schedules import (
     planned_epochs,
     warm_up,
 )
-from skrnn.training.start import fit_linear_forecasts
 from skrnn.training.start import start as start_training
+from skrnn.training.start import start_on_more
 from skrnn.training.trainer import Trainer
 
 # An update trains at this share of the learning rate (decision 4).
@@ -235,7 +236,8 @@ def train(
     if num_epochs or is_new:
         check_targets(model, chunks, panel)
     if is_new:
-        model = _started(model, chunks, streams)
+        scores = start_training(model.network, chunks, streams)
+        model = with_initial_weights(model, scores)
     validate = None
     if not held_out.is_empty:
         validate = validation(model, panel, data, held_out, processes)
@@ -268,10 +270,12 @@ def train(
     num_epochs = trainer.progress.best_epoch
     if not (trainer.interrupted or trainer.stopped):
         whole = chunks_of(forecaster, data, panel.lengths, streams)
-        if is_new and num_epochs:
-            fit_linear_forecasts(model.network, whole)
-        elif is_new:
-            model = _started(model, whole, streams)
+        if is_new:
+            if num_epochs:
+                scores = start_on_more(model.network, whole, scores, streams)
+            else:
+                scores = start_training(model.network, whole, streams)
+            model = with_initial_weights(model, scores)
         steps, lr = final_phase(forecaster, num_epochs * len(chunks))
         if steps:
             model.network.n_observations.copy_(n_before + whole.n_observations)
@@ -423,9 +427,8 @@ def _trainer(
     )
 
 
-def _started(model: Model, chunks: Chunks, streams: RandomStreams) -> Model:
-    """The model with its network ready to be trained."""
-    start_training(model.network, chunks, streams)
+def with_initial_weights(model: Model, scores: Tensor) -> Model:
+    """The model with a record of the weights of its mix before training."""
     if not model.features.n_mixed:
         return model
-    return replace(model, initial_weights=model.network.initial_weights().cpu().numpy())
+    return replace(model, initial_weights=scores.softmax(-1).cpu().numpy())

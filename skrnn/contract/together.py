@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from skrnn.callbacks import Training
 from skrnn.contract.fitting import (
@@ -20,6 +21,7 @@ from skrnn.contract.fitting import (
     check_targets,
     chunks_of,
     final_phase,
+    with_initial_weights,
 )
 from skrnn.contract.parameters import named, plain
 from skrnn.forecasting.model import Model
@@ -38,7 +40,7 @@ from skrnn.training.schedules import (
     planned_epochs,
     warm_up,
 )
-from skrnn.training.stack_start import fit_linear_of_stack, looked_up, start_stack
+from skrnn.training.stack_start import looked_up, start_stack
 from skrnn.training.stack_trainer import Lane, Member, Rate, StackTrainer
 
 # Numbers in memory of the networks that are trained at once: weights, and what the kernels keep of
@@ -163,7 +165,8 @@ class _StackTraining:
         origin = np.concatenate([start.panel.origin for start in starts])
         self.grid = origin, model.window_length, model.stride, model.features.patch_length
         self.stack = NetworkStack.of([start.model.network for start in starts])
-        self.initial_weights: dict[int, np.ndarray] = {}
+        # From which training starts: scores of each network's mix.
+        self.scores = torch.zeros_like(self.stack.tensors["head.mix_bias"])
         self.members = [
             Member(
                 number=i,
@@ -199,15 +202,12 @@ class _StackTraining:
             if chooses:
                 HeldOutPathsOfStack(self.parts, self.data, self.grid).set_share(self.stack)
                 copied = {name: tensor.clone() for name, tensor in self.stack.tensors.items()}
-                early, initial = (
-                    NetworkStack(self.stack.template, copied),
-                    self.initial_weights.copy(),
-                )
+                early, scores = NetworkStack(self.stack.template, copied), self.scores.clone()
                 n_batches = {i: len(chunks) for numbers, chunks, _ in lanes for i in numbers}
                 self._train_on_all(n_batches)
                 planned = [member.best_epoch for member in self.members]
-                return self._apart(planned, early, initial)
-        return self._apart(planned, None, self.initial_weights)
+                return self._apart(planned, early, scores)
+        return self._apart(planned, None, self.scores)
 
     def _train(
         self,
@@ -251,16 +251,17 @@ class _StackTraining:
             streams.append(own)
         lanes = self._lanes(range(len(self.parts)), stops, streams, n_batches)
         best = [self.members[numbers[0]].best_epoch for numbers, _, _ in lanes]
-        alike: dict[bytes, list[_Lane]] = defaultdict(list)
+        alike: dict[Any, list[_Lane]] = defaultdict(list)
         for lane, epoch in zip(lanes, best, strict=True):
-            if epoch:  # linear forecasts are fitted together, however long training was
-                alike[self.parts[lane[0][0]].panel.lengths.tobytes()].append(lane)
+            if epoch:  # these start together, however long training was
+                numbers, _, of_lane = lane
+                alike[self.parts[numbers[0]].panel.lengths.tobytes(), of_lane.seed].append(lane)
             else:
                 self._start(*lane)
         for some in alike.values():
-            numbers = [i for of_lane, _, _ in some for i in of_lane]
-            change = partial(fit_linear_of_stack, data=self.data, chunks=some[0][1])
-            self._changed(numbers, change)
+            _, chunks, of_lane = some[0]
+            numbers = [i for numbers, _, _ in some for i in numbers]
+            self._start(numbers, chunks, of_lane, self.scores[numbers])
         in_training = []
         for (numbers, chunks, _), epoch in zip(lanes, best, strict=True):
             forecaster = self.tasks[numbers[0]].forecaster
@@ -327,23 +328,23 @@ class _StackTraining:
 
     # ------------------------------------------------------------------------- the networks
 
-    def _start(self, numbers: list[int], chunks: Chunks, streams: RandomStreams) -> None:
-        started = self._changed(
-            numbers, partial(start_stack, data=self.data, chunks=chunks, streams=streams)
+    def _start(
+        self,
+        numbers: list[int],
+        chunks: Chunks,
+        streams: RandomStreams,
+        before: torch.Tensor | None = None,
+    ) -> None:
+        """Let training start from these rows; with the scores before it, let it go on from them."""
+        some = self.stack.select(numbers)
+        self.scores[numbers] = start_stack(
+            some, self.data, self.first_series[numbers], chunks, streams, before
         )
-        if started is not None:
-            self.initial_weights.update(zip(numbers, started.cpu().numpy(), strict=True))
+        self._put_back(some, numbers)
 
     def _count(self, numbers: list[int], chunks: Chunks) -> None:
         """Note how many observations are trained on."""
         self.stack.tensors["n_observations"][numbers] = float(chunks.n_observations)
-
-    def _changed(self, numbers: list[int], change: Any) -> Any:
-        """Change some networks of the stack in place."""
-        some = self.stack.select(numbers)
-        result = change(some, first_series=self.first_series[numbers])
-        self._put_back(some, numbers)
-        return result
 
     def _put_back(self, some: NetworkStack, numbers: list[int]) -> None:
         for name, tensor in some.tensors.items():
@@ -385,16 +386,15 @@ class _StackTraining:
         self._put_back(trainer.stack, trainer.numbers)
 
     def _apart(
-        self, planned: list[int], early: NetworkStack | None, initial: dict[int, np.ndarray]
+        self, planned: list[int], early: NetworkStack | None, scores: torch.Tensor
     ) -> list[Trained]:
-        """The models, one by one."""
+        """The models, one by one; ``scores`` are those from which the early ones started."""
         results = []
         for i, (part, member) in enumerate(zip(self.parts, self.members, strict=True)):
-            weights = self.initial_weights.get(i)
-            model = replace(part.model, network=self.stack.network(i), initial_weights=weights)
-            first = model
+            model = replace(part.model, network=self.stack.network(i))
+            model = first = with_initial_weights(model, self.scores[i])
             if early is not None:
-                first = replace(model, network=early.network(i), initial_weights=initial.get(i))
+                first = with_initial_weights(replace(model, network=early.network(i)), scores[i])
             results.append(Trained(model, first, Record(member.training.history, planned[i])))
         return results
 

@@ -320,14 +320,11 @@ class RecurrentNetwork(nn.Module):
             # Values of a scaled series are about 1.
             self.head.start_from(distribution.start(errors.new_ones(errors.shape[:2])))
             return
-        score, least = errors.log(), errors.amin(-1)
+        least = errors.amin(-1)
         growth = torch.ones_like(least)  # (J, C)
         if season_errors is not None:
-            if self.direct is None:
-                share = SEASON_SHARE / (1 + 1 / prior_weight)
-                score = share * season_errors.log() + (1 - share) * score
             growth = (season_errors.amin(-1) / least).clamp(min=1)
-        self.head.mix_bias.copy_(-ERROR_EXPONENT * score)
+        self.head.mix_bias.copy_(self.initial_scores(errors, season_errors, prior_weight))
         self.head.start_from(distribution.start(least))
         self.correction_scale.copy_((ERRORS_PER_CORRECTION * least[..., None]).clamp(max=1))
         size = least if distribution.has_unit else torch.ones_like(least)
@@ -335,6 +332,16 @@ class RecurrentNetwork(nn.Module):
         if distribution.has_unit:
             weight = least.clamp(min=LEAST_ERROR_SHARE * least.mean()).reciprocal()
             self.loss_weight.copy_(weight / weight.mean())
+
+    def initial_scores(
+        self, errors: Tensor, season_errors: Tensor | None, prior_weight: float
+    ) -> Tensor:
+        """Scores of the mix from which training starts, (J, C, N); see `start_from`."""
+        score = errors.log()
+        if season_errors is not None and self.direct is None:
+            share = SEASON_SHARE / (1 + 1 / prior_weight)
+            score = share * season_errors.log() + (1 - share) * score
+        return -ERROR_EXPONENT * score
 
     def initial_weights(self) -> Tensor:
         """Weights of the mix before any correction, (J, C, N)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from skrnn.network.randomness import RandomStreams
 from skrnn.network.stack import NetworkStack
 from skrnn.training.chunks import Chunks
 from skrnn.training.stack_trainer import Lane
-from skrnn.training.start import fit_linear_forecasts, start
+from skrnn.training.start import start, start_on_more
 
 # Rows of all networks of which linear forecasts are computed at once.
 ROWS_AT_ONCE = 2**16
@@ -31,8 +32,9 @@ def start_stack(
     first_series: np.ndarray,
     chunks: Chunks,
     streams: RandomStreams,
-) -> Tensor | None:
-    """`start` for each network of a stack; returns the weights of their naive forecasts.
+    before: Tensor | None = None,
+) -> Tensor:
+    """`start` for each network of a stack.
 
     Parameters
     ----------
@@ -47,28 +49,18 @@ def start_stack(
     streams : RandomStreams
         What each network draws from.
 
+    before : Tensor of shape (M, J, C, N), optional
+        The scores of each network's mix from which an earlier training started: `start_on_more`.
+
     Returns
     -------
-    Tensor of shape (M, J, C, N), or None without naive forecasts
+    Tensor of shape (M, J, C, N)
+        The scores from which they start on these rows.
     """
-
-    def started(network: RecurrentNetwork, own: Chunks) -> Tensor | None:
-        start(network, own, streams)
-        return network.initial_weights() if network.features.n_mixed else None
-
-    return _each(started, stack, data, first_series, chunks)
-
-
-@torch.no_grad()
-def fit_linear_of_stack(
-    stack: NetworkStack, data: DevicePanel, first_series: np.ndarray, chunks: Chunks
-) -> None:
-    """`fit_linear_forecasts` for each network of a stack; see `start_stack`."""
-
-    def fitted(network: RecurrentNetwork, own: Chunks) -> None:
-        fit_linear_forecasts(network, own)
-
-    _each(fitted, stack, data, first_series, chunks)
+    if before is None:
+        return _each(partial(start, streams=streams), stack, data, first_series, chunks)
+    go_on = partial(start_on_more, streams=streams)
+    return _each(go_on, stack, data, first_series, chunks, before)
 
 
 @torch.no_grad()
@@ -103,15 +95,16 @@ def _each(
     data: DevicePanel,
     first_series: np.ndarray,
     chunks: Chunks,
+    *others: Tensor,
 ) -> Any:
     parts = _by_network(data, first_series, chunks.data)
 
-    def of_one(network: RecurrentNetwork, own: dict[str, Tensor]) -> Any:
-        return function(network, chunks.reading(_with_parts(chunks.data, own)))
+    def of_one(network: RecurrentNetwork, own: dict[str, Tensor], *others: Tensor) -> Any:
+        return function(network, chunks.reading(_with_parts(chunks.data, own)), *others)
 
     # The count of observations is read as a number, which is the same for all.
     tensors = {name: part for name, part in stack.tensors.items() if name != "n_observations"}
-    return NetworkStack(stack.template, tensors).of_each(of_one, parts)
+    return NetworkStack(stack.template, tensors).of_each(of_one, parts, *others)
 
 
 def _by_network(data: DevicePanel, first_series: np.ndarray, one: DevicePanel) -> dict[str, Tensor]:

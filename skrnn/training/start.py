@@ -23,34 +23,91 @@ COMPARED_CHUNK_STEPS, COMPARED_CHUNKS_PER_BATCH = 32, 16
 
 
 @torch.no_grad()
-def start(network: RecurrentNetwork, chunks: Chunks, streams: RandomStreams) -> None:
-    """Let training start from the mix of naive and linear forecasts that is best on these rows."""
-    left_out = fit_linear_forecasts(network, chunks)
-    errors = network.naive_forecasts.errors(chunks.epoch())
-    season_errors = None
-    if network.ahead is not None:
-        compared = Chunks(
-            chunks.data.with_features(network.ahead),
-            chunks.stop,
-            COMPARED_CHUNK_STEPS,
-            COMPARED_CHUNKS_PER_BATCH,
-            "dense",
-            streams.numpy.spawn(1)[0],
-            visits_per_target=len(network.ahead.horizons),
-        )
-        if network.direct is None:
-            naive_forecasts = NaiveForecasts(network.ahead).to(chunks.data.device)
-            ahead_errors = naive_forecasts.errors(compared.epoch())
-        else:
-            ahead_errors = network.direct.naive_forecasts.errors(compared.epoch())
-            _weigh(network.direct, compared.data, ahead_errors, left_out)
-        season_errors = ahead_errors.mean(0, keepdim=True)
+def start(network: RecurrentNetwork, chunks: Chunks, streams: RandomStreams) -> Tensor:
+    """Let training start from the mix of naive and linear forecasts that is best on these rows.
+
+    Returns
+    -------
+    Tensor of shape (J, C, N)
+        The scores of the mix.
+    """
+    compared = _compared(network, chunks, streams)
+    errors, season_errors, _ = compared
     prior = NaivePrior(network, chunks.n_observations)
     network.start_from(errors, season_errors, prior.weight)
-    if network.ahead is None and left_out is not None:
-        weights = network.initial_weights()
-        weights = stacked_weights(network.naive_forecasts, chunks.data, left_out, weights)
-        network.head.mix_bias.copy_(weights.clamp(min=LEAST_WEIGHT).log())
+    scores = _scores(network, chunks, *compared)
+    network.head.mix_bias.copy_(scores)
+    return scores
+
+
+@torch.no_grad()
+def start_on_more(
+    network: RecurrentNetwork, chunks: Chunks, before: Tensor, streams: RandomStreams
+) -> Tensor:
+    """Let training go on from where it would start on these rows, plus what has been learned.
+
+    Linear and direct forecasts are fitted anew, and the scores of the mix move as their start does.
+
+    Parameters
+    ----------
+    before : Tensor of shape (J, C, N)
+        The scores from which training on fewer rows started.
+
+    Returns
+    -------
+    Tensor of shape (J, C, N)
+        The scores from which it would start on these rows.
+    """
+    scores = _scores(network, chunks, *_compared(network, chunks, streams))
+    network.head.mix_bias.add_(scores - before)
+    return scores
+
+
+def _compared(
+    network: RecurrentNetwork, chunks: Chunks, streams: RandomStreams
+) -> tuple[Tensor, Tensor | None, LeftOut | None]:
+    """Errors of the naive and linear forecasts, fitted to these rows: (J, C, N), (1, C, N).
+
+    The second ones are over a season, of a recursive network.
+    """
+    left_out = fit_linear_forecasts(network, chunks)
+    errors = network.naive_forecasts.errors(chunks.epoch())
+    if network.ahead is None:
+        return errors, None, left_out
+    compared = Chunks(
+        chunks.data.with_features(network.ahead),
+        chunks.stop,
+        COMPARED_CHUNK_STEPS,
+        COMPARED_CHUNKS_PER_BATCH,
+        "dense",
+        streams.numpy.spawn(1)[0],
+        visits_per_target=len(network.ahead.horizons),
+    )
+    if network.direct is None:
+        naive_forecasts = NaiveForecasts(network.ahead).to(chunks.data.device)
+        ahead_errors = naive_forecasts.errors(compared.epoch())
+    else:
+        ahead_errors = network.direct.naive_forecasts.errors(compared.epoch())
+        _weigh(network.direct, compared.data, ahead_errors, left_out)
+    return errors, ahead_errors.mean(0, keepdim=True), left_out
+
+
+def _scores(
+    network: RecurrentNetwork,
+    chunks: Chunks,
+    errors: Tensor,
+    season_errors: Tensor | None,
+    left_out: LeftOut | None,
+) -> Tensor:
+    """Scores of the mix from which training starts, (J, C, N)."""
+    if not network.features.n_mixed:
+        return torch.zeros_like(network.head.mix_bias)
+    prior = NaivePrior(network, chunks.n_observations)
+    scores = network.initial_scores(errors, season_errors, prior.weight)
+    if network.ahead is not None or left_out is None:
+        return scores
+    weights = stacked_weights(network.naive_forecasts, chunks.data, left_out, scores.softmax(-1))
+    return weights.clamp(min=LEAST_WEIGHT).log()
 
 
 def _weigh(

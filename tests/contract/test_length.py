@@ -53,6 +53,25 @@ def test_all_rows_are_trained_on_in_the_end(strategy):
     assert not torch.equal(*linear)
 
 
+@STRATEGIES
+def test_the_mix_starts_again_from_all_rows_and_keeps_what_was_learned(strategy):
+    y = series(seed=3)
+    chosen, untrained, fewer = (
+        GRUForecaster(strategy=strategy, num_epochs=epochs, **SMALL).fit(rows, fh=[1, 2])
+        for epochs, rows in (("auto", y), (0, y), (0, y[:340]))
+    )
+    assert chosen.num_epochs_ > 0
+    # Chunks are drawn anew; beside the 60 rows more, their draw says nothing.
+    moved = np.abs(fewer.naive_ - untrained.naive_).to_numpy().max()
+    assert np.abs(chosen.naive_ - untrained.naive_).to_numpy().max() < 0.02 * moved
+    early = chosen.fitted_.early.initial_weights
+    np.testing.assert_array_equal(early, fewer.fitted_.model.initial_weights)
+    # With a rate of nothing, nothing is learned: the mix is the new start.
+    still = GRUForecaster(strategy=strategy, lr=1e-12, **SMALL).fit(y, fh=[1, 2])
+    initial = still.fitted_.model.initial_weights
+    np.testing.assert_allclose(still.network_.initial_weights(), initial, rtol=1e-4)
+
+
 def test_history_shows_both_trainings_and_the_validations_at_milestones():
     forecaster = GRUForecaster(**SMALL).fit(series(seed=3))
     history = forecaster.history_
