@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,9 @@ from torch import Tensor, distributed, nn
 
 # Whether this process was forked from one that was in a group, whose connections are not its own.
 _is_forked_member = False
+# The thread that trains in a group: sums of several threads would mix.
+_thread_of_group: weakref.WeakKeyDictionary[Any, threading.Thread] = weakref.WeakKeyDictionary()
+_asking = threading.Lock()
 
 
 def _note_fork() -> None:
@@ -49,17 +53,23 @@ class Processes:
         Raises
         ------
         RuntimeError
-            In a thread of its own: trainings in several threads would mix up their sums.
+            If another thread, which is still alive, has trained in the group: trainings in several
+            threads would mix up their sums.
         """
         if not _has_group() or _is_forked_member or distributed.get_world_size() == 1:
             return cls()
-        if threading.current_thread() is not threading.main_thread():
-            msg = (
-                "With an initialised torch.distributed process group, training must run in the "
-                "main thread, but it was called in another one. Call it there, use processes "
-                "instead of threads (backend='loky'), or destroy the group."
-            )
-            raise RuntimeError(msg)
+        asking = threading.current_thread()
+        with _asking:
+            thread = _thread_of_group.setdefault(distributed.group.WORLD, asking)
+            if thread is not asking and thread.is_alive():
+                msg = (
+                    f"With an initialised torch.distributed process group, all training must run "
+                    f"in one thread, but {thread.name} has trained and {asking.name} asks to "
+                    f"train. Use processes instead of threads (backend='loky'), or destroy the "
+                    f"group."
+                )
+                raise RuntimeError(msg)
+            _thread_of_group[distributed.group.WORLD] = asking
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     @property

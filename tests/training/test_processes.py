@@ -77,28 +77,46 @@ def test_killed_process_ends_the_other_with_an_error(together):
     assert "process 1 has lost the connection to another" in second["killed"]["message"]
 
 
-def test_training_in_a_thread_of_a_group_is_refused(tmp_path):
-    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/s", rank=0, world_size=1)
-    errors = []
+def test_training_in_a_second_thread_of_a_group_is_refused(tmp_path):
+    errors, threads, end = [], [], threading.Event()
 
-    def fit():
+    def fit(lives_on=False):
         try:
-            Processes.joined()
+            threads.append(Processes.joined().n)
         except RuntimeError as error:
             errors.append(str(error))
+        if lives_on:
+            end.wait()
 
-    try:
-        assert Processes.joined().n == 1  # one process is no group to join
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(distributed, "get_world_size", lambda: 2)
-            assert Processes.joined().n == 2
-            thread = threading.Thread(target=fit)
-            thread.start()
-            thread.join()
-    finally:
-        distributed.destroy_process_group()
+    def in_thread(**options):
+        thread = threading.Thread(target=fit, kwargs=options, name="worker")
+        thread.start()
+        return thread
+
+    store = f"file://{tmp_path}/s"
+    for group in range(2):
+        distributed.init_process_group("gloo", init_method=store + str(group), rank=0, world_size=1)
+        try:
+            assert Processes.joined().n == 1  # one process is no group to join
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(distributed, "get_world_size", lambda: 2)
+                if group == 0:  # as a launcher that trains in a thread
+                    in_thread().join()
+                    assert Processes.joined().n == 2  # that thread has ended
+                in_thread().join()
+                if group == 1:  # another group may be another thread's, while the first one lives
+                    living = in_thread(lives_on=True)
+                    while len(threads) < 3:
+                        end.wait(0.01)
+                    with pytest.raises(RuntimeError, match="worker has trained and Main"):
+                        Processes.joined()
+                    end.set()
+                    living.join()
+        finally:
+            distributed.destroy_process_group()
+    assert threads == [2, 2, 2]
     assert len(errors) == 1
-    assert "must run in the main thread" in errors[0]
+    assert "MainThread has trained and worker asks to train" in errors[0]
 
 
 def test_shares_of_all_processes_are_the_whole():
