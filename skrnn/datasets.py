@@ -1,4 +1,4 @@
-"""Hourly electricity load: the public PJM files, and synthetic series that need no network."""
+"""Hourly electricity load, public and synthetic, and panels in files for more than memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
 
-__all__ = ["fetch_pjm_load", "make_hourly_load"]
+from skrnn.files.panel_file import PanelFile
+
+__all__ = ["PanelFile", "fetch_pjm_load", "make_hourly_load"]
 
 # Pinned to a commit, so that the files always match the checksums.
 PJM_URL = (

@@ -12,6 +12,7 @@ import pandas as pd
 
 from skrnn.contract.forecaster import BaseRecurrentForecaster
 from skrnn.contract.intervals import check_levels, refuse_without_distribution
+from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.streams import FittedStream
 
 __all__ = ["Stream"]
@@ -118,6 +119,8 @@ class Stream:
             if fitted.is_calibrated:
                 levels = np.unique(self._alpha)
                 _refuse_simulated(forecaster, self._steps)
+        if isinstance(fitted, Fitted):  # a panel in a file stays there
+            fitted = fitted.in_memory()
         self._stream = FittedStream(fitted, self._steps, levels, bool(remember))
         self._forecaster = _without_data(forecaster)
 

@@ -15,6 +15,7 @@ from torch import nn
 from skrnn.contract.parameters import plain
 from skrnn.contract.stored import code_name
 from skrnn.data.panel import Panel
+from skrnn.data.stored_panel import StoredPanel
 from skrnn.files.container import pack, read, unpack, write
 from skrnn.files.encoding import CannotSaveError, Decoder, Encoder
 from skrnn.forecasting.model import Model
@@ -89,7 +90,7 @@ class Checkpoint:
         weights = None if before is None else before.network.state_dict()
         identity = {
             "the forecaster's class": type(forecaster).__name__,
-            "the data": _digest(panel),
+            "the data": panel.digest if isinstance(panel, StoredPanel) else _digest(panel),
             "the weights to start from": _digest(weights),
         }
         for name, value in forecaster.get_params(deep=False).items():

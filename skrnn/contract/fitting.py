@@ -24,6 +24,7 @@ from skrnn.data.held_out import FEWEST_TRAINING_ROWS, HeldOut
 from skrnn.data.panel import Panel
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.features import Strategy
+from skrnn.files.panel_file import PanelFile, panel_of
 from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.model import Model
 from skrnn.forecasting.validation import HeldOutPaths, validation
@@ -74,9 +75,13 @@ class Record:
 
 
 def read(
-    forecaster: Any, y: pd.DataFrame, X: pd.DataFrame | None, pretrained: Model | None
+    forecaster: Any, y: pd.DataFrame | PanelFile, X: pd.DataFrame | None, pretrained: Model | None
 ) -> Panel:
     """The data as a panel that begins with the first observation of each series."""
+    if isinstance(y, PanelFile):
+        past = tuple_of(forecaster.past_covariates, auto=())
+        expected = None if pretrained is None else pretrained.covariates
+        return checked(forecaster, panel_of(y, past, expected))
     if y is None:  # sktime refuses it in fit, but not in pretrain
         msg = "pretrain needs y, a panel of several series, but y is None. Pass pretrain(y)."
         raise TypeError(msg)
@@ -152,10 +157,7 @@ def training_panel(panel: Panel, held_out: HeldOut) -> Panel:
     """
     stop, _ = held_out.rows(panel)
     trained = panel.cut(stop)
-    counts = trained.lengths[:, None]
-    if trained.observed is not None:
-        observed = trained.observed[:, : len(trained.columns)].astype(np.int64)
-        counts = np.add.reduceat(observed, trained.offsets[:-1])  # (S, C)
+    counts = trained.n_observed[:, : len(trained.columns)]  # (S, C)
     short = np.argwhere(counts < FEWEST_TRAINING_ROWS)
     if len(short):
         s, c = short[0]
@@ -389,8 +391,9 @@ def _has_target(model: Model, chunks: Chunks, panel: Panel) -> np.ndarray:
         if observed is not None and has_target.any():
             rows = zip(first, stop, panel.offsets[:-1], strict=True)
             n = len(panel.columns)
-            has_target = np.array([observed[o + a : o + b, :n].any() for a, b, o in rows])
-        result.append(has_target.any())
+            result.append(any(observed[o + a : o + b, :n].any() for a, b, o in rows))
+        else:
+            result.append(bool(has_target.any()))
     return np.array(result)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, BinaryIO
 
@@ -18,6 +18,13 @@ from torch import nn
 from skrnn.callbacks import Callback
 from skrnn.contract import local
 from skrnn.contract.attributes import of_fitted
+from skrnn.contract.blocks import (
+    predictions,
+    refuse_covariates_beside,
+    refuse_file_in_update,
+    refuse_local,
+    write_parquet,
+)
 from skrnn.contract.checkpoints import Checkpoint
 from skrnn.contract.exports import export
 from skrnn.contract.fitting import fitted_of, read, train, train_on, untrained
@@ -35,6 +42,7 @@ from skrnn.contract.tags import TAGS, contract_settings, tags_of
 from skrnn.data.diagnosis import explain_refusal
 from skrnn.data.outliers import warn_of_outliers
 from skrnn.data.ragged import series_offsets
+from skrnn.files.panel_file import PanelFile, head_of
 from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.local import LocalFitted
 from skrnn.forecasting.model import Model
@@ -157,6 +165,12 @@ class BaseRecurrentForecaster(BaseForecaster):
         check_parameters(type(self).__name__, self.get_params(deep=False))
         resolve_device(self.device)  # before the data are read
         pretrained = getattr(self, "pretrained_model_", None)
+        file = self._taken_file()
+        if file is not None:
+            refuse_local(self)
+            self._fit_one(file, None, fh, pretrained)
+            self._set_cutoff_from_y(pd.DataFrame(index=self.fitted_.last_stamps()))
+            return self
         if self.pooling == "local" and isinstance(y.index, pd.MultiIndex):
             self.fitted_, records = local.fit_each(self, y, X, fh, pretrained)
             self.history_ = local.histories(self.fitted_, [each.history for each in records])
@@ -165,7 +179,11 @@ class BaseRecurrentForecaster(BaseForecaster):
         return self._fit_one(y, X, fh, pretrained)
 
     def _fit_one(
-        self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any, pretrained: Model | None
+        self,
+        y: pd.DataFrame | PanelFile,
+        X: pd.DataFrame | None,
+        fh: Any,
+        pretrained: Model | None,
     ) -> BaseRecurrentForecaster:
         """Fit one model to all series."""
         panel = read(self, y, X, pretrained)
@@ -210,7 +228,8 @@ class BaseRecurrentForecaster(BaseForecaster):
         self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Any = None
     ) -> BaseRecurrentForecaster:
         check_parameters(type(self).__name__, self.get_params(deep=False))
-        self._fit_one(y, X, fh, getattr(self, "pretrained_model_", None))
+        file, pretrained = self._taken_file(), getattr(self, "pretrained_model_", None)
+        self._fit_one(y if file is None else file, X if file is None else None, fh, pretrained)
         self.pretrained_model_ = self.fitted_.model.without_series()
         for name in ("fitted_", "history_", "num_epochs_"):
             delattr(self, name)
@@ -279,6 +298,84 @@ class BaseRecurrentForecaster(BaseForecaster):
     predict_quantiles = needs_distribution(BaseForecaster.predict_quantiles)
     predict_var = needs_distribution(BaseForecaster.predict_var)
     predict_proba = needs_distribution(BaseForecaster.predict_proba)
+
+    def predict_blocks(
+        self, fh: Any = None, X: pd.DataFrame | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """Forecast as `predict` does, some series at a time, for more than memory holds.
+
+        Parameters
+        ----------
+        fh : int, list, pd.Index or ForecastingHorizon, optional
+            See `predict`; it is needed if `fit` had none.
+        X : pd.DataFrame, optional
+            See `predict`: the rows of all series.
+
+        Yields
+        ------
+        pd.DataFrame
+            Forecasts of the next series, in the order of `fit`. All together are those of
+            `predict`.
+
+        Raises
+        ------
+        sktime.exceptions.NotFittedError
+            Before `fit`.
+
+        Examples
+        --------
+        >>> from skrnn import GRUForecaster
+        >>> from skrnn.datasets import make_hourly_load
+        >>> load = make_hourly_load(n_series=2, n_hours=400, random_state=0)
+        >>> forecaster = GRUForecaster(hidden_size=8, num_epochs=1, random_state=0).fit(load)
+        >>> sum(len(block) for block in forecaster.predict_blocks(fh=[1, 2, 3]))
+        6
+        """
+        self.check_is_fitted()
+        return predictions(self, self._check_fh(fh), self._check_X_y(X=X)[0])
+
+    def predict_to_parquet(
+        self, path: str | os.PathLike, fh: Any = None, X: pd.DataFrame | None = None
+    ) -> None:
+        """Write the forecasts of `predict` to a parquet file, some series at a time.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to write. A file that is there stays until the new one is whole.
+        fh : int, list, pd.Index or ForecastingHorizon, optional
+            See `predict`; it is needed if `fit` had none.
+        X : pd.DataFrame, optional
+            See `predict`: the rows of all series.
+
+        Raises
+        ------
+        sktime.exceptions.NotFittedError
+            Before `fit`.
+        ImportError
+            If pyarrow is missing: ``pip install skrnn[parquet]``.
+        OSError
+            If the file cannot be written. What was written is removed.
+
+        Notes
+        -----
+        The levels of the index are columns, ``level_0``, ``level_1``, ... if they have no names.
+        Periods are written as the time at which they begin.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import pandas as pd
+        >>> from skrnn import GRUForecaster
+        >>> from skrnn.datasets import make_hourly_load
+        >>> load = make_hourly_load(n_series=2, n_hours=400, random_state=0)
+        >>> forecaster = GRUForecaster(hidden_size=8, num_epochs=1, random_state=0).fit(load)
+        >>> path = tempfile.mkdtemp() + "/forecasts.parquet"
+        >>> forecaster.predict_to_parquet(path, fh=[1, 2, 3])
+        >>> pd.read_parquet(path).columns.tolist()
+        ['region', 'time', 'load_mw']
+        """
+        write_parquet(path, self.predict_blocks(fh, X))
 
     def of_series(self, key: Any) -> BaseRecurrentForecaster:
         """The forecaster of one series, as if it had been fitted to that series alone.
@@ -432,12 +529,21 @@ class BaseRecurrentForecaster(BaseForecaster):
     naive_ = of_fitted(naive_table, "Initial weights of the naive forecasts.")
 
     def _check_X_y(self, X: Any = None, y: Any = None, **options: Any) -> Any:
+        self.__dict__.pop("_file", None)
+        if isinstance(y, PanelFile):
+            refuse_covariates_beside(y, X)
+            # sktime learns from its first rows what the data are; `_fit` takes the file.
+            self._file, (y, X) = y, head_of(y)
         try:
             return super()._check_X_y(X=X, y=y, **options)
         except (IndexError, TypeError, ValueError) as error:
             # The package's own checks name the column or series, the row and the way out.
             explain_refusal(y, X, tuple_of(self.past_covariates, auto=()), error)
             raise
+
+    def _taken_file(self) -> PanelFile | None:
+        """The panel file that was passed to `fit` in place of y, once."""
+        return self.__dict__.pop("_file", None)
 
     def _update_y_X(self, y: Any, X: Any = None, **options: Any) -> None:
         before = self._cutoff
@@ -451,6 +557,7 @@ class BaseRecurrentForecaster(BaseForecaster):
 
         An update is all or nothing: if it is refused or fails, nothing has changed.
         """
+        refuse_file_in_update(y)
         # Before `_update`, sktime moves the cutoff, notes the columns and the kind of y, and with
         # remember_data stores the data.
         before = dict(vars(self))

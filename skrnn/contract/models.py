@@ -14,6 +14,7 @@ from skrnn.data.holidays import Holidays
 from skrnn.data.level_shift import LevelShift
 from skrnn.data.panel import Panel
 from skrnn.data.scaling import Scaler
+from skrnn.data.stored_panel import StoredPanel
 from skrnn.distributions import distribution_of
 from skrnn.features.calendar import calendar_cycle, calendar_fields
 from skrnn.features.features import Features, Strategy
@@ -50,11 +51,7 @@ def new_model(
     ``networks``, if given, collects untrained networks by their features and seed: models that
     agree in both share one.
     """
-    numbers = panel.known[:, panel.covariates.numbers]
-    # X is scaled over all series alike: a column that is constant in each tells them apart.
-    known_scaler = Scaler("standard" if forecaster.scaler else None).fit(
-        numbers, np.zeros(len(panel.values), dtype=np.int64)
-    )
+    known_scaler = _known_scaler(forecaster, panel)
     features = chosen_features(forecaster, panel, strategy)
     networks = {} if networks is None else networks
     network = networks.get((features, streams.seed))
@@ -78,6 +75,21 @@ def new_model(
     )
 
 
+def _known_scaler(forecaster: Any, panel: Panel) -> Scaler:
+    """Statistics of the numeric columns of X that are known in advance.
+
+    They are those of all series alike: a column that is constant in each tells them apart.
+    """
+    scaler, is_number = Scaler("standard" if forecaster.scaler else None), panel.covariates.numbers
+    if not is_number.any():
+        scaler.center_, scaler.scale_ = np.empty((1, 0)), np.empty((1, 0))
+        return scaler
+    if isinstance(panel, StoredPanel):
+        return scaler.fit_blocks(lambda: (block.known[:, is_number] for block in panel.blocks()))
+    numbers = panel.known[:, is_number]
+    return scaler.fit(numbers, np.zeros(len(numbers), dtype=np.int64))
+
+
 def chosen_features(forecaster: Any, panel: Panel, strategy: Strategy) -> Features:
     """The features that parameters ask for; "auto" looks at the rows to train on."""
     sp = seasonal_periods(forecaster.sp, panel)
@@ -96,7 +108,7 @@ def chosen_features(forecaster: Any, panel: Panel, strategy: Strategy) -> Featur
         n_past=len(covariates.past),
         n_numbers=int(covariates.numbers.sum()),
         sizes=covariates.sizes,
-        missing=panel.observed is not None and not panel.observed.all(),
+        missing=bool((panel.n_observed < panel.lengths[:, None]).any()),
         strategy=strategy,
         patch_length=forecaster.patch_length,
         level_period=level_period(panel),
@@ -135,9 +147,13 @@ def with_level_shift(model: Model, panel: Panel) -> Model:
 
 def _of_series(forecaster: Any, panel: Panel) -> dict[str, Any]:
     """What a model takes from the series of a fit and from parameters that need no new weights."""
+    scaler = Scaler(forecaster.scaler, is_centered=not forecasts_counts(forecaster))
     return {
-        "scaler": Scaler(forecaster.scaler, is_centered=not forecasts_counts(forecaster)).fit(
-            panel.values, panel.series_of_rows()
+        "scaler": Scaler.joined(
+            [
+                copy.copy(scaler).fit(block.values, block.series_of_rows())
+                for block in panel.blocks()
+            ]
         ),
         "columns": panel.columns,
         "timeline": panel.timeline,

@@ -79,6 +79,9 @@ def _kept(forecaster: Any, history: str) -> dict[str, Any]:
     attributes = dict(vars(forecaster))
     fitted = attributes.get("fitted_")
     if history == "all":
+        if isinstance(fitted, Fitted):
+            panel = fitted.panel.in_memory()
+            attributes["fitted_"] = dataclasses.replace(fitted, panel=panel)
         return attributes
     if history == "none":
         if fitted is not None:

@@ -18,6 +18,15 @@ def warn_of_outliers(panel: Panel) -> None:
 
     The forecaster is trained all the same, for the value may be right.
     """
+    for block in panel.blocks():
+        message = _outlier(block)
+        if message is not None:
+            warnings.warn(message, stacklevel=7)  # the line that calls fit
+            return
+
+
+def _outlier(panel: Panel) -> str | None:
+    """What to say of the first such value; None if there is none."""
     for c, column in enumerate(panel.columns):
         values = panel.values[:, c]
         for s in _suspects(values, panel.offsets[:-1], panel.lengths):
@@ -29,14 +38,13 @@ def warn_of_outliers(panel: Panel) -> None:
             if times > FAR:
                 stamp = panel.timeline.stamps(np.array([panel.origin[s] + row]))[0]
                 name = f" in column {column!r}" if len(panel.columns) > 1 else ""
-                warnings.warn(
+                return (
                     f"Series {panel.label(s)} has the value {series[row]:g}{name} at {stamp}. Its "
                     f"distance from the median is {times:,.0f} times that between the quartiles, "
                     f"so that this value decides how the series is scaled, and forecasts may be "
-                    f"far off. If it is an error, replace it by NaN: values may be missing.",
-                    stacklevel=7,  # the line that calls fit
+                    f"far off. If it is an error, replace it by NaN: values may be missing."
                 )
-                return
+    return None
 
 
 def _suspects(values: np.ndarray, first: np.ndarray, lengths: np.ndarray) -> np.ndarray:

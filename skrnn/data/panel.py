@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,12 @@ from skrnn.data.covariates import (
 )
 from skrnn.data.missing import fill_missing
 from skrnn.data.ragged import numbered, series_offsets
+from skrnn.data.scaling import blocks
 from skrnn.data.timeline import Timeline, check_stamps
+
+# Rows of the blocks of series that are computed one after another, so that temporary arrays stay
+# small; a longer series is a block alone.
+ROWS_PER_BLOCK = 2**17
 
 
 @dataclass(frozen=True)
@@ -84,15 +89,11 @@ class Panel:
             msg = "y must have at least one column, but it has none. Pass the values to forecast."
             raise ValueError(msg)
         check_unique_columns(y.columns, "y")
-        offsets, keys, stamps = _series_of(y.index)
-        check_stamps(stamps)
-        _check_steps(stamps[1:] > stamps[:-1], "the index", stamps, offsets, keys)
-        if timeline is None:
-            timeline = Timeline.of(stamps, offsets)
-        position = timeline.positions(stamps)
-        _check_steps(np.diff(position) == 1, f"frequency {timeline!s}", stamps, offsets, keys)
+        offsets, keys = _series_of(y.index)
+        timeline, origin = _placed(y.index, offsets, keys, timeline)
         values = as_float(y, "y")
-        check_finite(y, "y", missing=True)
+        if any(np.isinf(values[rows]).any() for rows in blocks(len(values))):
+            check_finite(y, "y", missing=True)
         known = covariates.read_known(X, y.index)
         if covariates.past:
             values = np.concatenate([values, covariates.read_past(X, y.index)], axis=1)
@@ -102,7 +103,7 @@ class Panel:
             observed=None if observed.all() else observed,
             known=known,
             offsets=offsets,
-            origin=position[offsets[:-1]],
+            origin=origin,
             timeline=timeline,
             keys=keys,
             columns=y.columns,
@@ -122,6 +123,45 @@ class Panel:
     def end(self) -> np.ndarray:
         """Timeline position after the last row of each series, shape (S,)."""
         return self.origin + self.lengths
+
+    def blocks(self) -> Iterator[Panel]:
+        """Panels of neighbouring series, of `ROWS_PER_BLOCK` rows at most or of one series."""
+        return (self.part(first, stop) for first, stop in self.block_bounds())
+
+    def block_bounds(self, most_series: int | None = None) -> Iterator[tuple[int, int]]:
+        """First series and stop of each block, which is of so many series at most."""
+        return block_bounds(self.offsets, most_series)
+
+    def part(self, first: int, stop: int) -> Panel:
+        """Some neighbouring series; their rows are not copied."""
+        if (first, stop) == (0, self.n_series):
+            return self
+        rows = slice(self.offsets[first], self.offsets[stop])
+        return replace(
+            self,
+            values=self.values[rows],
+            observed=None if self.observed is None else self.observed[rows],
+            known=self.known[rows],
+            offsets=self.offsets[first : stop + 1] - self.offsets[first],
+            origin=self.origin[first:stop],
+            keys=None if self.keys is None else self.keys[first:stop],
+        )
+
+    def in_memory(self) -> Panel:
+        """The same panel; of a stored one, with all its values in memory."""
+        return self
+
+    @cached_property
+    def n_observed(self) -> np.ndarray:
+        """Number of observations of each series and column, past covariates too, (S, C)."""
+        if self.observed is None:
+            return np.repeat(self.lengths[:, None], self.values.shape[1], axis=1)
+        return np.concatenate(
+            [
+                np.add.reduceat(block.observed.astype(np.int64), block.offsets[:-1])  # type: ignore[union-attr]
+                for block in self.blocks()
+            ]
+        )
 
     def series_of_rows(self) -> np.ndarray:
         """Series of each row, shape (N,)."""
@@ -213,7 +253,7 @@ class Panel:
     def tail(self, rows: int) -> Panel:
         """Keep only the last ``rows`` rows of each series; only these are copied."""
         kept = np.minimum(self.lengths, rows)
-        return self._select(self.offsets[1:] - kept, self.offsets[1:])
+        return self._select(self.offsets[1:] - kept, self.offsets[1:]).in_memory()
 
     def _select(self, first: np.ndarray, stop: np.ndarray) -> Panel:
         """Keep the rows ``first`` to ``stop`` of each series, counted over the whole panel."""
@@ -331,11 +371,58 @@ class Panel:
         return match
 
 
-def _series_of(index: pd.Index) -> tuple[np.ndarray, pd.Index | None, pd.Index]:
-    """First row of each series (and the end), the keys, and the time stamp of each row."""
+def _placed(
+    index: pd.Index, offsets: np.ndarray, keys: pd.Index | None, timeline: Timeline | None
+) -> tuple[Timeline, np.ndarray]:
+    """The timeline of an index, and the position of each series' first row, (S,).
+
+    By blocks of series: the index of a panel has no array of all time stamps.
+    """
+    bounds = list(block_bounds(offsets))
+
+    def stamps_of(first: int, stop: int) -> tuple[pd.Index, np.ndarray, pd.Index | None]:
+        part = index[offsets[first] : offsets[stop]]
+        stamps = part if keys is None else part.get_level_values(-1)
+        own = None if keys is None else keys[first:stop]
+        return stamps, offsets[first : stop + 1] - offsets[first], own
+
+    earliest = []
+    for first, stop in bounds:
+        stamps, own, labels = stamps_of(first, stop)
+        check_stamps(stamps)
+        _check_steps(stamps[1:] > stamps[:-1], "the index", stamps, own, labels)
+        earliest.append(stamps.take([stamps.argmin()]))
+    if timeline is None:
+        longest = int(np.argmax(np.diff(offsets)))
+        start = earliest[0].append(earliest[1:])
+        start = start.take([start.argmin()])
+        series, own, _ = stamps_of(longest, longest + 1)
+        timeline = Timeline(start, Timeline.of(series, own).freq)
+    origin = []
+    for first, stop in bounds:
+        stamps, own, labels = stamps_of(first, stop)
+        position = timeline.positions(stamps)
+        _check_steps(np.diff(position) == 1, f"frequency {timeline!s}", stamps, own, labels)
+        origin.append(position[own[:-1]])
+    return timeline, np.concatenate(origin)
+
+
+def block_bounds(offsets: np.ndarray, most_series: int | None = None) -> Iterator[tuple[int, int]]:
+    """First series and stop of each block, see `ROWS_PER_BLOCK`, of so many series at most."""
+    first, n_series = 0, len(offsets) - 1
+    while first < n_series:
+        most = offsets[first] + ROWS_PER_BLOCK
+        stop = int(np.searchsorted(offsets, most, side="right")) - 1
+        stop = max(first + 1, min(stop, first + (most_series or n_series)))
+        yield first, stop
+        first = stop
+
+
+def _series_of(index: pd.Index) -> tuple[np.ndarray, pd.Index | None]:
+    """First row of each series (and the end), and the keys."""
     offsets = series_offsets(index)
     if not isinstance(index, pd.MultiIndex):
-        return offsets, None, index
+        return offsets, None
     keys = index[offsets[:-1]].droplevel(-1)
     if not keys.is_unique:
         msg = (
@@ -344,7 +431,7 @@ def _series_of(index: pd.Index) -> tuple[np.ndarray, pd.Index | None, pd.Index]:
             f"`.sort_index()`."
         )
         raise ValueError(msg)
-    return offsets, keys, index.get_level_values(-1)
+    return offsets, keys
 
 
 def _check_steps(

@@ -20,6 +20,18 @@ def numbered(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return series, np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
+def sampled_items(counts: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Some items of a ragged array, see `sampled`: what `numbered` says of them, and how many.
+
+    The other items are not numbered, which would take 16 bytes each.
+    """
+    stop = np.cumsum(counts)
+    n = int(stop[-1])
+    kept = sampled(n, most)
+    series = np.searchsorted(stop, kept, side="right")
+    return series, kept - (stop - counts)[series], n
+
+
 def evenly_spaced(n: int, most: int) -> np.ndarray:
     """Evenly spaced integers from 0 to n - 1: all n of them, or ``most`` if that is fewer."""
     return np.linspace(0, n - 1, min(n, most)).astype(np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -56,6 +56,28 @@ class Scaler:
             # Scaled by a power of two, which is exact, so that squares neither over- nor underflow.
             values = np.ldexp(values, -exponent[group])
         center, scale = self._statistics(pd.DataFrame(values).groupby(group))
+        return self._set(center, scale, exponent)
+
+    def fit_blocks(self, blocks: Callable[[], Iterable[np.ndarray]]) -> Scaler:
+        """Compute the statistics of all rows of several arrays together, as one group.
+
+        Parameters
+        ----------
+        blocks : callable
+            Gives the arrays, (n, C) each, anew in each of two passes. Means and deviations alone
+            can be computed so: the kind must be "standard" or None.
+        """
+        n, total = 0, np.zeros(1)
+        for values in blocks():
+            n, total = n + len(values), total + values.sum(0)
+        mean = total / n
+        if self.kind is None:
+            return self._set(0.0 * mean[None], 0.0 * mean[None] + 1.0, None)
+        square = sum(np.square(values - mean).sum(0) for values in blocks()) / n
+        return self._set(mean[None], np.sqrt(square)[None], None)
+
+    def _set(self, center: np.ndarray, scale: np.ndarray, exponent: np.ndarray | None) -> Scaler:
+        """Set the statistics, those of values that were divided by powers of two if given."""
         # A constant series has scale 0, or rounding noise of its level; 1 keeps it at zero
         # instead of NaN or noise.
         is_constant = ~(scale > ROUNDING_NOISE * np.abs(center))
@@ -67,6 +89,20 @@ class Scaler:
             scale = np.ldexp(scale, np.where(is_constant, np.maximum(exponent, 0), exponent))
         self.center_, self.scale_ = center if self.is_centered else 0.0 * center, scale
         return self
+
+    @classmethod
+    def joined(cls, parts: Sequence[Scaler]) -> Scaler:
+        """One scaler of the groups of several, which are numbered one after another."""
+        result = cls(parts[0].kind, parts[0].is_centered)
+        result.center_ = np.concatenate([part.center_ for part in parts])
+        result.scale_ = np.concatenate([part.scale_ for part in parts])
+        return result
+
+    def of(self, groups: np.ndarray | slice) -> Scaler:
+        """A scaler of some of the groups."""
+        result = type(self)(self.kind, self.is_centered)
+        result.center_, result.scale_ = self.center_[groups], self.scale_[groups]
+        return result
 
     def _statistics(self, groups: DataFrameGroupBy) -> tuple[np.ndarray, np.ndarray]:
         """Centre and scale of each group and column, (S, C) each; a scale may be zero."""

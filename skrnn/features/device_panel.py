@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from skrnn.data.panel import Panel
 from skrnn.data.ragged import numbered
 from skrnn.data.scaling import Scaler
+from skrnn.data.timeline import Timeline
 from skrnn.features.batch import Regressors, Steps, Targets
 from skrnn.features.calendar import encode_calendar, ordinals
 from skrnn.features.features import Features
@@ -37,6 +38,9 @@ class DevicePanel:
     device : torch.device
     """
 
+    # Whether all rows are on the device; otherwise `near` puts some of them there.
+    is_whole = True
+
     def __init__(
         self,
         panel: Panel,
@@ -45,54 +49,82 @@ class DevicePanel:
         known_scaler: Scaler,
         device: torch.device,
     ):
-        def put(array: np.ndarray) -> Tensor:
-            return torch.from_numpy(array).to(device)
-
-        group, row = numbered(panel.lengths)
-        values = scaler.transform(panel.values, group)
-        if panel.observed is not None:
-            # Before its first observation a column is at its mean.
-            values = np.nan_to_num(values, copy=False)
-        is_number = panel.covariates.numbers
-        of_known = np.minimum(group, len(known_scaler.center_) - 1)
-        numbers = known_scaler.transform(panel.known[:, is_number], of_known)
         self.device, self.lengths = device, panel.lengths
-        self.values = put(values)  # (N, C)
-        self.observed = None if panel.observed is None else put(panel.observed)  # (N, C)
-        n_rows = put(row + 1)
-        means = [trailing_means(self.values, n_rows, p) for p in features.mean_periods]
-        self.means = torch.stack(means, dim=1) if means else None  # (N, P, C)
-        self.numbers = put(numbers)  # (N, Q)
-        codes = panel.known[:, ~is_number].astype(np.int64)
-        self.codes = put(codes) if features.sizes else None  # (N, E)
-        self.first = put(panel.offsets[:-1])  # (S,)
+        self._put_rows(panel, features, scaler, known_scaler)
+        self.first = self._put(panel.offsets[:-1])  # (S,)
         self._place(panel, features)
-        self.last = put(panel.lengths - 1)  # (S,)
+        self.last = self._put(panel.lengths - 1)  # (S,)
         self.linear: Tensor | None = None  # (N, J, C)
         self.scale = None
         if features.of_counts:
-            self.scale = put(scaler.scale_[:, : features.n_columns].astype(np.float32))  # (S, C)
+            scale = scaler.scale_[:, : features.n_columns]
+            self.scale = self._put(scale.astype(np.float32))  # (S, C)
         self._set_features(features)
+
+    def _put(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+    def _put_rows(
+        self,
+        panel: Panel,
+        features: Features,
+        scaler: Scaler,
+        known_scaler: Scaler,
+        begin: np.ndarray | int = 0,
+    ) -> None:
+        """Put the scaled rows of a panel on the device.
+
+        Each series has ``begin`` (S,) rows before its first one here.
+        """
+        is_number = panel.covariates.numbers
+        n_means, (n, n_columns) = len(features.mean_periods), panel.values.shape
+        numbers = np.empty((n, int(is_number.sum())), dtype=np.float32)
+        self.values = torch.empty(n, n_columns, dtype=torch.float32, device=self.device)  # (N, C)
+        self.means = None
+        if n_means:
+            shape = n, n_means, n_columns  # (N, P, C)
+            self.means = torch.empty(shape, dtype=torch.float32, device=self.device)
+        # By blocks of series: each row takes many times its size on the way.
+        for first, stop in panel.block_bounds():
+            block, rows = panel.part(first, stop), slice(*panel.offsets[[first, stop]])
+            number, k = numbered(block.lengths)
+            group = first + number
+            values = scaler.transform(block.values, group)
+            if block.observed is not None:
+                # Before its first observation a column is at its mean.
+                values = np.nan_to_num(values, copy=False)
+            self.values[rows] = self._put(values)
+            of_known = np.minimum(group, len(known_scaler.center_) - 1)
+            numbers[rows] = known_scaler.transform(block.known[:, is_number], of_known)
+            n_rows = self._put(k + 1 + np.broadcast_to(begin, panel.n_series)[group])
+            for place, period in enumerate(features.mean_periods):
+                means = trailing_means(self.values[rows], n_rows, period)
+                self.means[rows, place] = means  # type: ignore[index]
+        self.observed = None if panel.observed is None else self._put(panel.observed)  # (N, C)
+        self.numbers = self._put(numbers)  # (N, Q)
+        self.codes = None
+        if features.sizes:
+            self.codes = self._put(panel.known[:, ~is_number].astype(np.int64))  # (N, E)
 
     def _place(self, panel: Panel, features: Features) -> None:
         """Put the calendar of a panel's rows on the device."""
-
-        def put(array: np.ndarray) -> Tensor:
-            return torch.from_numpy(array).to(self.device)
-
         # Series that share their dates share rows of the calendar. The ends of series that stop
         # years apart do not.
         base, stop = int(panel.origin.min()), int(panel.end.max())
         shared = stop - base < panel.lengths.sum()
         positions = np.arange(base, stop) if shared else panel.positions()
-        self.calendar = put(features.encode_calendar(panel.timeline, positions))  # (T, Q)
-        if features.linear_lags:
-            linear = encode_calendar(features.linear_calendar, None, panel.timeline, positions)
-            self.linear_calendar = put(linear)  # (T, Q')
-            self.ordinal = put(ordinals(panel.timeline, positions))  # (T,)
+        self._put_calendar(panel.timeline, positions, features)
         # From a row of the panel to the row of the calendar.
         lead = panel.origin - base - panel.offsets[:-1]
-        self.lead = put(lead if shared else np.zeros_like(lead))  # (S,)
+        self.lead = self._put(lead if shared else np.zeros_like(lead))  # (S,)
+
+    def _put_calendar(self, timeline: Timeline, positions: np.ndarray, features: Features) -> None:
+        """Put the calendar at positions (T,) of a timeline on the device."""
+        self.calendar = self._put(features.encode_calendar(timeline, positions))  # (T, Q)
+        if features.linear_lags:
+            linear = encode_calendar(features.linear_calendar, None, timeline, positions)
+            self.linear_calendar = self._put(linear)  # (T, Q')
+            self.ordinal = self._put(ordinals(timeline, positions))  # (T,)
 
     def _set_features(self, features: Features) -> None:
         """Put on the device how far back and ahead a step reads."""
@@ -116,9 +148,13 @@ class DevicePanel:
 
         The lags that they alone read are not read any more.
         """
-        series, t = (torch.from_numpy(part).to(self.device) for part in numbered(self.lengths))
-        blocks = zip(series.split(ROWS_AT_ONCE), t.split(ROWS_AT_ONCE), strict=True)
-        parts = [linear(self.targets_of_linear(s, row[:, None]))[:, 0] for s, row in blocks]
+        stop, parts = np.cumsum(self.lengths), []
+        for first in range(0, int(stop[-1]), ROWS_AT_ONCE):
+            rows = np.arange(first, min(first + ROWS_AT_ONCE, stop[-1]))
+            number = np.searchsorted(stop, rows, side="right")
+            t = rows - (stop - self.lengths)[number]
+            series = self._put(number)
+            parts.append(linear(self.targets_of_linear(series, self._put(t)[:, None]))[:, 0])
         return self.with_linear_forecasts(torch.cat(parts))
 
     def with_linear_forecasts(self, forecasts: Tensor) -> DevicePanel:
@@ -141,6 +177,26 @@ class DevicePanel:
         if self.features.linear_lags and channels.start < self.features.n_calendar:
             panel.linear_calendar, panel.ordinal = self.linear_calendar[rows], self.ordinal[rows]
         return panel
+
+    def near(
+        self, series: Tensor, first: Tensor, stop: Tensor | int, history: int | None = None
+    ) -> tuple[DevicePanel, Tensor]:
+        """A panel that holds what steps ``first`` to ``stop`` of series (B,) read.
+
+        Parameters
+        ----------
+        series, first, stop : Tensor of shape (B,)
+        history : int, optional
+            Rows before ``first`` that are read; what the features read by default.
+
+        Returns
+        -------
+        DevicePanel
+            This panel, of which all rows are on the device.
+        Tensor of shape (B,)
+            The number of each series in it. Rows keep their numbers.
+        """
+        return self, series
 
     def cut(self, stop: np.ndarray) -> DevicePanel:
         """The same panel, of which nothing is read from row ``stop`` (S,) of each series on."""

@@ -112,6 +112,8 @@ class Encoded(NamedTuple):
     state : recurrent state after it; None if it is not asked for.
     steps : steps of the runs to them.
     run, step : which of the runs, and which of its steps, is that of each cutoff, (m,).
+    data : a panel that holds what forecasts from the cutoffs read.
+    series : number in it of the series of each cutoff, (m,).
     """
 
     cutoffs: np.ndarray
@@ -120,6 +122,8 @@ class Encoded(NamedTuple):
     steps: Steps
     run: Tensor
     step: Tensor
+    data: DevicePanel
+    series: Tensor
 
 
 @dataclass(frozen=True)
@@ -162,12 +166,12 @@ class Decoder:
         shape = (len(features.horizons), features.n_outputs, n_parameters)
         result = np.empty((len(self.cutoff), *shape), dtype=np.float32)
         n_at_once = self._forecasts_at_once(len(features.horizons))
-        for encoded in self._encoded():
+        for encoded in self._encoded(features.horizons[-1]):
             cutoffs, run, step = encoded.cutoffs, encoded.run, encoded.step
-            series, t = self._put(self.series[cutoffs], self.cutoff[cutoffs])
+            series, (t,) = encoded.series, self._put(self.cutoff[cutoffs])
             for first in range(0, len(cutoffs), n_at_once):
                 part = slice(first, first + n_at_once)
-                targets = self.data.targets(series[part], t[part, None])
+                targets = encoded.data.targets(series[part], t[part, None])
                 mixed = network.mixed(encoded.hidden[part, None], targets)
                 parameters = network.parameters_of(mixed, targets)
                 if self.contributions is not None:
@@ -193,16 +197,24 @@ class Decoder:
         if self.contributions is not None:  # what each step has read is kept
             n_values += horizon * len(features.offsets)
         # Draws in the order of the series: what one series has seen changes no draw of another.
-        for encoded in self._encoded_with_states(n_values, by_length=not n_samples):
+        for encoded in self._encoded_with_states(n_values, horizon, by_length=not n_samples):
             cutoffs, state = encoded.cutoffs, encoded.state
-            starts = [*self._put(self.series[cutoffs], self.cutoff[cutoffs]), encoded.hidden]
+            starts = [encoded.series, *self._put(self.cutoff[cutoffs]), encoded.hidden]
             if n_samples:
                 starts = [part.repeat_interleave(n_samples, 0) for part in starts]
                 state = each_part(lambda part: part.repeat_interleave(n_samples, 1), state)
             of_series, first, hidden = starts
             trace: Trace | None = None if self.contributions is None else []
             values = recursive(
-                self.network, self.data, of_series, first, hidden, state, horizon, generator, trace
+                self.network,
+                encoded.data,
+                of_series,
+                first,
+                hidden,
+                state,
+                horizon,
+                generator,
+                trace,
             )
             values = values.unflatten(0, (-1, n_paths)).movedim(1, -1)  # (m, H, C, V)
             if self.contributions is not None and trace is not None:
@@ -218,12 +230,13 @@ class Decoder:
         direct = self.network.direct
         if direct is None:
             return None
-        data, n_horizons = self.data.with_features(direct.features), len(direct.features.horizons)
+        whole, n_horizons = self.data.with_features(direct.features), len(direct.features.horizons)
         n_at_once = self._forecasts_at_once(n_horizons)
         parts = []
         for first in range(0, len(self.cutoff), n_at_once):
             part = slice(first, first + n_at_once)
             series, t = self._put(self.series[part], self.cutoff[part])
+            data, series = whole.near(series, t, t + n_horizons)
             targets = data.targets(series, t[:, None])
             weights, forecasts = direct.mixed(targets)
             values = (weights * forecasts).sum(-1, keepdim=True)
@@ -233,22 +246,25 @@ class Decoder:
             parts.append(values[:, 0].cpu().numpy())
         return np.concatenate(parts)
 
-    def _encoded(self) -> Iterator[Encoded]:
-        """Batches of cutoffs with their recurrent outputs."""
+    def _encoded(self, horizon: int) -> Iterator[Encoded]:
+        """Batches of cutoffs with their recurrent outputs, to forecast up to ``horizon``."""
         for runs, cutoffs, place in self.runs.batches(self._runs_at_once()):
-            steps = self._steps(runs)
+            data, series, steps = self._read(runs, horizon)
             run, step = self._put(place, self.runs.step[cutoffs])
             hidden = self.network.encode(steps)[0][run, step]
-            yield Encoded(cutoffs, hidden, None, steps, run, step)
+            yield Encoded(cutoffs, hidden, None, steps, run, step, data, series[run])
 
-    def _encoded_with_states(self, n_values: int, by_length: bool) -> Iterator[Encoded]:
+    def _encoded_with_states(
+        self, n_values: int, horizon: int, by_length: bool
+    ) -> Iterator[Encoded]:
         """The same with the states, in batches for so many values of each cutoff."""
         n_values *= self.runs.cutoffs_per_run
         n_runs = max(1, min(self._runs_at_once(), VALUES_AT_ONCE // n_values // self.n_parts))
         for runs, cutoffs, place in self.runs.batches(n_runs, by_length):
-            steps, step = self._steps(runs), self.runs.step[cutoffs]
+            (data, series, steps), step = self._read(runs, horizon), self.runs.step[cutoffs]
             hidden, state = states(self.network, steps, place, step)
-            yield Encoded(cutoffs, hidden, state, steps, *self._put(place, step))
+            run, at = self._put(place, step)
+            yield Encoded(cutoffs, hidden, state, steps, run, at, data, series[run])
 
     def share(self) -> np.ndarray:
         """Share of the direct forecast at each of its horizons, (H,)."""
@@ -262,9 +278,13 @@ class Decoder:
     def _forecasts_at_once(self, n_horizons: int) -> int:
         return max(1, FORECASTS_AT_ONCE // n_horizons // self.n_parts)
 
-    def _steps(self, runs: np.ndarray) -> Steps:
+    def _read(self, runs: np.ndarray, horizon: int) -> tuple[DevicePanel, Tensor, Steps]:
+        """The panel near some runs and their forecasts, the numbers of their series, and steps."""
         series, start = self._put(self.runs.series[runs], self.runs.start[runs])
-        return self.data.steps(series, start, int(self.runs.length[runs].max()))
+        length = int(self.runs.length[runs].max())
+        stop = start + self.network.features.patch_length * length + horizon
+        data, series = self.data.near(series, start, stop)
+        return data, series, data.steps(series, start, length)
 
     def _put(self, *arrays: np.ndarray) -> list[Tensor]:
         return [torch.from_numpy(array).to(self.data.device) for array in arrays]

@@ -13,6 +13,7 @@ import torch
 from skrnn.data.counts import check_counts
 from skrnn.data.held_out import HeldOut
 from skrnn.data.panel import Panel
+from skrnn.data.stored_panel import StoredPanel
 from skrnn.distributions import Predictive
 from skrnn.distributions.bounded import Bounded
 from skrnn.features.device_panel import DevicePanel
@@ -83,7 +84,12 @@ class Fitted:
 
     def least(self) -> np.ndarray:
         """Least value so far of each series and column, (S, C); that of missing ones is 0."""
-        least = np.minimum.reduceat(self.panel.observed_or_zero(), self.panel.offsets[:-1])
+        least = np.concatenate(
+            [
+                np.minimum.reduceat(block.observed_or_zero(), block.offsets[:-1])
+                for block in self.panel.blocks()
+            ]
+        )
         return least if self.least_dropped is None else np.minimum(least, self.least_dropped)
 
     def with_context_alone(self) -> Fitted:
@@ -97,9 +103,14 @@ class Fitted:
         first = np.where(first < stop, first, panel.lengths)
         begin = np.maximum(first - self.rows_before - self.model.window_length, 0)
         if not begin.any():
-            return self
+            return replace(self, panel=panel.in_memory())
         began = panel.origin if self.began is None else np.minimum(self.began, panel.origin)
-        return replace(self, panel=panel.since(begin), began=began, least_dropped=self.least())
+        least, panel = self.least(), panel.since(begin).in_memory()
+        return replace(self, panel=panel, began=began, least_dropped=least)
+
+    def in_memory(self) -> Fitted:
+        """The same; of a panel in a file, with the context in memory and without the file."""
+        return self.with_context_alone() if isinstance(self.panel, StoredPanel) else self
 
     def _check_kept(self, panel: Panel, series: np.ndarray, rows: np.ndarray) -> None:
         """Raise ValueError if a forecast from one of these rows would read rows dropped before."""
@@ -119,12 +130,28 @@ class Fitted:
 
     def appended(self, y: pd.DataFrame, X: pd.DataFrame | None) -> Fitted:
         """The same model with a context that holds these observations as well."""
+        self = self.in_memory()
         panel = self.panel
         panel.covariates.check(X)
         new = Panel.from_pandas(y, X, panel.covariates, panel.timeline)
         if self.model.features.of_counts:
             check_counts(new)
         return replace(self, panel=panel.updated(new).filled(self.model.features.seasons))
+
+    def part(self, first: int, stop: int) -> Fitted:
+        """The same of some neighbouring series, in memory."""
+        kept = slice(first, stop)
+        return replace(
+            self,
+            model=self.model.part(kept),
+            early=self.early.part(kept),
+            panel=self.panel.part(first, stop),
+            held_out=replace(
+                self.held_out, first=self.held_out.first[kept], stop=self.held_out.stop[kept]
+            ),
+            began=None if self.began is None else self.began[kept],
+            least_dropped=None if self.least_dropped is None else self.least_dropped[kept],
+        )
 
     def last_stamps(self) -> pd.Index:
         """Index of each series' last observation."""

@@ -14,11 +14,13 @@ from skrnn.data.covariates import Covariates
 from skrnn.data.level_shift import LevelShift
 from skrnn.data.panel import Panel
 from skrnn.data.scaling import Scaler
+from skrnn.data.stored_panel import StoredPanel
 from skrnn.data.timeline import Timeline
 from skrnn.distributions import Predictive
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.features import Features
 from skrnn.features.sources import ChannelNames
+from skrnn.features.stored_device_panel import StoredDevicePanel
 from skrnn.forecasting.contributions import Contributions, Explained
 from skrnn.forecasting.decoding import Decoder, Runs
 from skrnn.forecasting.strategies import ForecastingStrategy
@@ -90,6 +92,15 @@ class Model:
 
     def on_device(self, panel: Panel) -> DevicePanel:
         """Scale a panel and put it beside the network."""
+        if isinstance(panel, StoredPanel):
+            return StoredDevicePanel(
+                panel,
+                self.features,
+                self.scaler,  # type: ignore[arg-type]
+                self.known_scaler,
+                self.level_shift,
+                self.device,
+            )
         if self.level_shift is not None:
             panel = self.level_shift.removed(panel)
         return DevicePanel(panel, self.features, self.scaler, self.known_scaler, self.device)  # type: ignore[arg-type]
@@ -195,6 +206,13 @@ class Model:
         if self.level_shift is not None:
             center = center - self.level_shift.before(series, positions)[..., None]
         return center, scale
+
+    def part(self, series: slice) -> Model:
+        """The model for some of its series."""
+        scaler, shift = self.scaler, self.level_shift
+        if shift is not None:
+            shift = LevelShift(shift.since[series], shift.size[series])
+        return replace(self, scaler=scaler.of(series), level_shift=shift)  # type: ignore[union-attr]
 
     def without_series(self) -> Model:
         """The model for other series: nothing of those that it was trained on stays."""

@@ -132,7 +132,7 @@ class StackDecoder(Decoder):
             return self.known_states
         outputs, collected = [], []
         for part in self._parts(1):
-            out, every = part.stack.states(self._steps(part.runs))
+            out, every = part.stack.states(self._read(part.runs, 0)[2])
             place = tuple(self._put(part.run, self.runs.step[part.cutoffs]))
             outputs.append(out[place])
             state = each_part(lambda tensor, place=place: tensor[place][None], every)

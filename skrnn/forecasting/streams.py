@@ -40,10 +40,12 @@ class CarriedDecoder(Decoder):
     carried: State = None
     steps_per_run: int = 1
 
-    def _encoded(self) -> Iterator[Encoded]:
+    def _encoded(self, horizon: int) -> Iterator[Encoded]:
         return self._in_batches(self._runs_at_once())
 
-    def _encoded_with_states(self, n_values: int, by_length: bool) -> Iterator[Encoded]:
+    def _encoded_with_states(
+        self, n_values: int, horizon: int, by_length: bool
+    ) -> Iterator[Encoded]:
         n = VALUES_AT_ONCE // n_values // self.n_parts
         return self._in_batches(max(1, min(self._runs_at_once(), n)))
 
@@ -57,7 +59,8 @@ class CarriedDecoder(Decoder):
             steps = self.data.steps(series, t, 1)
             hidden, state = self.network.encode(steps, select(self.carried, place))
             run = place - first
-            yield Encoded(cutoffs, hidden[:, 0], state, steps, run, torch.zeros_like(run))
+            at = torch.zeros_like(run)
+            yield Encoded(cutoffs, hidden[:, 0], state, steps, run, at, self.data, series)
 
 
 class StreamedModel:

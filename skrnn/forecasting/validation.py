@@ -9,7 +9,7 @@ import torch
 
 from skrnn.data.held_out import HeldOut
 from skrnn.data.panel import Panel
-from skrnn.data.ragged import numbered, sampled
+from skrnn.data.ragged import sampled_items
 from skrnn.distributions.base import LEAST_WEIGHT
 from skrnn.features.device_panel import DevicePanel
 from skrnn.forecasting.model import Model
@@ -74,12 +74,14 @@ class HeldOutPaths:
         self.steps = np.arange(1, n_steps + 1)
         kept = slice(*self.processes.share(len(series)))
         self.series, self.cutoff = series[kept], cutoff[kept]
-        rows = panel.offsets[self.series][:, None] + self.cutoff[:, None] + self.steps - 1
-        n = len(model.columns)
-        self.values = data.values[torch.from_numpy(rows).to(data.device)].cpu().numpy()[..., :n]
+        n, start = len(model.columns), torch.from_numpy(self.cutoff).to(data.device)
+        of_paths = torch.from_numpy(self.series).to(data.device)
+        near, number = data.near(of_paths, start, start + n_steps, history=0)
+        rows = near.rows(number, start[:, None] + torch.arange(n_steps, device=data.device))
+        self.values = near.values[rows][..., :n].cpu().numpy()
         self.counts = np.ones_like(self.values)
-        if panel.observed is not None:
-            self.counts = panel.observed[rows][..., :n].astype(self.values.dtype)
+        if near.observed is not None:
+            self.counts = near.observed[rows][..., :n].cpu().numpy().astype(self.values.dtype)
         self.n_held_out = int((stop - first).sum())
 
     def error(self) -> float:
@@ -135,18 +137,16 @@ def path_cutoffs(
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Series and cutoffs of paths over the held-out rows, and their number of steps."""
     n_steps = min(season, MOST_PATH_STEPS, int((stop - first).max()) // 2)
-    series, k = numbered(np.maximum(stop - first - n_steps + 1, 0))
-    kept = sampled(len(series), MOST_PATHS)
-    return series[kept], (first[series] + k)[kept], max(1, n_steps)
+    series, k, _ = sampled_items(np.maximum(stop - first - n_steps + 1, 0), MOST_PATHS)
+    return series, first[series] + k, max(1, n_steps)
 
 
 def next_step_cutoffs(
     first: np.ndarray, stop: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Series and cutoffs of forecasts of the held-out rows, at most so many."""
-    series, k = numbered(stop - first)
-    kept = sampled(len(series), max(1, most))
-    return series[kept], (first[series] + k)[kept]
+    series, k, _ = sampled_items(stop - first, max(1, most))
+    return series, first[series] + k
 
 
 def _next_step_validation(
@@ -158,7 +158,8 @@ def _next_step_validation(
     most = MOST_CHOOSING_FORECASTS if held_out.is_trained_on else MOST_VALIDATED_FORECASTS
     series, cutoff = next_step_cutoffs(first, stop, most // n_horizons)
     on_device, t = (torch.from_numpy(part).to(data.device) for part in (series, cutoff))
-    values, observed = data.target_values(on_device, t[:, None])  # (n, 1, J, C)
+    near, number = data.near(on_device, t, t + model.features.horizons[-1], history=0)
+    values, observed = near.target_values(number, t[:, None])  # (n, 1, J, C)
     inside = t[:, None] + data.steps_after <= data.last[on_device][:, None]  # (n, J)
     inside = inside[:, None, :, None].expand_as(values)
     weight = (inside if observed is None else inside & observed).to(values.dtype)

@@ -190,8 +190,8 @@ class Chunks:
     def look_up(self, linear: LinearForecast | None) -> None:
         """Compute the linear forecasts of all rows now, if an epoch reads most of them."""
         n_forecasts = len(self.data.features.horizons) * self.data.features.n_outputs
-        is_small = len(self.data.values) * n_forecasts <= MOST_LOOKED_UP
-        if linear is not None and self.every == 1 and is_small:
+        is_small = int(self.data.lengths.sum()) * n_forecasts <= MOST_LOOKED_UP
+        if linear is not None and self.every == 1 and is_small and self.data.is_whole:
             self.data = self.data.with_linear(linear)
 
     def reading(self, data: DevicePanel) -> Chunks:
@@ -219,8 +219,11 @@ class Chunks:
     def gathered(self, rows: Tensor, length: int) -> Chunk:
         """Read chunks of so many steps of the network, each given as in `DrawnBatches.chunks`."""
         series, start, low, high, phase = rows
-        steps = self.data.steps(series, start, length)
-        t, at = self.data.times(start, length), None
+        horizons = self.data.features.horizons
+        stop = start + self.patch_length * (length + self.every) + horizons[-1]
+        data, series = self.data.near(series, start, stop)
+        steps = data.steps(series, start, length)
+        t, at = data.times(start, length), None
         if self.every > 1:
             at = phase[:, None] + self.every * torch.arange(
                 -(-length // self.every), device=t.device
@@ -229,12 +232,12 @@ class Chunks:
             at = (high - 1 - start)[:, None] // self.patch_length
         if at is not None:
             t, at = start[:, None] + self.patch_length * at, at.clamp(max=length - 1)
-        values, observed = self.data.target_values(series, t)
+        values, observed = data.target_values(series, t)
         counts = ((t >= low[:, None]) & (t < high[:, None]))[..., None]  # (B, L, 1)
-        reached = t[..., None] + self.data.steps_after <= self.data.last[series][:, None, None]
+        reached = t[..., None] + data.steps_after <= data.last[series][:, None, None]
         counts = (counts & reached)[..., None].expand_as(values)  # (B, L, J, C)
         weight = (counts if observed is None else counts & observed).to(values.dtype)
-        targets = self.data.targets(series, t, steps if at is None else None)
+        targets = data.targets(series, t, steps if at is None else None)
         return Chunk(steps, targets, values, weight, at)
 
     def _cut(self) -> tuple[np.ndarray, ...]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skrnn.data.ragged import evenly_spaced, numbered, sampled
+from skrnn.data.ragged import evenly_spaced, sampled, sampled_items
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.linear_forecast import LinearForecast
 from skrnn.features.means import accumulator_dtype
@@ -70,11 +70,9 @@ def fit_linear(
     """
     horizons, n_columns = linear.features.horizons, linear.features.n_outputs
     counts = np.maximum(stop - horizons[-1] + 1 - begin, 0)
-    series, k = numbered(counts)
-    kept = sampled(len(series), MOST_STEPS)
-    if not len(kept):
+    series, k, _ = sampled_items(counts, MOST_STEPS)
+    if not len(series):
         return None
-    series, k = series[kept], k[kept]
     blocks = np.clip(counts[series] // (BLOCK_HORIZONS * horizons[-1]), N_FOLDS, MOST_BLOCKS)
     fold = blocks * k // counts[series] % N_FOLDS
     rows = _Rows(linear, data, series, k + begin[series])
@@ -350,6 +348,7 @@ class _Rows:
         series, t = (
             torch.from_numpy(part).to(data.device)[places] for part in (self.series, self.t)
         )
+        data, series = data.near(series, t, t + features.horizons[-1])
         targets = data.targets_of_linear(series, t[:, None])
         future, observed = data.target_values(series, t[:, None])  # (n, 1, J, C)
         known = targets.regressors.known  # type: ignore[union-attr]

@@ -40,7 +40,8 @@ def stacked_weights(
     weights : Tensor of shape (J, C, N)
         Initial weights, :math:`w_0`.
     """
-    series, t, places = left_out.series, left_out.t, left_out.places
+    t, places = left_out.t, left_out.places
+    data, series = data.near(left_out.series, t, t + naive.features.horizons[-1])
     targets = data.targets(series, t[:, None])
     values, observed = data.target_values(series, t[:, None])
     forecasts, exists = naive(targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +21,8 @@ LEAST_WEIGHT = 1e-9
 # Chunks on which naive forecasts are compared over a season: short ones, so that a few batches
 # hold many seasons of many series.
 COMPARED_CHUNK_STEPS, COMPARED_CHUNKS_PER_BATCH = 32, 16
+# Steps among which these chunks are drawn at most, about: they take 1 GB.
+MOST_COMPARED_STEPS = 2**27
 
 
 @torch.no_grad()
@@ -81,6 +84,7 @@ def _compared(
         COMPARED_CHUNKS_PER_BATCH,
         "dense",
         streams.numpy.spawn(1)[0],
+        since=_latest(chunks),
         visits_per_target=len(network.ahead.horizons),
     )
     if network.direct is None:
@@ -108,6 +112,13 @@ def _scores(
         return scores
     weights = stacked_weights(network.naive_forecasts, chunks.data, left_out, scores.softmax(-1))
     return weights.clamp(min=LEAST_WEIGHT).log()
+
+
+def _latest(chunks: Chunks) -> np.ndarray | int:
+    """First of the latest rows of each series, so that all together are not too many."""
+    if chunks.n_observations <= MOST_COMPARED_STEPS:
+        return 0
+    return chunks.stop - max(1, MOST_COMPARED_STEPS // len(chunks.stop))
 
 
 def _weigh(
