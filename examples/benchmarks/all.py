@@ -81,6 +81,7 @@ RUNS = {
         " --step-length 21 {pjm}"
     ),
     "many_networks": "benchmarks/many_networks.py --threads 2",
+    "panel_file": "benchmarks/panel_file.py --values 1e7 3e7",
     "short_panels": "benchmarks/short_panels.py --peer {statsforecast}",
     "joint_paths-validate": "benchmarks/joint_paths.py --validate {pjm}",
     "joint_paths-time": "benchmarks/joint_paths.py --time {pjm}",
