@@ -167,7 +167,7 @@ def _starts(forecaster: Any, folds: Sequence[Fold]) -> list[Untrained]:
             result.append(fold.start(forecaster, streams.seed))
             if not is_stackable(result[0].model.network):
                 return []
-    except Exception:
+    except Exception:  # sktime's search fits it alone, and says what is wrong
         return []
     return result
 
