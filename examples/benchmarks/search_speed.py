@@ -39,8 +39,11 @@ def main() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(args.threads)
     y, forecaster = load_airline(), FORECASTERS[args.cell](random_state=0)
-    window = N_MONTHS - N_FOLDS * STEPS_AHEAD
-    cv = ExpandingWindowSplitter(window, fh=range(1, STEPS_AHEAD + 1), step_length=STEPS_AHEAD)
+    cv = ExpandingWindowSplitter(
+        initial_window=N_MONTHS - N_FOLDS * STEPS_AHEAD,
+        step_length=STEPS_AHEAD,
+        fh=range(1, STEPS_AHEAD + 1),
+    )
     grid = {"hidden_size": SIZES, "lr": np.geomspace(LOWEST_RATE, HIGHEST_RATE, args.rates)}
 
     rows, scores = [], {}
