@@ -77,6 +77,7 @@ RUNS = {
         " --step-length 21 {pjm}"
     ),
     "many_networks": "benchmarks/many_networks.py --threads 2",
+    "search_speed-one_size": "benchmarks/search_speed.py --threads 1 --sizes 32 --rates 32",
     "search_speed-one_thread": "benchmarks/search_speed.py --threads 1",
     "search_speed-two_threads": "benchmarks/search_speed.py --threads 2",
     "short_panels": "benchmarks/short_panels.py --peer {statsforecast}",
