@@ -7,6 +7,7 @@ from skrnn.forecasters import GRUForecaster, LSTMForecaster, RNNForecaster
 from skrnn.metrics import SMAPE, smape, smape_scorer
 from skrnn.paths import sample_paths
 from skrnn.saving import load, save
+from skrnn.search import RecurrentGridSearchCV
 from skrnn.streams import Stream
 
 __version__ = "0.1.0"
@@ -15,6 +16,7 @@ __all__ = [
     "GRUForecaster",
     "LSTMForecaster",
     "RNNForecaster",
+    "RecurrentGridSearchCV",
     "Stream",
     "backtest",
     "evaluate",

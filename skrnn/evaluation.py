@@ -19,7 +19,7 @@ from sktime.utils.validation.forecasting import check_cv, check_scoring
 
 from skrnn.backtesting import backtest
 from skrnn.contract.forecaster import BaseRecurrentForecaster
-from skrnn.contract.scores import SplitForecasts, objects, scores_of
+from skrnn.contract.scores import SplitForecasts, objects, scored_output, scores_of
 from skrnn.contract.splits import HorizonError, ReadSplits, Splits
 
 __all__ = ["evaluate"]
@@ -154,7 +154,7 @@ def evaluate(
     if not one_fit or return_model or cv_X is not None or cv_global is not None:
         return sktime_evaluate(**arguments)
     metrics = [check_scoring(m) for m in (scoring if isinstance(scoring, list) else [scoring])]
-    if any(_scored_output(metric) != "pred" for metric in metrics):
+    if any(scored_output(metric) != "pred" for metric in metrics):
         _check_probabilistic(forecaster, metrics)
         return sktime_evaluate(**arguments)
     y = convert_to(y, PANDAS)
@@ -329,18 +329,11 @@ def _check_covariates(X: Any, y: pd.Series | pd.DataFrame, splits: Splits) -> No
         raise ValueError(msg)
 
 
-def _scored_output(metric: Any) -> str:
-    """What a metric scores; "pred" is point forecasts."""
-    if not hasattr(metric, "get_tag"):
-        return "pred"
-    return metric.get_tag("scitype:y_pred", raise_error=False, tag_value_default="pred")
-
-
 def _check_probabilistic(forecaster: BaseRecurrentForecaster, metrics: list) -> None:
     """Raise NotImplementedError unless the forecaster makes what the metrics score."""
     if forecaster.get_tag("capability:pred_int"):
         return
-    name = next(metric.name for metric in metrics if _scored_output(metric) != "pred")
+    name = next(metric.name for metric in metrics if scored_output(metric) != "pred")
     msg = (
         f"{type(forecaster).__name__} makes point forecasts, so every metric must score those. "
         f"Got {name} instead. Use a metric of point forecasts, set criterion='quantile' or "

@@ -16,6 +16,8 @@ Attributes, which a class must spell out where it sets, calls or overrides them:
 - `FORECASTER_METHODS`: methods of sktime's ``BaseForecaster`` that our forecasters override or
   call.
 - `FORECASTER_ATTRIBUTES`: attributes in which sktime's ``BaseForecaster`` keeps data.
+- `SEARCH_METHODS`: methods of sktime's ``ForecastingGridSearchCV`` that `RecurrentGridSearchCV`
+  overrides.
 - `METRIC_METHODS`: methods of ``BaseForecastingErrorMetric`` that `SMAPE` overrides or calls.
 - `PARENT_CALLBACK`: attribute that scikit-learn's searches set on a clone and delete again.
 
@@ -46,6 +48,7 @@ __all__ = [
     "FORECASTER_METHODS",
     "METRIC_METHODS",
     "PARENT_CALLBACK",
+    "SEARCH_METHODS",
     "BaseForecastingErrorMetric",
     "DtypeKind",
     "Interval",
@@ -66,6 +69,10 @@ FORECASTER_ATTRIBUTES = {
     "copy; put back after an update that fails",
     "_X": "None in the class, and put back, as _y",
     "_cutoff": "put back after an update that fails",
+}
+
+SEARCH_METHODS = {
+    "_run_search": "overridden: calls what evaluates candidates, which gives a row for each",
 }
 
 METRIC_METHODS = {

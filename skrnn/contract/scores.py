@@ -77,6 +77,13 @@ class SplitForecasts:
         )
 
 
+def scored_output(metric: Any) -> str:
+    """What a metric scores; "pred" is point forecasts."""
+    if not hasattr(metric, "get_tag"):
+        return "pred"
+    return metric.get_tag("scitype:y_pred", raise_error=False, tag_value_default="pred")
+
+
 def scores_of(metric: Callable, forecasts: SplitForecasts) -> np.ndarray:
     """Score of each split, (n,).
 

@@ -24,6 +24,7 @@ from skrnn.contract.fitting import (
     with_initial_weights,
 )
 from skrnn.contract.parameters import named, plain
+from skrnn.features.device_panel import DevicePanel
 from skrnn.forecasting.model import Model
 from skrnn.forecasting.parts import Part, joint_data
 from skrnn.forecasting.stacked_validation import HeldOutPathsOfStack, StackValidation
@@ -116,9 +117,10 @@ def _group(task: Task) -> Any:
     """What must be equal for models to be trained at once."""
     forecaster, start = task.forecaster, task.start
     network, held_out = start.model.network, start.held_out
+    covariates = start.panel.covariates
     return (
         network.features,
-        start.panel.covariates.columns.size and id(start.panel.covariates),
+        id(covariates) if covariates.sizes else (tuple(covariates.columns), covariates.past),
         str(start.panel.timeline),
         tuple((name, plain(v)) for name, v in start.model.architecture.items()),
         forecaster.window_length,
@@ -167,6 +169,8 @@ class _StackTraining:
         self.stack = NetworkStack.of([start.model.network for start in starts])
         # From which training starts: scores of each network's mix.
         self.scores = torch.zeros_like(self.stack.tensors["head.mix_bias"])
+        self.on_device: dict[Any, DevicePanel] = {}
+        self.looked_up: dict[Any, DevicePanel] = {}
         self.members = [
             Member(
                 number=i,
@@ -186,19 +190,20 @@ class _StackTraining:
             range(len(self.parts)), stops, [task.start.streams for task in self.tasks]
         )
         planned = [0] * len(self.parts)
-        for numbers, chunks, streams in lanes:
+        for numbers, chunks, _ in lanes:
             for i in numbers:
                 check_targets(self.parts[i].model, chunks, self.parts[i].panel)
                 num_epochs = self.tasks[i].forecaster.num_epochs
                 planned[i] = planned_epochs(num_epochs, chunks.n_targets, len(chunks))
-            self._start(numbers, chunks, streams)
+        self._start(lanes)
         validate = None
         if not held_out.is_empty:
             validate = StackValidation(self.parts, self.data, self.grid)
         early = self.stack
-        if any(planned):
+        trained = [lane for lane in lanes if planned[lane[0][0]]]
+        if trained:
             chooses = not held_out.is_empty and held_out.is_trained_on
-            self._train(lanes, planned, validate, chooses)
+            self._train(trained, planned, validate, chooses)
             if chooses:
                 HeldOutPathsOfStack(self.parts, self.data, self.grid).set_share(self.stack)
                 copied = {name: tensor.clone() for name, tensor in self.stack.tensors.items()}
@@ -251,17 +256,9 @@ class _StackTraining:
             streams.append(own)
         lanes = self._lanes(range(len(self.parts)), stops, streams, n_batches)
         best = [self.members[numbers[0]].best_epoch for numbers, _, _ in lanes]
-        alike: dict[Any, list[_Lane]] = defaultdict(list)
-        for lane, epoch in zip(lanes, best, strict=True):
-            if epoch:  # these start together, however long training was
-                numbers, _, of_lane = lane
-                alike[self.parts[numbers[0]].panel.lengths.tobytes(), of_lane.seed].append(lane)
-            else:
-                self._start(*lane)
-        for some in alike.values():
-            _, chunks, of_lane = some[0]
-            numbers = [i for numbers, _, _ in some for i in numbers]
-            self._start(numbers, chunks, of_lane, self.scores[numbers])
+        for goes_on in (False, True):
+            some = [lane for lane, epoch in zip(lanes, best, strict=True) if bool(epoch) is goes_on]
+            self._start(some, goes_on)
         in_training = []
         for (numbers, chunks, _), epoch in zip(lanes, best, strict=True):
             forecaster = self.tasks[numbers[0]].forecaster
@@ -296,6 +293,7 @@ class _StackTraining:
                 stops[i].tobytes(),
                 streams[i].seed,
                 forecaster.lr,
+                forecaster.lr_scheduler,
                 forecaster.batch_size,
                 forecaster.num_epochs,
             )
@@ -311,9 +309,15 @@ class _StackTraining:
         return [(numbers, *found[key]) for key, numbers in grouped.items()]
 
     def _chunks(self, number: int, stop: np.ndarray, streams: RandomStreams) -> Chunks:
+        part, source = self.parts[number], self._source(number)
+        if source not in self.on_device:
+            self.on_device[source] = part.model.on_device(part.panel)
+        return chunks_of(self.tasks[number].forecaster, self.on_device[source], stop, streams)
+
+    def _source(self, number: int) -> tuple[int, int]:
+        """The model and panel that a training starts from; several trainings may share them."""
         part = self.parts[number]
-        data = part.model.on_device(part.panel)
-        return chunks_of(self.tasks[number].forecaster, data, stop, streams)
+        return id(part.model), id(part.panel)
 
     def _lane(
         self,
@@ -323,24 +327,46 @@ class _StackTraining:
         rate: Rate,
         steps: int | None = None,
     ) -> Lane:
-        chunks.look_up(self.stack.template.naive_forecasts.linear)
+        source = *self._source(numbers[0]), chunks.stop.tobytes()
+        if source not in self.looked_up:
+            chunks.look_up(self.stack.template.naive_forecasts.linear)
+            self.looked_up[source] = chunks.data
+        chunks.data = self.looked_up[source]
         return Lane([self.members[i] for i in numbers], chunks, num_epochs, rate, steps)
 
     # ------------------------------------------------------------------------- the networks
 
-    def _start(
-        self,
-        numbers: list[int],
-        chunks: Chunks,
-        streams: RandomStreams,
-        before: torch.Tensor | None = None,
-    ) -> None:
-        """Let training start from these rows; with the scores before it, let it go on from them."""
-        some = self.stack.select(numbers)
-        self.scores[numbers] = start_stack(
-            some, self.data, self.first_series[numbers], chunks, streams, before
-        )
-        self._put_back(some, numbers)
+    def _start(self, lanes: list[_Lane], goes_on: bool = False) -> None:
+        """Let trainings start from the naive mix; the learning rate and their length do not count.
+
+        What starts from one model and panel with the same random numbers is started once. With
+        ``goes_on`` they go on from what they have learned.
+        """
+        alike: dict[Any, list[_Lane]] = defaultdict(list)
+        for lane in lanes:
+            (number, *_), chunks, streams = lane
+            drawn = str(chunks.rng.bit_generator.state) if chunks.is_random else ""
+            lengths = self.parts[number].panel.lengths.tobytes(), chunks.stop.tobytes()
+            key = (*lengths, chunks.batch_size, streams.seed, drawn)
+            alike[key].append(lane)
+        for same in alike.values():
+            _, chunks, streams = same[0]
+            copies: dict[Any, list[int]] = defaultdict(list)
+            for i in (i for numbers, _, _ in same for i in numbers):
+                copies[i if goes_on else self._source(i)].append(i)
+            started = [first for first, *_ in copies.values()]
+            some = self.stack.select(started)
+            before = self.scores[started] if goes_on else None
+            places = self.first_series[started]
+            scores = start_stack(some, self.data, places, chunks, streams, before)
+            self._put_back(some, started)
+            for own, (first, *others) in zip(scores, copies.values(), strict=True):
+                self.scores[[first, *others]] = own
+                if others:
+                    for tensor in self.stack.tensors.values():
+                        tensor[others] = tensor[first].clone()
+            for _, others_chunks, _ in same[1:]:
+                others_chunks.rng.bit_generator.state = chunks.rng.bit_generator.state
 
     def _count(self, numbers: list[int], chunks: Chunks) -> None:
         """Note how many observations are trained on."""

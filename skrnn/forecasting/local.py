@@ -78,27 +78,7 @@ class LocalFitted:
         self, steps: Sequence[np.ndarray], X: Sequence[pd.DataFrame | None]
     ) -> list[pd.DataFrame]:
         """Point forecasts of each series, of its steps (1, J) ahead with its X."""
-        result: list[Any] = [None] * len(self.parts)
-        groups: dict[Any, list[int]] = defaultdict(list)
-        for i, part in enumerate(self.parts):
-            model = part.model
-            if (steps[i] > 0).all() and is_stackable(model.network):
-                groups[model.features, str(model.timeline), steps[i].shape].append(i)
-            else:
-                groups[i].append(i)
-        for numbers in groups.values():
-            parts, of_parts = [self.parts[i] for i in numbers], [steps[i] for i in numbers]
-            if len(parts) == 1:
-                distribution, index, parameters = parts[0].forecast(of_parts[0], X[numbers[0]])
-                values = distribution.point(parameters)[None]
-            else:
-                values = _points(parts, np.concatenate(of_parts), [X[i] for i in numbers])
-            for i, of_series in zip(numbers, values, strict=True):
-                panel = self.parts[i].panel
-                zeros = np.zeros(len(of_series), dtype=np.int64)
-                index = panel.index(zeros, panel.end[0] - 1 + steps[i][0])
-                result[i] = pd.DataFrame(of_series, index, self.parts[i].model.columns)
-        return result
+        return points_of_each(self.parts, steps, X)
 
     def last_stamps(self) -> pd.Index:
         """Index of each series' last observation."""
@@ -121,11 +101,42 @@ class LocalFitted:
     panel = held_out = early = explained = is_probabilistic = model
 
 
+def points_of_each(
+    parts: Sequence[Fitted], steps: Sequence[np.ndarray], X: Sequence[pd.DataFrame | None]
+) -> list[pd.DataFrame]:
+    """Point forecasts of each part, of its steps (S, J) ahead with its X, as one by one.
+
+    Parts whose models have one architecture and as many series are forecast at once.
+    """
+    result: list[Any] = [None] * len(parts)
+    groups: dict[Any, list[int]] = defaultdict(list)
+    for i, part in enumerate(parts):
+        model = part.model
+        key: tuple = (i,)  # alone
+        if (steps[i] > 0).all() and is_stackable(model.network):
+            built = tuple(model.architecture.items()), model.window_length, model.stride
+            key = model.features, str(model.timeline), steps[i].shape, *built
+        groups[key].append(i)
+    for numbers in groups.values():
+        some, of_some = [parts[i] for i in numbers], [steps[i] for i in numbers]
+        if len(some) == 1:
+            distribution, _, parameters = some[0].forecast(of_some[0], X[numbers[0]])
+            values = distribution.point(parameters)[None]
+        else:
+            values = _points(some, of_some, [X[i] for i in numbers])
+        for i, of_part in zip(numbers, values, strict=True):
+            panel = parts[i].panel
+            series = np.repeat(np.arange(panel.n_series), steps[i].shape[1])
+            index = panel.index(series, (panel.end[:, None] - 1 + steps[i]).ravel())
+            result[i] = pd.DataFrame(of_part, index, parts[i].model.columns)
+    return result
+
+
 def _points(
-    parts: Sequence[Fitted], steps: np.ndarray, X: Sequence[pd.DataFrame | None]
+    parts: Sequence[Fitted], steps: Sequence[np.ndarray], X: Sequence[pd.DataFrame | None]
 ) -> np.ndarray:
-    """Point forecasts (M, J, C) of models of one architecture, for steps (M, J) ahead."""
-    read = [part.read_ahead(s[None], x) for part, s, x in zip(parts, steps, X, strict=True)]
+    """Point forecasts (M, S J, C) of models of one architecture, each for steps (S, J) ahead."""
+    read = [part.read_ahead(s, x) for part, s, x in zip(parts, steps, X, strict=True)]
     data = joint_data(
         [
             Part(part.model, extended, part.held_out, m)
@@ -137,25 +148,28 @@ def _points(
         np.concatenate([getattr(tail, name) for tail in tails]) for name in ("origin", "lengths")
     )
     grid = origin, model.window_length, model.stride, model.features.patch_length
-    cutoffs = StackCutoffs(np.arange(len(parts))[:, None], rows[:, None], np.ones((len(parts), 1)))
+    shape = len(parts), parts[0].panel.n_series
+    every = np.arange(shape[0] * shape[1]).reshape(shape)
+    cutoffs = StackCutoffs(every, rows.reshape(shape), np.ones(shape))
     stack = NetworkStack.of([part.model.network for part in parts])
     decoder = StackDecoder.at(stack, data, cutoffs, grid)
-    horizons = np.unique(steps)
+    horizons = np.unique(np.concatenate(steps))
     distribution, parameters = model.strategy.forecast(decoder, horizons, 0, None)
     parameters = parameters[:, :, : len(model.columns)].astype(np.float64)
-    series = np.zeros(1, dtype=np.int64)
+    series = np.arange(shape[1])
     pairs = [
         part.model.level_and_scale(series, tail.end[:, None] + horizons - 1)
         for part, tail in zip(parts, tails, strict=True)
     ]
-    shape = (1, len(horizons), len(model.columns), 1)
+    of_one = (shape[1], len(horizons), len(model.columns), 1)
     center, scale = (
-        np.concatenate([np.broadcast_to(part, shape) for part in of_all])
+        np.concatenate([np.broadcast_to(part, of_one) for part in of_all])
         for of_all in zip(*pairs, strict=True)
     )
     parameters = distribution.unscaled(parameters, center, scale)
     lower, upper = zip(*(part.bounds for part in parts), strict=True)
     bounds = np.concatenate(lower), np.concatenate(upper)
     distribution, parameters = bounded(distribution, parameters, bounds)
-    place = np.searchsorted(horizons, steps)[..., None]
-    return np.take_along_axis(distribution.point(parameters), place, axis=1)
+    place = np.searchsorted(horizons, np.concatenate(steps))[..., None]
+    values = np.take_along_axis(distribution.point(parameters), place, axis=1)  # (M S, J, C)
+    return values.reshape(len(parts), -1, len(model.columns))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -256,7 +255,7 @@ def with_state(template: nn.Module, state: dict[str, Tensor], prefix: str = "") 
     module = object.__new__(type(template))
     # Hooks of one network are none of another.
     attributes = {
-        name: copy.copy(value) if isinstance(value, dict) else value
+        name: value.copy() if isinstance(value, dict) else value
         for name, value in vars(template).items()
     }
     attributes["_parameters"] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -48,7 +49,6 @@ def start_stack(
         Of one network; the others have series of the same lengths.
     streams : RandomStreams
         What each network draws from.
-
     before : Tensor of shape (M, J, C, N), optional
         The scores of each network's mix from which an earlier training started: `start_on_more`.
 
@@ -69,16 +69,19 @@ def looked_up(stack: NetworkStack, data: DevicePanel, lanes: Sequence[Lane]) -> 
     features = data.features
     shape = len(data.values), len(features.horizons), features.n_outputs
     forecasts = data.values.new_zeros(shape)
-    first_network = 0
+    alike: dict[bytes, list[Lane]] = defaultdict(list)
     for lane in lanes:
-        n_networks, lengths = len(lane.members), lane.chunks.data.lengths
-        some = stack.select(slice(first_network, first_network + n_networks))
-        first_network += n_networks
+        alike[lane.chunks.data.lengths.tobytes()].append(lane)
+    places = {id(member): k for k, member in enumerate(m for lane in lanes for m in lane.members)}
+    for same in alike.values():
+        members = [member for lane in same for member in lane.members]
+        some = stack.select([places[id(member)] for member in members])
+        lengths = same[0].chunks.data.lengths
         series, t = (torch.from_numpy(part).to(data.device) for part in numbered(lengths))
-        first = torch.tensor([member.first_series for member in lane.members], device=data.device)
-        at_once = max(1, ROWS_AT_ONCE // n_networks)
+        first = torch.tensor([member.first_series for member in members], device=data.device)
+        at_once = max(1, ROWS_AT_ONCE // len(members))
         for s, row in zip(series.split(at_once), t.split(at_once), strict=True):
-            of_all = (first[:, None] + s).flatten(), row.repeat(n_networks)
+            of_all = (first[:, None] + s).flatten(), row.repeat(len(members))
             targets = data.targets_of_linear(of_all[0], of_all[1][:, None])
             place = data.first[of_all[0]] + of_all[1]
             forecasts[place] = some.each(_linear, targets)[:, 0]

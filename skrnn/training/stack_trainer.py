@@ -19,7 +19,7 @@ from skrnn.features.device_panel import DevicePanel
 from skrnn.network.network import RecurrentNetwork
 from skrnn.network.stack import NetworkStack
 from skrnn.training.averages import WeightAverage
-from skrnn.training.chunks import Chunks
+from skrnn.training.chunks import Chunks, DrawnBatches
 from skrnn.training.divergence import N_CHECKED_BATCHES, check_error, check_finite
 
 
@@ -98,10 +98,13 @@ class Lane:
     step: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
+        self._drawn: DrawnBatches | None = None
         self._batches = self._epoch()
 
     def _epoch(self) -> Iterator[tuple[np.ndarray, int, int, bool]]:
-        drawn = self.chunks.drawn()
+        if self._drawn is None or self.chunks.is_random:
+            self._drawn = self.chunks.drawn()
+        drawn = self._drawn
         self.n_targets, self.epoch_lr, self.started = 0, self.rate.now, time.perf_counter()
         numbers = [b for first, stop in drawn.runs for b in range(first, stop)]
         # A run is read at once, so that all its batches are as long as its first.

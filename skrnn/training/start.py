@@ -34,11 +34,10 @@ def start(network: RecurrentNetwork, chunks: Chunks, streams: RandomStreams) -> 
     Tensor of shape (J, C, N)
         The scores of the mix.
     """
-    compared = _compared(network, chunks, streams)
-    errors, season_errors, _ = compared
+    errors, season_errors, left_out = _compared(network, chunks, streams)
     prior = NaivePrior(network, chunks.n_observations)
     network.start_from(errors, season_errors, prior.weight)
-    scores = _scores(network, chunks, *compared)
+    scores = _stacked(network, chunks, network.head.mix_bias.detach().clone(), left_out)
     network.head.mix_bias.copy_(scores)
     return scores
 
@@ -61,7 +60,12 @@ def start_on_more(
     Tensor of shape (J, C, N)
         The scores from which it would start on these rows.
     """
-    scores = _scores(network, chunks, *_compared(network, chunks, streams))
+    if not network.features.n_mixed:
+        return before
+    errors, season_errors, left_out = _compared(network, chunks, streams)
+    prior = NaivePrior(network, chunks.n_observations)
+    scores = network.initial_scores(errors, season_errors, prior.weight)
+    scores = _stacked(network, chunks, scores, left_out)
     network.head.mix_bias.add_(scores - before)
     return scores
 
@@ -96,18 +100,13 @@ def _compared(
     return errors, ahead_errors.mean(0, keepdim=True), left_out
 
 
-def _scores(
-    network: RecurrentNetwork,
-    chunks: Chunks,
-    errors: Tensor,
-    season_errors: Tensor | None,
-    left_out: LeftOut | None,
+def _stacked(
+    network: RecurrentNetwork, chunks: Chunks, scores: Tensor, left_out: LeftOut | None
 ) -> Tensor:
-    """Scores of the mix from which training starts, (J, C, N)."""
-    if not network.features.n_mixed:
-        return torch.zeros_like(network.head.mix_bias)
-    prior = NaivePrior(network, chunks.n_observations)
-    scores = network.initial_scores(errors, season_errors, prior.weight)
+    """Scores by the errors of the mix, of several horizons at once; (J, C, N).
+
+    ``scores`` are by the error of each forecast alone, which a recursive mix keeps.
+    """
     if network.ahead is not None or left_out is None:
         return scores
     weights = stacked_weights(network.naive_forecasts, chunks.data, left_out, scores.softmax(-1))

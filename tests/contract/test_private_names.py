@@ -15,9 +15,11 @@ import sklearn
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV
 from sktime.forecasting.base import BaseForecaster
+from sktime.forecasting.model_selection import ForecastingGridSearchCV
 from sktime.forecasting.naive import NaiveForecaster
 from sktime.performance_metrics.base import BaseMetric
 from sktime.performance_metrics.forecasting import MeanAbsoluteError
+from sktime.split import SingleWindowSplitter
 
 import skrnn
 from skrnn import SMAPE, GRUForecaster
@@ -26,6 +28,7 @@ from skrnn.contract.private_names import (
     FORECASTER_METHODS,
     METRIC_METHODS,
     PARENT_CALLBACK,
+    SEARCH_METHODS,
     BaseForecastingErrorMetric,
     Interval,
     StrOptions,
@@ -138,6 +141,31 @@ def test_names_of_the_variables_are_those_of_y():
     assert list(NaiveForecaster().fit(y[["load"]])._get_varnames()) == ["load"]
     small = {"hidden_size": 4, "num_epochs": 0, "window_length": 4, "random_state": 0}
     assert list(GRUForecaster(**small).fit(y)._get_varnames()) == ["load", "wind"]
+
+
+@pytest.mark.parametrize("name", SEARCH_METHODS)
+def test_a_search_evaluates_all_candidates_in_one_call_and_ranks_the_rows_returned(name):
+    """Look at `_fit` in sktime/forecasting/model_selection/_base.py, which calls it."""
+    calls = []
+
+    class Search(ForecastingGridSearchCV):
+        pass
+
+    def run_search(self, evaluate_candidates):
+        def evaluated(candidates):
+            calls.append(list(candidates))
+            return evaluate_candidates(calls[0])[::-1]
+
+        return getattr(ForecastingGridSearchCV, name)(self, evaluated)
+
+    setattr(Search, name, run_search)
+    grid = {"strategy": ["last", "mean"]}
+    cv = SingleWindowSplitter(fh=1)
+    search = Search(NaiveForecaster(), cv, grid, backend="None", refit=False)
+    search.fit(pd.Series(np.arange(10.0)))
+    assert calls == [[{"strategy": "last"}, {"strategy": "mean"}]]
+    assert search.cv_results_["params"].tolist() == calls[0][::-1]
+    assert search.best_params_ == {"strategy": "last"}
 
 
 @pytest.mark.parametrize("name", ["_y", "_X"])
