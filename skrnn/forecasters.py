@@ -383,6 +383,7 @@ class RNNForecaster(BaseRecurrentForecaster):
         checkpoint: str | os.PathLike | None = None,
         checkpoint_seconds: float = 60.0,
         pooling: str = "global",
+        n_estimators: int = 1,
     ):
         self.cell = cell
         super().__init__(
@@ -422,6 +423,7 @@ class RNNForecaster(BaseRecurrentForecaster):
             checkpoint=checkpoint,
             checkpoint_seconds=checkpoint_seconds,
             pooling=pooling,
+            n_estimators=n_estimators,
         )
 
     def _cell(self) -> str | Callable[..., nn.Module]:

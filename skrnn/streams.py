@@ -111,6 +111,7 @@ class Stream:
         self._steps = _steps(fh)
         self._alpha = None
         fitted: Any = forecaster.fitted_
+        _refuse_ensemble(fitted)
         levels = None
         if alpha is not None:
             refuse_without_distribution(forecaster, "predict_quantiles")
@@ -483,6 +484,18 @@ def _steps(fh: Any) -> np.ndarray:
         )
         raise ValueError(msg)
     return np.unique(steps.astype(np.int64))
+
+
+def _refuse_ensemble(fitted: Any) -> None:
+    """Raise ValueError if there are several networks: a stream carries the state of one."""
+    n = len(fitted.model.members)
+    if n > 1:
+        msg = (
+            f"A stream carries the recurrent state of one network, but the forecaster has "
+            f"n_estimators={n}. Fit with n_estimators=1, or call update(update_params=False) and "
+            f"predict instead."
+        )
+        raise ValueError(msg)
 
 
 def _refuse_simulated(forecaster: BaseRecurrentForecaster, steps: np.ndarray) -> None:

@@ -11,14 +11,11 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 
+from skrnn.forecasting.ensemble import NoCommonNetworkError
 from skrnn.forecasting.fitted import Fitted, bounded
 from skrnn.forecasting.parts import Part, joint_data
 from skrnn.forecasting.stacked_decoding import StackCutoffs, StackDecoder
 from skrnn.network.stack import NetworkStack, is_stackable
-
-
-class NoCommonNetworkError(NotImplementedError, AttributeError):
-    """What needs one network was asked of many; an AttributeError, so that `hasattr` is false."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,8 @@ class LocalFitted:
         groups: dict[Any, list[int]] = defaultdict(list)
         for i, part in enumerate(self.parts):
             model = part.model
-            if (steps[i] > 0).all() and is_stackable(model.network):
+            is_one = len(model.members) == 1
+            if is_one and (steps[i] > 0).all() and is_stackable(model.network):
                 groups[model.features, str(model.timeline), steps[i].shape].append(i)
             else:
                 groups[i].append(i)
@@ -128,24 +126,24 @@ def _points(
     read = [part.read_ahead(s[None], x) for part, s, x in zip(parts, steps, X, strict=True)]
     data = joint_data(
         [
-            Part(part.model, extended, part.held_out, m)
+            Part(part.single, extended, part.held_out, m)
             for m, (part, (_, extended)) in enumerate(zip(parts, read, strict=True))
         ]
     )
-    model, tails = parts[0].model, [tail for tail, _ in read]
+    model, tails = parts[0].single, [tail for tail, _ in read]
     origin, rows = (
         np.concatenate([getattr(tail, name) for tail in tails]) for name in ("origin", "lengths")
     )
     grid = origin, model.window_length, model.stride, model.features.patch_length
     cutoffs = StackCutoffs(np.arange(len(parts))[:, None], rows[:, None], np.ones((len(parts), 1)))
-    stack = NetworkStack.of([part.model.network for part in parts])
+    stack = NetworkStack.of([part.single.network for part in parts])
     decoder = StackDecoder.at(stack, data, cutoffs, grid)
     horizons = np.unique(steps)
     distribution, parameters = model.strategy.forecast(decoder, horizons, 0, None)
     parameters = parameters[:, :, : len(model.columns)].astype(np.float64)
     series = np.zeros(1, dtype=np.int64)
     pairs = [
-        part.model.level_and_scale(series, tail.end[:, None] + horizons - 1)
+        part.single.level_and_scale(series, tail.end[:, None] + horizons - 1)
         for part, tail in zip(parts, tails, strict=True)
     ]
     shape = (1, len(horizons), len(model.columns), 1)
