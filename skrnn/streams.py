@@ -56,8 +56,9 @@ class Stream:
         If it is none of this package.
     ValueError
         If ``fh`` holds something else than steps from 1 on, ``alpha`` something else than levels in
-        (0, 1); or if errors cannot move the quantiles: a recursive forecaster of a distribution
-        simulates steps after the first.
+        (0, 1); if errors cannot move the quantiles: a recursive forecaster of a distribution
+        simulates steps after the first; or if the forecaster is an ensemble, with ``n_estimators``
+        above 1.
     NotImplementedError
         If ``alpha`` is given, but the forecaster has no quantiles.
 

@@ -358,7 +358,8 @@ class BaseRecurrentForecaster(BaseForecaster):
         ValueError
             If what the forecaster computes cannot be written: a cell, distribution or naive
             forecast of your own, the holidays of a country (pass their dates), quantiles of
-            simulated paths, or a frequency whose steps cannot be counted. Nothing is written then.
+            simulated paths, a frequency whose steps cannot be counted, or several networks, with
+            ``n_estimators`` above 1. Nothing is written then.
         RuntimeError
             If the file's forecasts differ from those of the forecaster by more than 1e-5 of the
             largest forecast of a series, or of its scale. Nothing is written.

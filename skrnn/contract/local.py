@@ -97,7 +97,7 @@ def _histories_of(forecaster: Any) -> list[pd.DataFrame]:
     levels = list(range(keys.nlevels))
     if not len(history):  # without training there is no row and no name
         return [history.reset_index(drop=True)] * len(keys)
-    if forecaster.n_estimators == 1:
+    if len(forecaster.fitted_.parts[0].model.members) == 1:
         number = keys.get_indexer(history.index.droplevel(-1))
         return [history[number == i].reset_index(drop=True) for i in range(len(keys))]
     number = keys.get_indexer(history.index.droplevel([-2, -1]))
@@ -115,7 +115,7 @@ def num_epochs(fitted: LocalFitted, records: Sequence[Sequence[Record]]) -> pd.S
 
 def _num_epochs_of(forecaster: Any, number: int) -> Any:
     """Planned epochs of a series, as those of its own forecaster."""
-    n, planned = forecaster.n_estimators, forecaster.num_epochs_
+    n, planned = len(forecaster.fitted_.parts[0].model.members), forecaster.num_epochs_
     if n == 1:
         return int(planned.iloc[number])
     own = planned.iloc[number * n : (number + 1) * n]
