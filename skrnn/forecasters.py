@@ -281,8 +281,8 @@ class GRUForecaster(BaseRecurrentForecaster):
     ``history_`` has the whole epochs. On a clone the interrupt is raised: searches, evaluations and
     pipelines of scikit-learn and sktime fit clones, and end.
 
-    With ``n_estimators`` = M, networks f_1, ..., f_M that differ in initial weights and in the order
-    of the batches are fitted to the same rows, each with its own length of training:
+    With ``n_estimators`` = M, networks f_1, ..., f_M with different initial weights and order of
+    batches are fitted to the same rows, each with its own length of training:
 
     .. math::
         f_t = \frac{1}{M} \sum_{m=1}^{M} f_{t,m}, \qquad

@@ -40,6 +40,7 @@ def summary_table(forecaster: Any) -> pd.DataFrame:
     networks = [member.network for member in model.members]
     n = len(networks)
     histories = histories_of_members(forecaster.history_, n)
+    planned = np.ravel(forecaster.num_epochs_).tolist()
 
     weights = forecaster.naive_.mean(axis=1).nlargest(3)
     mix = ", ".join(f"{name}({period}) {w:.2f}" for (name, period), w in weights.items())
@@ -60,11 +61,7 @@ def summary_table(forecaster: Any) -> pd.DataFrame:
         ("observations", len(panel.values), ""),
         ("level shifts", _shifts(fitted), ""),
         ("held-out rows", int((fitted.held_out.stop - fitted.held_out.first).sum()), ""),
-        (
-            "planned epochs",
-            _each(np.ravel(forecaster.num_epochs_)),
-            _kind(parameters["num_epochs"]),
-        ),
+        ("planned epochs", _each(planned), _kind(parameters["num_epochs"])),
         ("epochs", _each([len(history) for history in histories]), ""),
     ]
     history = forecaster.history_

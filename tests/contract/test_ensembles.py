@@ -148,14 +148,14 @@ def test_quantiles_are_those_of_the_mixture(criterion):
     several = ensemble(strategy="multioutput", criterion=criterion, forecast_range=None)
     levels = np.array([0.05, 0.4, 0.9])
     found = several.predict_quantiles(FH, alpha=levels)
-    fine = np.linspace(1e-4, 1 - 1e-4, 4001)
+    fine = np.linspace(0.002, 0.998, 499)
     shares = 0
     for one in of_members(several, "predict_quantiles", FH, alpha=fine):
         curve = one.to_numpy()
         shares = shares + np.stack(
             [np.interp(v, q, fine) for v, q in zip(found.to_numpy(), curve, strict=True)]
         )
-    np.testing.assert_allclose(shares / 3, np.broadcast_to(levels, shares.shape), atol=3e-4)
+    np.testing.assert_allclose(shares / 3, np.broadcast_to(levels, shares.shape), atol=1e-3)
     points = of_members(several, "predict", FH)
     np.testing.assert_allclose(several.predict(FH), np.mean(points, axis=0), rtol=1e-12)
     within = of_members(several, "predict_var", FH)
@@ -374,9 +374,10 @@ def test_training_goes_on_from_a_checkpoint(tmp_path, monkeypatch):
         if len(n_written) == 6:
             raise Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "_write", killed_after_six)
-        ensemble(**settings)
+        with pytest.raises(Killed):
+            ensemble(**settings)
     assert n_written[-1] == 1  # the second network was in training
     resumed = ensemble(**settings)
     assert not list(tmp_path.iterdir())
@@ -405,10 +406,10 @@ def test_what_needs_one_network_names_the_way_out(chosen):
     assert not hasattr(chosen, "network_")
     with pytest.raises(AttributeError, match="networks_"):
         chosen.network_  # noqa: B018
-    with pytest.raises(ValueError, match="n_estimators=3.*n_estimators=1"):
+    with pytest.raises(ValueError, match=r"n_estimators=3.*n_estimators=1"):
         skrnn.Stream(chosen)
     pytest.importorskip("onnxruntime")
-    with pytest.raises(ValueError, match="n_estimators=3.*n_estimators=1"):
+    with pytest.raises(ValueError, match=r"n_estimators=3.*n_estimators=1"):
         chosen.to_onnx("never")
     assert not Path("never").exists()
 
