@@ -77,6 +77,7 @@ RUNS = {
         " --step-length 21 {pjm}"
     ),
     "many_networks": "benchmarks/many_networks.py --threads 2",
+    "ensembles": "benchmarks/ensembles.py --threads 1 --m4 {m4} {pjm}",
     "short_panels": "benchmarks/short_panels.py --peer {statsforecast}",
     "joint_paths-validate": "benchmarks/joint_paths.py --validate {pjm}",
     "joint_paths-time": "benchmarks/joint_paths.py --time {pjm}",

@@ -256,9 +256,9 @@ def test_paths_are_joint_and_have_the_quantiles():
 
 
 def test_an_update_trains_every_network_as_alone():
-    y = months(106)
+    y = months(148)
     first, rest = y.iloc[:100], y.iloc[100:]
-    several = ensemble(first)
+    several = ensemble(first, window_length=12, batch_size=1)  # in random order
     singles = [alone(several, m) for m in range(3)]
     seeds, histories = seeds_of(several.fitted_.seed, 3), several.history_
     several.update(rest)
@@ -269,7 +269,7 @@ def test_an_update_trains_every_network_as_alone():
         np.testing.assert_allclose(of_members(several, "predict")[m], one.predict(), **CLOSE)
         assert len(several.history_.loc[m]) == len(one.history_) > len(histories.loc[m])
     before = several.networks_
-    several.update(months(108).iloc[106:], update_params=False)
+    several.update(months(150).iloc[148:], update_params=False)
     assert all(a is b for a, b in zip(before, several.networks_, strict=True))
 
 
