@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import skrnn
+import skrnn.plotting
 from skrnn import GRUForecaster, LSTMForecaster, RNNForecaster, backtest, explain, sample_paths
 from skrnn.callbacks import Callback, StopAfter
 from skrnn.contract import ensembles
@@ -288,6 +289,14 @@ def test_history_and_epochs_have_a_member_level(chosen):
     assert table["trainable weights"] == 3 * sum(
         weight.numel() for weight in chosen.networks_[0].parameters()
     )
+
+
+def test_the_plot_of_the_history_has_a_line_for_each_network(chosen):
+    pytest.importorskip("matplotlib")
+    lines = {line.get_label(): line for line in skrnn.plotting.plot_history(chosen).get_lines()}
+    for m in range(3):
+        losses = chosen.history_.loc[m, "loss"]
+        np.testing.assert_array_equal(lines[f"member {m}, loss"].get_ydata(), losses)
 
 
 def test_without_training_there_is_no_history():
