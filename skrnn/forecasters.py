@@ -184,12 +184,18 @@ class GRUForecaster(BaseRecurrentForecaster):
         What learns from a panel. "global": one network from all series. "local": a network for each
         series, as if a forecaster were fitted to one series after the other. On a CPU these are
         trained together in one computation; see `of_series`.
+    n_estimators : int, default=1
+        Networks of an ensemble. They differ in their seeds, the first of which is that of a single
+        network. Their point forecasts are averaged, their distributions mixed, and ``n_samples``
+        divided among them.
 
     Attributes
     ----------
     network_ : torch.nn.Module
         The trained network; ``network_.recurrent.layers`` are its recurrent layers, each one a
-        torch.nn.GRU, LSTM or RNN, or what ``cell`` made.
+        torch.nn.GRU, LSTM or RNN, or what ``cell`` made. None of an ensemble.
+    networks_ : list of torch.nn.Module
+        All trained networks, of which there are ``n_estimators``.
     scaler_ : object
         Statistics of each series, ``center_`` and ``scale_`` of shape (series, columns), in the
         unit of the data; past covariates come after the columns of y.
@@ -208,7 +214,9 @@ class GRUForecaster(BaseRecurrentForecaster):
     fitted_ : object
         The fitted model and its context, as the package uses them. With ``pooling="local"`` on a
         panel, ``num_epochs_`` is a Series of all series, ``history_`` has their names in its index,
-        and the other attributes are those of `of_series`.
+        and the other attributes are those of `of_series`. With ``n_estimators`` above 1,
+        ``num_epochs_`` is a Series, and ``history_`` has an index level "member"; ``naive_`` is the
+        mean.
 
     Raises
     ------
@@ -273,6 +281,21 @@ class GRUForecaster(BaseRecurrentForecaster):
     ``history_`` has the whole epochs. On a clone the interrupt is raised: searches, evaluations and
     pipelines of scikit-learn and sktime fit clones, and end.
 
+    With ``n_estimators`` = M, networks f_1, ..., f_M with different initial weights and order of
+    batches are fitted to the same rows, each with its own length of training:
+
+    .. math::
+        f_t = \frac{1}{M} \sum_{m=1}^{M} f_{t,m}, \qquad
+        F_t(y) = \frac{1}{M} \sum_{m=1}^{M} F_{t,m}(y)
+
+    are the point forecast and the distribution function (a deep ensemble [4]_). Quantiles are those
+    of this mixture, also with ``criterion="quantile"``; the point forecast is then the mean of the
+    medians. Each simulated path is of one network. Held-out errors that calibrate quantiles are
+    those of the ensemble. On a CPU the networks are trained in one computation, where the settings
+    permit it: not with dropout, callbacks, a checkpoint or a progress bar. Otherwise they are
+    trained one after the other, with the same result. Ctrl-C ends the training of an ensemble with
+    the exception, and nothing is kept. `to_onnx` and `skrnn.Stream` need a single network.
+
     A panel trains one network, unless ``pooling="local"``. Each series is scaled on its own and
     forecast from its own end. Forecasts up to the cutoff are one-step-ahead. A series' first
     observation has no past, so its forecast is NaN.
@@ -285,6 +308,8 @@ class GRUForecaster(BaseRecurrentForecaster):
        once, from every step of a sequence).
     .. [3] L. N. Smith, N. Topin, "Super-Convergence: Very Fast Training of Neural Networks Using
        Large Learning Rates", 2018 (the learning rate's schedule).
+    .. [4] B. Lakshminarayanan, A. Pritzel, C. Blundell, "Simple and Scalable Predictive Uncertainty
+       Estimation using Deep Ensembles", NeurIPS 2017 (``n_estimators``).
 
     Examples
     --------
@@ -383,6 +408,7 @@ class RNNForecaster(BaseRecurrentForecaster):
         checkpoint: str | os.PathLike | None = None,
         checkpoint_seconds: float = 60.0,
         pooling: str = "global",
+        n_estimators: int = 1,
     ):
         self.cell = cell
         super().__init__(
@@ -422,6 +448,7 @@ class RNNForecaster(BaseRecurrentForecaster):
             checkpoint=checkpoint,
             checkpoint_seconds=checkpoint_seconds,
             pooling=pooling,
+            n_estimators=n_estimators,
         )
 
     def _cell(self) -> str | Callable[..., nn.Module]:

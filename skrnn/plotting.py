@@ -34,7 +34,7 @@ from skrnn.figures.tables import (
     complete_rows,
     contributions_of,
     frame_of,
-    history_of,
+    histories_of,
     largest,
     n_observations,
     paths_of,
@@ -191,7 +191,7 @@ def plot_history(
 
     With ``validation_split``, the validation loss is dashed. Its best epoch, whose weights ``fit``
     keeps, is marked. With ``validation_split="auto"``, the epochs after the last validation train
-    on all rows.
+    on all rows. Each network of an ensemble, and that of each series, has a line of its own.
 
     Parameters
     ----------
@@ -234,9 +234,10 @@ def plot_history(
         )
         raise ValueError(msg)
     if isinstance(forecasters, Mapping):
-        histories = {f"{name}, ": history_of(one) for name, one in forecasters.items()}
+        parts = [histories_of(one, f"{name}, ") for name, one in forecasters.items()]
     else:
-        histories = {"": history_of(forecasters)}
+        parts = [histories_of(forecasters, "")]
+    histories = {label: history for part in parts for label, history in part.items()}
 
     ax, legend = axes_and_legend(ax)
     for (name, history), color in zip(histories.items(), cycle(COLORS), strict=False):

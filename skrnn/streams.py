@@ -57,8 +57,9 @@ class Stream:
         If it is none of this package.
     ValueError
         If ``fh`` holds something else than steps from 1 on, ``alpha`` something else than levels in
-        (0, 1); or if errors cannot move the quantiles: a recursive forecaster of a distribution
-        simulates steps after the first.
+        (0, 1); if errors cannot move the quantiles: a recursive forecaster of a distribution
+        simulates steps after the first; or if the forecaster is an ensemble, with ``n_estimators``
+        above 1.
     NotImplementedError
         If ``alpha`` is given, but the forecaster has no quantiles.
 
@@ -112,6 +113,7 @@ class Stream:
         self._steps = _steps(fh)
         self._alpha = None
         fitted: Any = forecaster.fitted_
+        _refuse_ensemble(fitted)
         levels = None
         if alpha is not None:
             refuse_without_distribution(forecaster, "predict_quantiles")
@@ -486,6 +488,18 @@ def _steps(fh: Any) -> np.ndarray:
         )
         raise ValueError(msg)
     return np.unique(steps.astype(np.int64))
+
+
+def _refuse_ensemble(fitted: Any) -> None:
+    """Raise ValueError if there are several networks: a stream carries the state of one."""
+    n = len(fitted.model.members)
+    if n > 1:
+        msg = (
+            f"A stream carries the recurrent state of one network, but the forecaster has "
+            f"n_estimators={n}. Fit with n_estimators=1, or call update(update_params=False) and "
+            f"predict instead."
+        )
+        raise ValueError(msg)
 
 
 def _refuse_simulated(forecaster: BaseRecurrentForecaster, steps: np.ndarray) -> None:

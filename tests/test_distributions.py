@@ -14,12 +14,15 @@ from skrnn.distributions import (
     CRITERIA,
     Normal,
     Point,
+    Poisson,
+    Predictive,
     Quantiles,
     StudentT,
     distribution_of,
     is_probabilistic,
 )
 from skrnn.distributions.base import LEAST_SCALE
+from skrnn.distributions.mixture import Mixture
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -455,3 +458,64 @@ def test_buffers_of_a_module_go_to_the_device_with_the_network():
 
 def test_constants_of_a_distribution_are_no_weights():
     assert Quantiles(LEVELS).state_dict() == {}
+
+
+# ------------------------------------------------------------------ probabilities, mixtures
+
+
+class Exponential(Predictive):
+    """One without a formula of its distribution function."""
+
+    def quantiles(self, parameters, levels):
+        return -parameters[..., :1] * np.log1p(-np.asarray(levels))
+
+
+KINDS = {
+    "normal": (Normal(), [[5.0, 2.0], [-1.0, 0.5]]),
+    "student": (StudentT(), [[5.0, 2.0, 3.0], [-1.0, 0.5, 8.0]]),
+    "quantiles": (Quantiles([0.1, 0.4, 0.9]), [[1.0, 2.0, 5.0], [-3.0, 0.0, 0.5]]),
+    "exponential": (Exponential(), [[3.0], [0.5]]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_distribution_function_inverts_the_quantiles(kind):
+    distribution, parameters = KINDS[kind]
+    parameters, levels = np.array(parameters), np.array([0.02, 0.3, 0.5, 0.97])
+    found = distribution.cdf(parameters, distribution.quantiles(parameters, levels))
+    # Without a formula, it is linear between quantiles.
+    atol = 1e-3 if kind == "exponential" else 1e-9
+    np.testing.assert_allclose(found, [levels, levels], atol=atol)
+    expected = distribution.quantiles(parameters, (np.arange(20_000) + 0.5) / 20_000).mean(-1)
+    np.testing.assert_allclose(distribution.mean(parameters), expected, rtol=2e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["normal", "student", "quantiles"])
+def test_a_mixture_has_the_mean_of_the_probabilities(kind):
+    distribution, (one, other) = KINDS[kind]
+    mixture, parameters = Mixture([distribution] * 2), np.array([one + other, one + one])
+    levels = np.array([0.001, 0.2, 0.5, 0.999])
+    found = mixture.quantiles(parameters, levels)
+    shares = [distribution.cdf(np.array(part), found[0]) for part in (one, other)]
+    np.testing.assert_allclose(np.mean(shares, axis=0), levels, atol=1e-10)
+    # Of two that are the same, it is one of them.
+    alone = distribution.quantiles(np.array(one), levels)
+    np.testing.assert_allclose(found[1], alone, rtol=1e-12)
+    np.testing.assert_allclose(
+        mixture.point(parameters)[0],
+        (distribution.point(np.array(one)) + distribution.point(np.array(other))) / 2,
+    )
+
+
+def test_a_mixture_of_counts_has_whole_quantiles_and_the_total_variance():
+    mixture, parameters = Mixture([Poisson()] * 2), np.array([[2.0, 1.0, 30.0, 1.0]])
+    levels = np.array([0.2, 0.5, 0.51, 0.9])
+    found = mixture.quantiles(parameters, levels)[0]
+
+    def share(count):
+        return (stats.poisson(2).cdf(count) + stats.poisson(30).cdf(count)) / 2
+
+    assert (share(found) >= levels).all()
+    assert (share(found - 1) < levels).all()
+    np.testing.assert_allclose(mixture.mean(parameters), 16)
+    np.testing.assert_allclose(mixture.variance(parameters), 16 + 14**2)

@@ -85,6 +85,7 @@ RUNS = {
     "search_speed-one_size": "benchmarks/search_speed.py --threads 1 --sizes 32 --rates 32",
     "search_speed-one_thread": "benchmarks/search_speed.py --threads 1",
     "search_speed-two_threads": "benchmarks/search_speed.py --threads 2",
+    "ensembles": "benchmarks/ensembles.py --threads 1 --m4 {m4} {pjm}",
     "short_panels": "benchmarks/short_panels.py --peer {statsforecast}",
     "joint_paths-validate": "benchmarks/joint_paths.py --validate {pjm}",
     "joint_paths-time": "benchmarks/joint_paths.py --time {pjm}",

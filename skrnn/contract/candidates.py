@@ -146,7 +146,7 @@ def fit_candidates(
     for (i, of_folds), trained in zip(tasks.items(), _trained([*tasks.values()]), strict=True):
         if None not in trained:
             pairs = zip(of_folds, trained, strict=True)
-            parts[i] = [fitted_of(t.forecaster, t.start, r.model, r.early) for t, r in pairs]
+            parts[i] = [fitted_of(t.forecaster, t.start, [r]) for t, r in pairs]
     return parts, (time.perf_counter() - begin) / max(1, len(tasks) * len(folds))
 
 
@@ -158,6 +158,8 @@ def _starts(forecaster: Any, folds: Sequence[Fold]) -> list[Untrained]:
     try:
         check_parameters(type(forecaster).__name__, forecaster.get_params(deep=False))
         if is_local or is_pretrained or not can_train_together(forecaster):
+            return []
+        if forecaster.n_estimators > 1:
             return []
         if Processes.joined().n > 1:
             return []

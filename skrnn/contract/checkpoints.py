@@ -18,7 +18,7 @@ from skrnn.data.panel import Panel
 from skrnn.data.stored_panel import StoredPanel
 from skrnn.files.container import pack, read, unpack, write
 from skrnn.files.encoding import CannotSaveError, Decoder, Encoder
-from skrnn.forecasting.model import Model
+from skrnn.forecasting.ensemble import AnyModel
 from skrnn.network.randomness import RandomStreams
 from skrnn.training.processes import Processes
 from skrnn.training.trainer import Trainer
@@ -75,7 +75,7 @@ class Checkpoint:
 
     @classmethod
     def of(
-        cls, forecaster: Any, panel: Panel, before: Model | None, processes: Processes
+        cls, forecaster: Any, panel: Panel, before: AnyModel | None, processes: Processes
     ) -> Checkpoint:
         """The checkpoint of a training on these data, which starts from a model or from none.
 
@@ -87,7 +87,10 @@ class Checkpoint:
         """
         if forecaster.checkpoint is None and processes.n == 1:
             return cls(None, 0.0, {}, processes)
-        weights = None if before is None else before.network.state_dict()
+        weights: Any = None
+        if before is not None:
+            weights = [member.network.state_dict() for member in before.members]
+            weights = weights[0] if len(weights) == 1 else weights
         identity = {
             "the forecaster's class": type(forecaster).__name__,
             "the data": panel.digest if isinstance(panel, StoredPanel) else _digest(panel),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from skrnn.data.panel import Panel
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.features import Strategy
 from skrnn.files.panel_file import PanelFile, panel_of
+from skrnn.forecasting.ensemble import AnyModel, ensemble_of
 from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.model import Model
 from skrnn.forecasting.validation import HeldOutPaths, validation
@@ -71,11 +73,31 @@ class Record:
     num_epochs: int
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a training leads to.
+
+    Parameters
+    ----------
+    model : Model
+    early : Model
+        The one that the held-out rows have not changed.
+    record : Record
+    """
+
+    model: Model
+    early: Model
+    record: Record
+
+
 # ------------------------------------------------------------------------------------- data
 
 
 def read(
-    forecaster: Any, y: pd.DataFrame | PanelFile, X: pd.DataFrame | None, pretrained: Model | None
+    forecaster: Any,
+    y: pd.DataFrame | PanelFile,
+    X: pd.DataFrame | None,
+    pretrained: AnyModel | None,
 ) -> Panel:
     """The data as a panel that begins with the first observation of each series."""
     if isinstance(y, PanelFile):
@@ -124,7 +146,7 @@ def checked(forecaster: Any, panel: Panel) -> Panel:
     return panel
 
 
-def _pretrained_covariates(pretrained: Model, X: pd.DataFrame | None) -> Covariates:
+def _pretrained_covariates(pretrained: AnyModel, X: pd.DataFrame | None) -> Covariates:
     expected = pretrained.covariates.columns
     columns = expected[:0] if X is None else X.columns
     if not columns.equals(expected):
@@ -194,11 +216,14 @@ def untrained(
     forecaster: Any,
     panel: Panel,
     fh: Any,
-    pretrained: Model | None,
+    pretrained: AnyModel | None,
     streams: RandomStreams,
     networks: dict[Any, Any] | None = None,
 ) -> Untrained:
-    """A model for the data, not trained yet; ``networks`` are those of `new_model`."""
+    """A model for the data, not trained yet; ``networks`` are those of `new_model`.
+
+    Of an ensemble, it is the first member.
+    """
     device, strategy = (
         resolve_device(forecaster.device),
         strategy_of(forecaster, panel, fh, pretrained),
@@ -209,7 +234,7 @@ def untrained(
         model = new_model(forecaster, trained, strategy, device, streams, networks)
     else:
         check_fits(forecaster, pretrained, panel, strategy)
-        model = warm_model(forecaster, pretrained, trained, device)
+        model = warm_model(forecaster, pretrained.members[0], trained, device)
     panel = panel.filled(model.features.seasons)
     return Untrained(with_level_shift(model, panel), panel, held_out, streams)
 
@@ -224,8 +249,8 @@ def train(
     checkpoint: Checkpoint,
     processes: Processes,
     is_new: bool,
-) -> tuple[Model, Model, Record]:
-    """Train the model's network in place; also the model that the held-out rows have not changed.
+) -> Trained:
+    """Train the model's network in place.
 
     With ``validation_split="auto"``, training on the other rows shows how long it helps; then all
     rows are trained on. Several processes end with the same weights.
@@ -245,7 +270,7 @@ def train(
         validate = validation(model, panel, data, held_out, processes)
     training = Training(type(forecaster).__name__, model.network)
     if not num_epochs:
-        return model, model, Record(training.history, 0)
+        return Trained(model, model, Record(training.history, 0))
     linear = model.network.naive_forecasts.linear
     chunks.look_up(linear)
     n_before = model.network.n_observations.clone()
@@ -260,7 +285,7 @@ def train(
                 "lr_scheduler", LRScheduler, schedule, trainer.optimizer, steps
             )
         checkpoint.run(trainer, num_epochs)
-        return model, model, Record(training.history, num_epochs)
+        return Trained(model, model, Record(training.history, num_epochs))
     trainer.scheduler, trainer.is_validated = warm_up(trainer.optimizer), is_milestone
     trainer.average = WeightAverage(model.network.parameters())
     trainer.patience, trainer.patience_per_epoch = CHOOSING_PATIENCE, CHOOSING_PATIENCE_PER_EPOCH
@@ -286,7 +311,7 @@ def train(
             trainer.scheduler = one_cycle(trainer.optimizer, steps)
             trainer.callbacks.append(StopAfter(steps))
             checkpoint.run(trainer, -(-steps // len(whole)))
-    return model, early, Record(training.history, num_epochs)
+    return Trained(model, early, Record(training.history, num_epochs))
 
 
 def final_phase(forecaster: Any, n_chosen: int) -> tuple[int, float]:
@@ -295,8 +320,13 @@ def final_phase(forecaster: Any, n_chosen: int) -> tuple[int, float]:
     return steps, forecaster.lr * min(1.0, n_chosen / WARM_UP_STEPS)
 
 
-def fitted_of(forecaster: Any, start: Untrained, model: Model, early: Model) -> Fitted:
-    """The fitted state after a training."""
+def fitted_of(forecaster: Any, start: Untrained, trained: Sequence[Trained]) -> Fitted:
+    """The fitted state after the trainings of all members, the first of which had this start."""
+    model, early = (
+        ensemble_of([getattr(one, name) for one in trained]) for name in ("model", "early")
+    )
+    if all(one.early is one.model for one in trained):
+        early = model
     bounds = plain(forecaster.forecast_range)
     return Fitted(model, start.panel, start.held_out, start.streams.seed, early, bounds)
 
@@ -319,7 +349,8 @@ def train_on(
     ones may have been revised: the last rows that are not held out are trained on.
     """
     device, panel = resolve_device(forecaster.device), fitted.panel
-    model = replace(fitted.model, network=copy.deepcopy(fitted.model.network).to(device))
+    model = fitted.single
+    model = replace(model, network=copy.deepcopy(model.network).to(device))
     streams = RandomStreams(fitted.seed)
     n_new = np.maximum(panel.end - previous_end, 0)
     first_held_out, stop_held_out = fitted.held_out.rows(panel)
@@ -425,8 +456,11 @@ def _trainer(
         precision=forecaster.precision,
         processes=processes,
         first_decides=first_decides,
-        # The other processes would wait for one that has been interrupted.
-        keep_at_interrupt=not forecaster._is_clone and processes.n == 1,
+        # The other processes would wait for one that has been interrupted, and so would the other
+        # networks of an ensemble.
+        keep_at_interrupt=not forecaster._is_clone
+        and processes.n == 1
+        and forecaster.n_estimators == 1,
     )
 
 

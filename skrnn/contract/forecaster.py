@@ -26,8 +26,15 @@ from skrnn.contract.blocks import (
     write_parquet,
 )
 from skrnn.contract.checkpoints import Checkpoint
+from skrnn.contract.ensembles import (
+    all_starts,
+    history_of,
+    num_epochs_of,
+    train_all,
+    train_all_on,
+)
 from skrnn.contract.exports import export
-from skrnn.contract.fitting import fitted_of, read, train, train_on, untrained
+from skrnn.contract.fitting import fitted_of, read, untrained
 from skrnn.contract.horizons import steps_ahead
 from skrnn.contract.intervals import need_skpro, needs_distribution, refuse_covariances
 from skrnn.contract.parameters import (
@@ -43,9 +50,9 @@ from skrnn.data.diagnosis import explain_refusal
 from skrnn.data.outliers import warn_of_outliers
 from skrnn.data.ragged import series_offsets
 from skrnn.files.panel_file import PanelFile, head_of
+from skrnn.forecasting.ensemble import AnyModel
 from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.local import LocalFitted
-from skrnn.forecasting.model import Model
 from skrnn.network.devices import resolve_device
 from skrnn.network.randomness import RandomStreams
 from skrnn.training.processes import Processes
@@ -65,8 +72,8 @@ class BaseRecurrentForecaster(BaseForecaster):
 
     fitted_: Fitted | LocalFitted
     history_: pd.DataFrame
-    num_epochs_: int
-    pretrained_model_: Model
+    num_epochs_: int | pd.Series
+    pretrained_model_: AnyModel
 
     def __init__(
         self,
@@ -106,6 +113,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         checkpoint: str | os.PathLike | None = None,
         checkpoint_seconds: float = 60.0,
         pooling: str = "global",
+        n_estimators: int = 1,
     ):
         self.strategy = strategy
         self.window_length = window_length
@@ -143,6 +151,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         self.checkpoint = checkpoint
         self.checkpoint_seconds = checkpoint_seconds
         self.pooling = pooling
+        self.n_estimators = n_estimators
         super().__init__()
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -173,7 +182,7 @@ class BaseRecurrentForecaster(BaseForecaster):
             return self
         if self.pooling == "local" and isinstance(y.index, pd.MultiIndex):
             self.fitted_, records = local.fit_each(self, y, X, fh, pretrained)
-            self.history_ = local.histories(self.fitted_, [each.history for each in records])
+            self.history_ = local.histories(self.fitted_, records)
             self.num_epochs_ = local.num_epochs(self.fitted_, records)
             return self
         return self._fit_one(y, X, fh, pretrained)
@@ -183,7 +192,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         y: pd.DataFrame | PanelFile,
         X: pd.DataFrame | None,
         fh: Any,
-        pretrained: Model | None,
+        pretrained: AnyModel | None,
     ) -> BaseRecurrentForecaster:
         """Fit one model to all series."""
         panel = read(self, y, X, pretrained)
@@ -192,9 +201,11 @@ class BaseRecurrentForecaster(BaseForecaster):
         checkpoint = Checkpoint.of(self, panel, pretrained, processes)
         streams = checkpoint.streams(RandomStreams.of(self.random_state))
         start = untrained(self, panel, fh, pretrained, streams)
-        model, early, record = train(self, start, checkpoint, processes, pretrained is None)
-        self.fitted_ = fitted_of(self, start, model, early)
-        self.history_, self.num_epochs_ = record.history, record.num_epochs
+        starts = all_starts(self, start, pretrained)
+        trained = train_all(self, starts, checkpoint, processes, pretrained is None)
+        self.fitted_ = fitted_of(self, start, trained)
+        self.history_ = history_of([one.record.history for one in trained])
+        self.num_epochs_ = num_epochs_of([one.record for one in trained])
         checkpoint.remove()
         return self
 
@@ -213,7 +224,7 @@ class BaseRecurrentForecaster(BaseForecaster):
             processes = Processes.joined()
             checkpoint = Checkpoint.of(self, fitted.panel, fitted.model, processes)
             end = self.fitted_.panel.end
-            fitted, history = train_on(
+            fitted, history = train_all_on(
                 self, fitted, end, history, self.num_epochs_, checkpoint, processes
             )
             checkpoint.remove()
@@ -444,7 +455,8 @@ class BaseRecurrentForecaster(BaseForecaster):
         ValueError
             If what the forecaster computes cannot be written: a cell, distribution or naive
             forecast of your own, the holidays of a country (pass their dates), quantiles of
-            simulated paths, or a frequency whose steps cannot be counted. Nothing is written then.
+            simulated paths, a frequency whose steps cannot be counted, or several networks, with
+            ``n_estimators`` above 1. Nothing is written then.
         RuntimeError
             If the file's forecasts differ from those of the forecaster by more than 1e-5 of the
             largest forecast of a series, or of its scale. Nothing is written.
@@ -520,6 +532,9 @@ class BaseRecurrentForecaster(BaseForecaster):
         export(self, path, alpha)
 
     network_ = of_fitted(attrgetter("model.network"), "The trained network.")
+    networks_ = of_fitted(
+        lambda fitted: [member.network for member in fitted.model.members], "All trained networks."
+    )
     scaler_ = of_fitted(attrgetter("model.scaler"), "Statistics of each series.")
     device_ = of_fitted(attrgetter("model.device"), "Device of the network.")
     sp_ = of_fitted(attrgetter("model.features.sp"), "Seasonal periods.")

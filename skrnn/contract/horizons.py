@@ -10,7 +10,7 @@ from sktime.forecasting.base import ForecastingHorizon
 
 from skrnn.data.panel import Panel
 from skrnn.features.features import Strategy
-from skrnn.forecasting.model import Model
+from skrnn.forecasting.ensemble import AnyModel
 from skrnn.forecasting.strategies import MultiOutput, Recursive
 
 
@@ -26,7 +26,7 @@ def steps_ahead(panel: Panel, fh: ForecastingHorizon) -> np.ndarray:
 
 
 def strategy_of(
-    forecaster: Any, panel: Panel, fh: ForecastingHorizon | None, pretrained: Model | None
+    forecaster: Any, panel: Panel, fh: ForecastingHorizon | None, pretrained: AnyModel | None
 ) -> Strategy:
     """The strategy that the forecaster's parameters and ``fh`` ask for.
 

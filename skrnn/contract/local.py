@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
 import pandas as pd
 
 from skrnn.contract.checkpoints import FINGERPRINT, Checkpoint
-from skrnn.contract.fitting import Record, fitted_of, read_each, train, train_on, untrained
+from skrnn.contract.ensembles import (
+    MEMBER,
+    all_starts,
+    history_of,
+    num_epochs_of,
+    train_all_on,
+)
+from skrnn.contract.fitting import Record, Trained, fitted_of, read_each, train, untrained
 from skrnn.contract.horizons import steps_ahead
-from skrnn.contract.together import Task, Trained, train_together
+from skrnn.contract.together import Task, train_together
 from skrnn.data.outliers import warn_of_outliers
+from skrnn.forecasting.ensemble import AnyModel
 from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.local import LocalFitted
-from skrnn.forecasting.model import Model
 from skrnn.network.randomness import RandomStreams
 from skrnn.training.processes import Processes
 
 
 def fit_each(
-    forecaster: Any, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any, pretrained: Model | None
-) -> tuple[LocalFitted, list[Record]]:
-    """Fit a model to each series, as if a forecaster were fitted to one after the other."""
+    forecaster: Any, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any, pretrained: AnyModel | None
+) -> tuple[LocalFitted, list[list[Record]]]:
+    """Fit a model to each series, as if a forecaster were fitted to one after the other.
+
+    With them come the records of the members of each.
+    """
     _check(forecaster)
     panels = read_each(forecaster, y, X)
     streams = [RandomStreams.of(forecaster.random_state) for _ in panels]
@@ -32,27 +42,30 @@ def fit_each(
     networks: dict[Any, Any] = {}
     processes = Processes.joined()
     together = pretrained is None and processes.n == 1
-    starts = []
+    of_each = []
     for panel, own in zip(panels, streams, strict=True):
         shared = networks if together else None
-        starts.append(untrained(forecaster, panel, fh, pretrained, own, shared))
-    trained: list[Trained | None] = [None] * len(starts)
+        start = untrained(forecaster, panel, fh, pretrained, own, shared)
+        of_each.append(all_starts(forecaster, start, pretrained, shared))
+    n = forecaster.n_estimators
+    results: list[Trained | None] = [None] * (n * len(panels))
     if together:
-        trained = train_together([Task(forecaster, start) for start in starts])
+        every = [Task(forecaster, start) for starts in of_each for start in starts]
+        results = train_together(every)
     parts, records = [], []
-    for panel, start, result in zip(panels, starts, trained, strict=True):
-        if result is not None:
-            model, early, record = result.model, result.early, result.record
-        else:
+    for i, (panel, starts) in enumerate(zip(panels, of_each, strict=True)):
+        trained = [result for result in results[i * n : (i + 1) * n] if result is not None]
+        if len(trained) < n:
             checkpoint = Checkpoint.of(forecaster, panel, pretrained, processes)
-            own = checkpoint.streams(RandomStreams(start.streams.seed))
+            own = checkpoint.streams(RandomStreams(starts[0].streams.seed))
             start = untrained(forecaster, panel, fh, pretrained, own)  # with its own network
-            model, early, record = train(
-                forecaster, start, checkpoint, processes, pretrained is None
-            )
+            starts = all_starts(forecaster, start, pretrained)
+            trained = [
+                train(forecaster, one, checkpoint, processes, pretrained is None) for one in starts
+            ]
             checkpoint.remove()
-        parts.append(fitted_of(forecaster, start, model, early))
-        records.append(record)
+        parts.append(fitted_of(forecaster, starts[0], trained))
+        records.append([one.record for one in trained])
     return LocalFitted(tuple(parts)), records
 
 
@@ -67,24 +80,46 @@ def _check(forecaster: Any) -> None:
         raise ValueError(msg)
 
 
-def histories(fitted: LocalFitted, records: list[pd.DataFrame]) -> pd.DataFrame:
+def histories(fitted: LocalFitted, records: Sequence[Sequence[Record]]) -> pd.DataFrame:
     """The histories of all series, whose names are the first levels of the index."""
-    keys = fitted.keys
-    return pd.concat(records, keys=list(keys), names=[*keys.names, "row"])
+    of_series = [history_of([each.history for each in of_members]) for of_members in records]
+    return _joined(fitted, of_series)
+
+
+def _joined(fitted: LocalFitted, histories: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    keys, (*members, _) = fitted.keys, histories[0].index.names
+    return pd.concat(histories, keys=list(keys), names=[*keys.names, *members, "row"])
 
 
 def _histories_of(forecaster: Any) -> list[pd.DataFrame]:
     """The history of each series."""
     history, keys = forecaster.history_, forecaster.fitted_.keys
+    levels = list(range(keys.nlevels))
     if not len(history):  # without training there is no row and no name
         return [history.reset_index(drop=True)] * len(keys)
-    number = keys.get_indexer(history.index.droplevel(-1))
-    return [history[number == i].reset_index(drop=True) for i in range(len(keys))]
+    if len(forecaster.fitted_.parts[0].model.members) == 1:
+        number = keys.get_indexer(history.index.droplevel(-1))
+        return [history[number == i].reset_index(drop=True) for i in range(len(keys))]
+    number = keys.get_indexer(history.index.droplevel([-2, -1]))
+    return [history[number == i].droplevel(levels) for i in range(len(keys))]
 
 
-def num_epochs(fitted: LocalFitted, records: list[Record]) -> pd.Series:
-    """Planned epochs of each series."""
-    return pd.Series([record.num_epochs for record in records], index=fitted.keys)
+def num_epochs(fitted: LocalFitted, records: Sequence[Sequence[Record]]) -> pd.Series:
+    """Planned epochs of each series, or of each member of each."""
+    of_series = [num_epochs_of(of_members) for of_members in records]
+    keys = fitted.keys
+    if isinstance(of_series[0], pd.Series):
+        return pd.concat(of_series, keys=list(keys), names=[*keys.names, MEMBER])
+    return pd.Series(of_series, index=keys)
+
+
+def _num_epochs_of(forecaster: Any, number: int) -> Any:
+    """Planned epochs of a series, as those of its own forecaster."""
+    n, planned = len(forecaster.fitted_.parts[0].model.members), forecaster.num_epochs_
+    if n == 1:
+        return int(planned.iloc[number])
+    own = planned.iloc[number * n : (number + 1) * n]
+    return own.droplevel(list(range(own.index.nlevels - 1)))
 
 
 def update_each(
@@ -101,8 +136,8 @@ def update_each(
         before, parts[i] = parts[i], parts[i].appended(of_y, of_x)
         if update_params:
             checkpoint = Checkpoint.of(forecaster, parts[i].panel, parts[i].model, processes)
-            planned = int(forecaster.num_epochs_.iloc[i])
-            parts[i], of_history[i] = train_on(
+            planned = _num_epochs_of(forecaster, i)
+            parts[i], of_history[i] = train_all_on(
                 forecaster,
                 parts[i],
                 before.panel.end,
@@ -113,7 +148,7 @@ def update_each(
             )
             checkpoint.remove()
     fitted = LocalFitted(tuple(parts))
-    history = histories(fitted, of_history) if update_params else forecaster.history_
+    history = _joined(fitted, of_history) if update_params else forecaster.history_
     return fitted, history
 
 
@@ -161,7 +196,7 @@ def of_series(forecaster: Any, key: Any) -> Any:
     def fitted(y: Any, X: Any, fh: Any) -> Any:
         result.fitted_ = alone
         result.history_ = _histories_of(forecaster)[number]
-        result.num_epochs_ = int(forecaster.num_epochs_.iloc[number])
+        result.num_epochs_ = _num_epochs_of(forecaster, number)
         return result
 
     rows = range(alone.panel.lengths[0])

@@ -53,6 +53,23 @@ def new_model(
     """
     known_scaler = _known_scaler(forecaster, panel)
     features = chosen_features(forecaster, panel, strategy)
+    return Model(
+        network=new_network(forecaster, features, device, streams, networks),
+        known_scaler=known_scaler,
+        covariates=panel.covariates,
+        architecture=architecture_of(forecaster),
+        **_of_series(forecaster, panel),
+    )
+
+
+def new_network(
+    forecaster: Any,
+    features: Features,
+    device: torch.device,
+    streams: RandomStreams,
+    networks: dict[Any, RecurrentNetwork] | None = None,
+) -> RecurrentNetwork:
+    """An untrained network; see `new_model`."""
     networks = {} if networks is None else networks
     network = networks.get((features, streams.seed))
     if network is None:
@@ -66,13 +83,7 @@ def new_model(
                 forecaster.dropout,
             )
         network = networks[features, streams.seed] = network.float().to(device).eval()
-    return Model(
-        network=network,
-        known_scaler=known_scaler,
-        covariates=panel.covariates,
-        architecture=architecture_of(forecaster),
-        **_of_series(forecaster, panel),
-    )
+    return network
 
 
 def _known_scaler(forecaster: Any, panel: Panel) -> Scaler:
@@ -133,9 +144,15 @@ def chosen_lags(forecaster: Any, sp: tuple[int, ...], panel: Panel) -> tuple[int
 
 def warm_model(forecaster: Any, pretrained: Model, panel: Panel, device: torch.device) -> Model:
     """A copy of a pretrained model for the series of this panel."""
+    network = warm_network(forecaster, pretrained, device)
+    return replace(pretrained, network=network, **_of_series(forecaster, panel))
+
+
+def warm_network(forecaster: Any, pretrained: Model, device: torch.device) -> RecurrentNetwork:
+    """A copy of a pretrained network."""
     network = copy.deepcopy(pretrained.network).to(device)
     network.set_dropout(forecaster.dropout)
-    return replace(pretrained, network=network, **_of_series(forecaster, panel))
+    return network
 
 
 def with_level_shift(model: Model, panel: Panel) -> Model:

@@ -65,6 +65,7 @@ CONSTRAINTS: dict[str, list] = {
     "checkpoint": [str, os.PathLike, None],
     "checkpoint_seconds": [Interval(Real, 0, None, closed="left")],
     "pooling": [StrOptions({"global", "local"})],
+    "n_estimators": [POSITIVE],
 }
 # What a network is built with.
 ARCHITECTURE = (

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from skrnn.forecasting.ensemble import AnyModel, Ensemble, ensemble_of
 from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.local import LocalFitted
 from skrnn.forecasting.model import Model
@@ -59,7 +60,7 @@ def _with_models(attributes: Mapping[str, Any], change: Any) -> dict[str, Any]:
     if isinstance(fitted, LocalFitted):
         parts = tuple(_with_changed(part, change) for part in fitted.parts)
         result["fitted_"] = LocalFitted(parts)
-    if isinstance(pretrained := result.get("pretrained_model_"), Model):
+    if isinstance(pretrained := result.get("pretrained_model_"), (Model, Ensemble)):
         result["pretrained_model_"] = change(pretrained)
     return result
 
@@ -70,7 +71,13 @@ def _with_changed(fitted: Fitted, change: Any) -> Fitted:
     return replace(fitted, model=model, early=early)
 
 
-def _moved(model: Model, device: torch.device) -> Model:
+def _moved(model: AnyModel, device: torch.device) -> AnyModel:
     if model.device == device:
         return model
+    if isinstance(model, Ensemble):
+        return ensemble_of([_one_moved(member, device) for member in model.members])
+    return _one_moved(model, device)
+
+
+def _one_moved(model: Model, device: torch.device) -> Model:
     return replace(model, network=copy.deepcopy(model.network).to(device))

@@ -8,10 +8,10 @@ from typing import Any
 from skrnn.contract.parameters import plain
 from skrnn.data.panel import Panel
 from skrnn.features.features import Strategy
-from skrnn.forecasting.model import Model
+from skrnn.forecasting.ensemble import AnyModel
 
 
-def check_fits(forecaster: Any, pretrained: Model, panel: Panel, strategy: Strategy) -> None:
+def check_fits(forecaster: Any, pretrained: AnyModel, panel: Panel, strategy: Strategy) -> None:
     """Raise ValueError unless the pretrained network serves this panel and these parameters."""
     for name, value in pretrained.architecture.items():
         if plain(getattr(forecaster, name)) != value:
@@ -21,6 +21,14 @@ def check_fits(forecaster: Any, pretrained: Model, panel: Panel, strategy: Strat
                 f"fit again."
             )
             raise ValueError(msg)
+    n = len(pretrained.members)
+    if forecaster.n_estimators != n:
+        msg = (
+            f"The forecaster was pretrained with n_estimators={n}, but the parameter is "
+            f"{forecaster.n_estimators} now. Set it back, or `reset()` the forecaster and fit "
+            f"again."
+        )
+        raise ValueError(msg)
     columns = pretrained.columns
     # Another y may have other names; the same names in another order are a mistake.
     shuffled = set(panel.columns) == set(columns) and not panel.columns.equals(columns)

@@ -16,6 +16,7 @@ from skrnn.features.features import Features
 from skrnn.files.container import UNREADABLE, InvalidFileError
 from skrnn.files.encoding import CannotSaveError, CodeNeededError, Decoder, Encoder
 from skrnn.files.limits import MemoryLimit
+from skrnn.forecasting.ensemble import AnyModel, Ensemble, ensemble_of
 from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.local import LocalFitted
 from skrnn.forecasting.model import Model
@@ -25,6 +26,8 @@ from skrnn.network.devices import resolve_device
 from skrnn.network.network import RecurrentNetwork
 from skrnn.network.randomness import RandomStreams, drawing_from
 
+# The entry of an ensemble that holds its models.
+MEMBERS = "members"
 # The attribute that holds what was fitted.
 FITTED = "fitted_"
 # How much of the data a file holds.
@@ -65,8 +68,8 @@ def described(forecaster: Any, history: str) -> tuple[dict[str, Any], dict[str, 
         elif isinstance(value, LocalFitted):
             parts = enumerate(value.parts)
             state[name] = {"LocalFitted": [_fitted(encode, p, code, _part(i)) for i, p in parts]}
-        elif isinstance(value, Model):
-            state[name] = {"Model": _model(encode, value, name, code)}
+        elif isinstance(value, (Model, Ensemble)):
+            state[name] = {"Model": _models(encode, value, name, code)}
         else:
             state[name] = encode(_with_names(value) if name == METADATA else value, name)
     name = type(forecaster).__name__
@@ -118,10 +121,18 @@ def _fitted(encode: Encoder, fitted: Fitted, code: Mapping[str, str], path: str)
     fields = {f.name: getattr(fitted, f.name) for f in dataclasses.fields(fitted)}
     model, early = fields.pop("model"), fields.pop("early")
     result = {name: encode(value, f"{path}.{name}") for name, value in fields.items()}
-    result["model"] = _model(encode, model, f"{path}.model", code)
+    result["model"] = _models(encode, model, f"{path}.model", code)
     if early is not model:
-        result["early"] = _model(encode, early, f"{path}.early", code)
+        result["early"] = _models(encode, early, f"{path}.early", code)
     return result
+
+
+def _models(encode: Encoder, model: AnyModel, path: str, code: Mapping[str, str]) -> dict[str, Any]:
+    """A model, or the members of an ensemble, each with its number in its path."""
+    if isinstance(model, Model):
+        return _model(encode, model, path, code)
+    numbered = enumerate(model.members)
+    return {MEMBERS: [_model(encode, member, f"{path}.{m}", code) for m, member in numbered]}
 
 
 def _model(encode: Encoder, model: Model, path: str, code: Mapping[str, str]) -> dict[str, Any]:
@@ -206,7 +217,7 @@ def _decoded(
         elif isinstance(part, dict) and "LocalFitted" in part:
             attributes[name] = _decoded_local(decode, part["LocalFitted"], forecaster, target)
         elif isinstance(part, dict) and "Model" in part:
-            attributes[name] = _decoded_model(decode, part["Model"], name, forecaster, target)
+            attributes[name] = _decoded_models(decode, part["Model"], name, forecaster, target)
         else:
             attributes[name] = decode(part)
     metadata = attributes.get(METADATA)
@@ -239,14 +250,42 @@ def _decoded_fitted(
 ) -> Fitted:
     content = dict(content)
     models = {
-        name: _decoded_model(decode, content.pop(name), f"{path}.{name}", forecaster, device)
+        name: _decoded_models(decode, content.pop(name), f"{path}.{name}", forecaster, device)
         for name in ("model", "early")
         if name in content
     }
     fields = decode.fields(content)
     fitted = Fitted(model=models["model"], early=models.get("early", models["model"]), **fields)
+    if len(fitted.model.members) != len(fitted.early.members):
+        raise InvalidFileError("The file is damaged: it lacks networks.")
     _check(fitted)
     return fitted
+
+
+def _decoded_models(
+    decode: Decoder,
+    content: Mapping[str, Any],
+    path: str,
+    forecaster: Any,
+    device: torch.device,
+) -> AnyModel:
+    """A model, or an ensemble, whose members must read and forecast the same."""
+    if MEMBERS not in content:
+        return _decoded_model(decode, content, path, forecaster, device)
+    members = [
+        _decoded_model(decode, member, f"{path}.{m}", forecaster, device)
+        for m, member in enumerate(content[MEMBERS])
+    ]
+    first = members[0]
+    for member in members:
+        alike = (member.features, str(member.timeline), member.architecture) == (
+            first.features,
+            str(first.timeline),
+            first.architecture,
+        )
+        if not alike or not member.columns.equals(first.columns):
+            raise InvalidFileError("The file is damaged: its networks do not belong together.")
+    return ensemble_of(members)
 
 
 def _decoded_model(
@@ -341,7 +380,7 @@ def _check(fitted: Fitted) -> None:
         (fitted.least_dropped, np.float64, (n_series, n_columns)),
     ]
     of_known = 1, int(panel.covariates.numbers.sum())
-    for each in (model, fitted.early):
+    for each in (*model.members, *fitted.early.members):
         features = each.features
         of_mix = len(features.horizons), features.n_outputs, features.n_mixed
         expected.append((each.initial_weights, np.float32, of_mix))

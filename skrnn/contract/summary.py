@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from skrnn.contract.ensembles import histories_of_members
 from skrnn.forecasting.fitted import Fitted
 
 
@@ -28,10 +30,17 @@ def naive_table(fitted: Fitted) -> pd.DataFrame:
 
 
 def summary_table(forecaster: Any) -> pd.DataFrame:
-    """What a fitted forecaster consists of: a row for each entry, with its value and its origin."""
-    fitted, history = forecaster.fitted_, forecaster.history_
+    """What a fitted forecaster consists of: a row for each entry, with its value and its origin.
+
+    Losses of several networks are averaged.
+    """
+    fitted = forecaster.fitted_
     model, panel = fitted.model, fitted.panel
     features, parameters = model.features, forecaster.get_params(deep=False)
+    networks = [member.network for member in model.members]
+    n = len(networks)
+    histories = histories_of_members(forecaster.history_, n)
+    planned = np.ravel(forecaster.num_epochs_).tolist()
 
     weights = forecaster.naive_.mean(axis=1).nlargest(3)
     mix = ", ".join(f"{name}({period}) {w:.2f}" for (name, period), w in weights.items())
@@ -45,22 +54,26 @@ def summary_table(forecaster: Any) -> pd.DataFrame:
         ("linear_lags", _listed(features.linear_lags), _kind(parameters["linear_lags"])),
         ("calendar", _listed(features.calendar), _kind(parameters["calendar"])),
         ("largest naive weights", mix or "none", _kind(parameters["naive"])),
-        ("trainable weights", sum(p.numel() for p in model.network.parameters()), ""),
+        *([("networks", n, "given")] if n > 1 else []),
+        ("trainable weights", sum(w.numel() for m in networks for w in m.parameters()), ""),
         ("device", str(model.device), _kind(parameters["device"])),
         ("series", panel.n_series, ""),
         ("observations", len(panel.values), ""),
         ("level shifts", _shifts(fitted), ""),
         ("held-out rows", int((fitted.held_out.stop - fitted.held_out.first).sum()), ""),
-        ("planned epochs", forecaster.num_epochs_, _kind(parameters["num_epochs"])),
-        ("epochs", len(history), ""),
+        ("planned epochs", _each(planned), _kind(parameters["num_epochs"])),
+        ("epochs", _each([len(history) for history in histories]), ""),
     ]
+    history = forecaster.history_
     if len(history):
         rows.append(("training seconds", round(float(history["seconds"].sum()), 2), ""))
-        rows.append(("training loss", float(f"{history['loss'].iloc[-1]:.4g}"), ""))
+        last = np.mean([history["loss"].iloc[-1] for history in histories])
+        rows.append(("training loss", float(f"{last:.4g}"), ""))
     if "validation_loss" in history:
-        best = history["validation_loss"].idxmin()
-        rows.append(("validation loss", float(f"{history['validation_loss'][best]:.4g}"), ""))
-        rows.append(("best epoch", int(history["epoch"][best]), ""))
+        best = [history.loc[history["validation_loss"].idxmin()] for history in histories]
+        lowest = np.mean([row["validation_loss"] for row in best])
+        rows.append(("validation loss", float(f"{lowest:.4g}"), ""))
+        rows.append(("best epoch", _each([int(row["epoch"]) for row in best]), ""))
     return pd.DataFrame(rows, columns=["entry", "value", "chosen"]).set_index("entry")
 
 
@@ -73,6 +86,11 @@ def _shifts(fitted: Fitted) -> str:
         return f"{np.count_nonzero(shift.size)} of {shift.size.size}"
     stamp = fitted.panel.timeline.stamps(shift.since[0])[0]
     return f"{shift.size[0, 0]:+.4g} since {stamp}"
+
+
+def _each(numbers: Sequence[int]) -> Any:
+    """A number, or those of all networks as text."""
+    return int(numbers[0]) if len(numbers) == 1 else _listed(tuple(numbers))
 
 
 def _kind(value: Any) -> str:

@@ -17,6 +17,7 @@ from skrnn.contract.fitting import (
     CHOOSING_PATIENCE_PER_EPOCH,
     FINAL_SHARE,
     Record,
+    Trained,
     Untrained,
     check_targets,
     chunks_of,
@@ -25,7 +26,6 @@ from skrnn.contract.fitting import (
 )
 from skrnn.contract.parameters import named, plain
 from skrnn.features.device_panel import DevicePanel
-from skrnn.forecasting.model import Model
 from skrnn.forecasting.parts import Part, joint_data
 from skrnn.forecasting.stacked_validation import HeldOutPathsOfStack, StackValidation
 from skrnn.network.devices import enough_memory
@@ -65,15 +65,6 @@ class Task:
 
     forecaster: Any
     start: Untrained
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What `train` returns: the model, the one that held-out rows have not changed, the record."""
-
-    model: Model
-    early: Model
-    record: Record
 
 
 def can_train_together(forecaster: Any) -> bool:

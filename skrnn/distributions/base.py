@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy import special
 from torch import Tensor, nn
 
 # Smallest scale, in units of the scaled series: a perfect forecast has no infinite likelihood.
@@ -16,6 +17,9 @@ LEAST_SCALE = 1e-4
 LEAST_WEIGHT = 1e-6
 # Levels at which a distribution without a formula is handed to skpro and its variance computed.
 GRID = (np.arange(200) + 0.5) / 200
+# Quantiles of the standard normal distribution between whose levels a distribution function without
+# a formula is interpolated.
+Z_OF_GRID = np.linspace(-4, 4, 65)
 
 
 class Predictive:
@@ -105,6 +109,39 @@ class Predictive:
             Variances, in the square of the unit.
         """
         return self.quantiles(parameters, GRID).var(-1)
+
+    def mean(self, parameters: np.ndarray) -> np.ndarray:
+        """Mean, by default that of 200 quantiles.
+
+        Parameters
+        ----------
+        parameters : np.ndarray of shape (..., K)
+            Parameters of each forecast, in the unit of the data.
+
+        Returns
+        -------
+        np.ndarray of shape (...)
+            Means in the unit of the data.
+        """
+        return self.quantiles(parameters, GRID).mean(-1)
+
+    def cdf(self, parameters: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Probability of at most a value, by default interpolated between 65 quantiles.
+
+        Parameters
+        ----------
+        parameters : np.ndarray of shape (..., K)
+            Parameters of each forecast, in the unit of the data.
+        values : np.ndarray of shape (..., A)
+            A values for each forecast, in the unit of the data.
+
+        Returns
+        -------
+        np.ndarray of shape (..., A)
+            Probabilities.
+        """
+        knots = self.quantiles(parameters, special.ndtr(Z_OF_GRID))
+        return interpolated_cdf(knots, Z_OF_GRID, values)
 
     def skpro(self, parameters: np.ndarray, **labels: Any) -> Any:
         """Distribution of skpro, by default that of 200 quantiles.
@@ -240,6 +277,21 @@ def before_softplus(value: Tensor) -> Tensor:
     """Return what softplus turns into a positive value."""
     value = value.clamp(min=LEAST_SCALE)
     return value + torch.log(-torch.expm1(-value))
+
+
+def interpolated_cdf(knots: np.ndarray, z: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Probability of at most each value (..., A), by quantiles (..., K) at levels of ascending z.
+
+    Between the quantiles, and beyond them, z is linear in the value.
+    """
+    gaps = np.maximum(np.diff(knots), np.finfo(np.float64).tiny)
+    with np.errstate(over="ignore"):  # a gap without a width is a step
+        slopes = np.diff(z) / gaps
+        result = z[0] + (values - knots[..., :1]) * slopes[..., :1]
+        for k in range(1, len(z) - 1):
+            knot, slope = knots[..., k : k + 1], slopes[..., k : k + 1]
+            result = np.where(values > knot, z[k] + (values - knot) * slope, result)
+    return special.ndtr(result)
 
 
 def empirical(

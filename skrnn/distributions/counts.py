@@ -96,7 +96,7 @@ class Counts(Distribution):
         Returns
         -------
         frozen distribution of scipy.stats, of shape (...)
-            Of which quantiles and variance are taken.
+            Of which quantiles, probabilities, mean and variance are taken.
         """
         raise NotImplementedError("abstract method")
 
@@ -108,6 +108,15 @@ class Counts(Distribution):
     def variance(self, parameters: np.ndarray) -> np.ndarray:
         """Variance, (...)."""
         return self.frozen(parameters).var() / parameters[..., -1] ** 2
+
+    def mean(self, parameters: np.ndarray) -> np.ndarray:
+        """Mean, (...)."""
+        return self.frozen(parameters).mean() / parameters[..., -1]
+
+    def cdf(self, parameters: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Probability of at most a value, (..., A), of values (..., A)."""
+        parameters = parameters[..., None, :]
+        return self.frozen(parameters).cdf(values * parameters[..., -1])
 
 
 class Poisson(Counts):

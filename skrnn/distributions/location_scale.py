@@ -88,7 +88,7 @@ class LocationScale(Distribution):
         Returns
         -------
         frozen distribution of scipy.stats, of shape (...)
-            Of which quantiles and variance are taken.
+            Of which quantiles, probabilities, mean and variance are taken.
         """
         raise NotImplementedError("abstract method")
 
@@ -100,6 +100,14 @@ class LocationScale(Distribution):
     def variance(self, parameters: np.ndarray) -> np.ndarray:
         """Variance, (...), from parameters in the unit of the data."""
         return self.frozen(parameters).var()
+
+    def mean(self, parameters: np.ndarray) -> np.ndarray:
+        """Mean, (...), from parameters in the unit of the data."""
+        return self.frozen(parameters).mean()
+
+    def cdf(self, parameters: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Probability of at most a value, (..., A), of values (..., A)."""
+        return self.frozen(parameters[..., None, :]).cdf(values)
 
 
 class Normal(LocationScale):

@@ -12,7 +12,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from skrnn.distributions.base import Distribution, before_softplus
+from skrnn.distributions.base import Distribution, before_softplus, interpolated_cdf
 from skrnn.distributions.location_scale import NORMAL_SCALE_OF_ERROR
 
 # The distance between two quantiles is the least that says how wide a distribution is.
@@ -181,6 +181,10 @@ class Quantiles(Distribution):
     def quantiles(self, parameters: np.ndarray, levels: Sequence[float] | np.ndarray) -> np.ndarray:
         """Quantiles, (..., A)."""
         return parameters @ self.weights(levels)
+
+    def cdf(self, parameters: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Probability of at most a value, (..., A), of values (..., A)."""
+        return interpolated_cdf(parameters, stats.norm.ppf(self.levels), values)
 
 
 # Elementwise losses on scaled values. Huber's bend is at 1, one unit of the scaled series.

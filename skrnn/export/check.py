@@ -32,7 +32,7 @@ def check_forecasts(content: bytes, fitted: Fitted, levels: Sequence[float] = ()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     short = _with_short_context(fitted)
     panel, series = short.panel, evenly_spaced(fitted.panel.n_series, MOST_SERIES)
-    steps = _compared_steps(short.model)
+    steps = _compared_steps(short.single)
     known = panel.known[panel.offsets[1:] - 1]
     known = np.repeat(known[:, None], steps[-1], axis=1)  # (S, H, P)
     expected = _expected(short, fitted, series, steps, known, levels)
@@ -122,7 +122,7 @@ def inputs_of(panel: Panel, series: np.ndarray, known: np.ndarray) -> dict[str, 
 
 def _with_short_context(fitted: Fitted) -> Fitted:
     """The same on the CPU, with a context whose gaps are filled from its own rows alone."""
-    model, panel = fitted.model, fitted.panel
+    model, panel = fitted.single, fitted.panel
     tail = panel.tail(fitted.rows_before + model.features.longest_season)
     panel = tail if _has_values(tail) else panel
     panel = replace(panel, values=panel.raw()).trim_leading_missing()

@@ -25,7 +25,7 @@ def forecast_graph(fitted: Fitted, levels: Sequence[float] = ()) -> Graph:
 
     With levels it has the output ``quantiles``, (S, J, C, A), as well.
     """
-    graph, model = Graph(), fitted.model
+    graph, model = Graph(), fitted.single
     context = Context(Inputs.of(graph, model.features), fitted)
     n_columns, n_horizons = len(model.columns), len(model.features.horizons)
     if model.strategy.name == "recursive":
@@ -43,16 +43,16 @@ def forecast_graph(fitted: Fitted, levels: Sequence[float] = ()) -> Graph:
 
 def _at_once(context: Context, fitted: Fitted) -> Tensor:
     """Parameters of the forecasts of all horizons from the state at the cutoff, (S, J, C, K)."""
-    network, features = fitted.model.network, fitted.model.features
-    hidden, _ = _state_at_cutoff(context, fitted.model)
+    network, features = fitted.single.network, fitted.single.features
+    hidden, _ = _state_at_cutoff(context, fitted.single)
     row = context.length + (np.array(features.horizons) - 1)
     parameters = decoded(network, hidden, _targets(context, features, row))
-    return _unscaled(parameters, row, context, fitted.model)
+    return _unscaled(parameters, row, context, fitted.single)
 
 
 def _one_after_another(context: Context, fitted: Fitted) -> Tensor:
     """Forecasts of a path, averaged with the direct forecast, (S, H, C)."""
-    model = fitted.model
+    model = fitted.single
     path = _path(context, model)
     if model.network.direct is not None:
         path = _averaged(path, context, model.network.direct)
@@ -65,7 +65,7 @@ def _quantiles(
     parameters: Tensor, context: Context, fitted: Fitted, levels: Sequence[float]
 ) -> Tensor:
     """Quantiles of the forecasts with these parameters, as `predict_quantiles` has them."""
-    distribution = fitted.model.network.distribution
+    distribution = fitted.single.network.distribution
     if fitted.is_calibrated:
         calibration = Calibration(fitted, levels)
         found = calibration.calibrated(distribution, parameters, context.scales)

@@ -11,6 +11,7 @@ from skrnn.distributions.values import Quantiles
 from skrnn.export.clock import check_timeline
 from skrnn.export.mix import FORECASTS
 from skrnn.export.recurrence import is_exportable
+from skrnn.forecasting.ensemble import Ensemble
 from skrnn.forecasting.fitted import Fitted
 
 DISTRIBUTIONS = (Point, Normal, StudentT, Quantiles, Poisson, NegativeBinomial)
@@ -23,6 +24,13 @@ class CannotExportError(ValueError):
 def check_exportable(fitted: Fitted, levels: Sequence[float]) -> None:
     """Raise CannotExportError unless every part of a forecast has a counterpart in ONNX."""
     model = fitted.model
+    if isinstance(model, Ensemble):
+        msg = (
+            f"to_onnx writes one network, but this forecaster has n_estimators="
+            f"{len(model.members)}. Fit with n_estimators=1, or write a file for each of several "
+            f"values of random_state and average what they forecast."
+        )
+        raise CannotExportError(msg)
     features, network = model.features, model.network
     for layer in network.recurrent.layers:
         if not is_exportable(layer):

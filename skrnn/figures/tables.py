@@ -303,6 +303,20 @@ def times_in_window(times: pd.Index, window: int | slice | None) -> pd.Index:
     return chosen
 
 
+def histories_of(trained: Any, prefix: str) -> dict[str, pd.DataFrame]:
+    """Training histories, of each network one, by labels that begin with the prefix."""
+    history = history_of(trained)
+    levels = list(range(history.index.nlevels - 1))
+    if not levels:
+        return {prefix: history}
+    groups = history.groupby(level=levels, sort=False)
+    names = [str(history.index.names[level]) for level in levels]
+    return {
+        prefix + "".join(f"{n} {k}, " for n, k in zip(names, key, strict=True)): part
+        for key, part in groups
+    }
+
+
 def history_of(trained: Any) -> pd.DataFrame:
     """Training history of a forecaster, or of the view of a training that a callback gets."""
     found = (getattr(trained, name, None) for name in ("history_", "history"))

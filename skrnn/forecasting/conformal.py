@@ -12,7 +12,7 @@ import torch
 from skrnn.data.held_out import HeldOut
 from skrnn.data.panel import Panel
 from skrnn.distributions.base import Predictive, empirical
-from skrnn.forecasting.model import Model
+from skrnn.forecasting.ensemble import AnyModel
 from skrnn.forecasting.samples import Samples, ranks
 
 # Cutoffs whose held-out errors are computed, of points or distributions, and of simulated paths,
@@ -245,7 +245,7 @@ def calibrated(
     rows: np.ndarray,
     steps: np.ndarray,
     bounds: tuple[np.ndarray, np.ndarray],
-    model: Model,
+    model: AnyModel,
     panel: Panel,
     held_out: HeldOut,
 ) -> tuple[Calibrated, np.ndarray]:
@@ -260,7 +260,7 @@ def calibrated(
         Steps ahead.
     bounds : tuple of np.ndarray of shape (n, C)
         Lower and upper bound of the quantiles.
-    model : Model
+    model : Model or Ensemble
         One that the held-out rows have not changed.
     panel : Panel
         All observations so far.
@@ -292,7 +292,7 @@ def calibrated(
 
 
 def held_out_errors(
-    model: Model, panel: Panel, held_out: HeldOut, steps: np.ndarray
+    model: AnyModel, panel: Panel, held_out: HeldOut, steps: np.ndarray
 ) -> tuple[HeldOutErrors, np.ndarray]:
     """Errors since the first held-out rows, and the size of each series' errors (S, C).
 
@@ -304,7 +304,7 @@ def held_out_errors(
     center, size = center_and_size(forecasts.distribution, forecasts.parameters)
     error = forecasts.values - center
     scale = model.scaler.scale_[:, :n_columns]  # type: ignore[union-attr]
-    if not model.network.distribution.is_probabilistic:
+    if not model.distribution.is_probabilistic:
         size = size * scale[series][:, None]
     error = error / size
     counts = ~np.isnan(error)
@@ -321,21 +321,23 @@ def held_out_errors(
     sizes = total[0] / total[1]
     result = forecasts.by_cutoff(error / sizes[series][:, None], np.nan)
     of_all = forecasts.by_cutoff(forecasts.is_first, False)
-    if not model.network.distribution.is_probabilistic:
+    if not model.distribution.is_probabilistic:
         sizes = sizes * scale
     return HeldOutErrors(forecasts.cutoff, result, of_all, steps, forecasts.stride), sizes
 
 
-def held_out_scores(model: Model, panel: Panel, held_out: HeldOut, steps: np.ndarray) -> np.ndarray:
+def held_out_scores(
+    model: AnyModel, panel: Panel, held_out: HeldOut, steps: np.ndarray
+) -> np.ndarray:
     """Randomised probability integral transforms of held-out counts, (S, G, J, C).
 
     Of a count y with the distribution function F, a number between F(y - 1) and F(y): uniform if
     the forecast is right. NaN where no value was observed.
     """
     forecasts = _HeldOutForecasts.of(model, panel, held_out, steps)
-    counts, parameters = forecasts.values, forecasts.parameters
-    frozen = forecasts.distribution.frozen(parameters)  # type: ignore[attr-defined]
-    below, up_to = frozen.cdf(counts - 1), frozen.cdf(counts)
+    counts = forecasts.values
+    values = np.stack([counts - 1, counts], axis=-1)
+    below, up_to = np.moveaxis(forecasts.distribution.cdf(forecasts.parameters, values), -1, 0)
     share = np.random.default_rng(0).random(counts.shape)
     return forecasts.by_cutoff(below + share * (up_to - below), np.nan)
 
@@ -370,14 +372,12 @@ class _HeldOutForecasts:
 
     @classmethod
     def of(
-        cls, model: Model, panel: Panel, held_out: HeldOut, steps: np.ndarray
+        cls, model: AnyModel, panel: Panel, held_out: HeldOut, steps: np.ndarray
     ) -> _HeldOutForecasts:
         """Forecast from the first held-out row of each series on, up to its end."""
         n_columns = len(model.columns)
         first, stop = held_out.rows(panel)
-        is_simulated = (
-            model.strategy.name == "recursive" and model.network.distribution.is_probabilistic
-        )
+        is_simulated = model.strategy.name == "recursive" and model.distribution.is_probabilistic
         is_simulated = is_simulated and steps[-1] > 1
         most = MOST_SIMULATED_CUTOFFS if is_simulated else MOST_CUTOFFS
         stride = max(1, -(-int((stop - first).sum()) // most))
@@ -406,7 +406,7 @@ class _HeldOutForecasts:
             raise ValueError(msg)
         generator = torch.Generator(model.device).manual_seed(0) if is_simulated else None
         n_samples = N_SIMULATED if is_simulated else 0
-        if model.network.distribution.is_probabilistic and not is_simulated:
+        if model.distribution.is_probabilistic and not is_simulated:
             n_samples = N_SIMULATED if model.strategy.name == "recursive" else 0
         distribution, parameters = model.forecast(panel, series, rows, steps, n_samples, generator)
         values = np.where(counts, panel.values[target][..., :n_columns], np.nan)

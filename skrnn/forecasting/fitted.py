@@ -19,6 +19,7 @@ from skrnn.distributions.bounded import Bounded
 from skrnn.features.device_panel import DevicePanel
 from skrnn.forecasting.conformal import calibrated
 from skrnn.forecasting.contributions import RANGE, Contributions, Explained
+from skrnn.forecasting.ensemble import AnyModel, combined
 from skrnn.forecasting.model import Model
 from skrnn.forecasting.samples import Samples
 from skrnn.network.randomness import RandomStreams
@@ -33,14 +34,14 @@ class Fitted:
 
     Parameters
     ----------
-    model : Model
+    model : Model or Ensemble
     panel : Panel
         The context: all observations so far, missing ones filled.
     held_out : HeldOut
         Rows that the model was not trained on.
     seed : int
         Of simulated paths, so that all calls simulate the same.
-    early : Model
+    early : Model or Ensemble
         The model before the held-out rows were trained on; the same if they were not.
     forecast_range : tuple of float or None, "auto" or None
         Bounds of forecasts; "auto" is zero for what was never negative.
@@ -51,14 +52,20 @@ class Fitted:
         Least value of each series in the rows dropped.
     """
 
-    model: Model
+    model: AnyModel
     panel: Panel
     held_out: HeldOut
     seed: int
-    early: Model
+    early: AnyModel
     forecast_range: Any = None
     began: np.ndarray | None = None
     least_dropped: np.ndarray | None = None
+
+    @property
+    def single(self) -> Model:
+        """The model, where it is no ensemble."""
+        (model,) = self.model.members
+        return model
 
     @cached_property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -193,10 +200,17 @@ class Fitted:
         by_input : bool
             Whether the correction is divided among the inputs of the network.
         """
-        contributions = self.model.contributions(by_input)
-        explained, index, parameters = self._unbounded(steps, X, 0, contributions)
-        sources, parts, own = explained.split(parameters)  # type: ignore[attr-defined]
-        distribution = explained.distribution  # type: ignore[attr-defined]
+        of_each = []
+        for member in self.model.members:
+            contributions = member.contributions(by_input)
+            explained, index, parameters = replace(self, model=member)._unbounded(
+                steps, X, 0, contributions
+            )
+            sources, parts, own = explained.split(parameters)  # type: ignore[attr-defined]
+            of_each.append((explained.distribution, own, parts))  # type: ignore[attr-defined]
+        distributions, owns, of_members = zip(*of_each, strict=True)
+        distribution, own = combined(distributions, owns, is_simulated=False)
+        parts = np.mean(of_members, axis=0)
         bounds = self._bounds(self.panel, *self._known(steps))
         if np.isfinite(bounds).any():
             inside, of_inside = bounded(distribution, own, bounds)
@@ -222,6 +236,8 @@ class Fitted:
         if contributions is not None:
             distribution = Explained(distribution, contributions)
             n_parameters += contributions.n_channels
+        # Only a single network is explained.
+        options: dict[str, Any] = {} if contributions is None else {"contributions": contributions}
         inside, ahead = (row > 0) & (steps <= 0), steps > 0
         self._check_kept(tail, np.nonzero(~ahead)[0], row[~ahead])
         if inside.any():
@@ -235,7 +251,7 @@ class Fitted:
                 n_samples,
                 self.generator(n_samples),
                 data,
-                contributions,
+                **options,
             )
             parts.append((inside, parameters[:, 0]))
         if ahead.any():
@@ -249,7 +265,7 @@ class Fitted:
                 n_samples,
                 self.generator(n_samples),
                 data,
-                contributions,
+                **options,
             )
             parts.append((ahead, parameters[series, np.searchsorted(horizons, steps[ahead])]))
         if not parts:  # nothing but first observations
@@ -356,7 +372,7 @@ class Fitted:
     @property
     def is_probabilistic(self) -> bool:
         """Whether the network forecasts a distribution."""
-        return self.model.network.distribution.is_probabilistic
+        return self.model.distribution.is_probabilistic
 
     @property
     def is_calibrated(self) -> bool:

@@ -11,14 +11,11 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 
+from skrnn.forecasting.ensemble import NoCommonNetworkError
 from skrnn.forecasting.fitted import Fitted, bounded
 from skrnn.forecasting.parts import Part, joint_data
 from skrnn.forecasting.stacked_decoding import StackCutoffs, StackDecoder
 from skrnn.network.stack import NetworkStack, is_stackable
-
-
-class NoCommonNetworkError(NotImplementedError, AttributeError):
-    """What needs one network was asked of many; an AttributeError, so that `hasattr` is false."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,8 @@ def points_of_each(
     for i, part in enumerate(parts):
         model = part.model
         key: tuple = (i,)  # alone
-        if (steps[i] > 0).all() and is_stackable(model.network):
+        is_one = len(model.members) == 1
+        if is_one and (steps[i] > 0).all() and is_stackable(model.network):
             built = tuple(model.architecture.items()), model.window_length, model.stride
             key = model.features, str(model.timeline), steps[i].shape, *built
         groups[key].append(i)
@@ -139,11 +137,11 @@ def _points(
     read = [part.read_ahead(s, x) for part, s, x in zip(parts, steps, X, strict=True)]
     data = joint_data(
         [
-            Part(part.model, extended, part.held_out, m)
+            Part(part.single, extended, part.held_out, m)
             for m, (part, (_, extended)) in enumerate(zip(parts, read, strict=True))
         ]
     )
-    model, tails = parts[0].model, [tail for tail, _ in read]
+    model, tails = parts[0].single, [tail for tail, _ in read]
     origin, rows = (
         np.concatenate([getattr(tail, name) for tail in tails]) for name in ("origin", "lengths")
     )
@@ -158,7 +156,7 @@ def _points(
     parameters = parameters[:, :, : len(model.columns)].astype(np.float64)
     series = np.arange(shape[1])
     pairs = [
-        part.model.level_and_scale(series, tail.end[:, None] + horizons - 1)
+        part.single.level_and_scale(series, tail.end[:, None] + horizons - 1)
         for part, tail in zip(parts, tails, strict=True)
     ]
     of_one = (shape[1], len(horizons), len(model.columns), 1)

@@ -16,7 +16,7 @@ from skrnn.data.panel import Panel
 from skrnn.data.scaling import Scaler
 from skrnn.data.stored_panel import StoredPanel
 from skrnn.data.timeline import Timeline
-from skrnn.distributions import Predictive
+from skrnn.distributions import Distribution, Predictive
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.features import Features
 from skrnn.features.sources import ChannelNames
@@ -74,6 +74,16 @@ class Model:
     allows_tf32: bool = False
     initial_weights: np.ndarray | None = None
     level_shift: LevelShift | None = None
+
+    @property
+    def members(self) -> tuple[Model, ...]:
+        """Itself; those of an `Ensemble` are several."""
+        return (self,)
+
+    @property
+    def distribution(self) -> Distribution:
+        """What the network forecasts of each value."""
+        return self.network.distribution
 
     @property
     def features(self) -> Features:

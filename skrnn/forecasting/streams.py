@@ -347,7 +347,7 @@ class FittedStream:
 
     def _put_models(self, panel: Panel) -> None:
         """Scale the latest rows for each model, and run it to their end."""
-        model, early = self._fitted.model, self._fitted.early
+        model, (early,) = self._fitted.single, self._fitted.early.members
         self.model = StreamedModel(model, panel, self.latest)
         self.early = self.model
         if self.tracker is not None and early is not model:

@@ -55,6 +55,15 @@ class RandomStreams:
             return cls(int(np.random.SeedSequence().generate_state(1)[0]))
         return cls(int(check_random_state(random_state).randint(SEED_BOUND - 1)))
 
+    def of_member(self, number: int) -> RandomStreams:
+        """Unused streams for one of several trainings; the first, 0, has the seed of these.
+
+        The seed of each depends on this seed and its number alone, not on how many there are.
+        """
+        if not number:
+            return RandomStreams(self.seed)
+        return RandomStreams(int(np.random.default_rng([self.seed, number]).integers(SEED_BOUND)))
+
     def dropout(self, device: torch.device) -> torch.Generator:
         """Generator for dropout on ``device``, the same object at every call.
 

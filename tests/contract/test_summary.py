@@ -14,6 +14,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 ATTRIBUTES = (
     "network_",
+    "networks_",
     "scaler_",
     "device_",
     "sp_",

@@ -97,6 +97,7 @@ CASES = {
     "holidays": case(
         y=series(index=pd.date_range("2020", periods=60)), holidays=["2020-01-06", "2020-02-20"]
     ),
+    "ensemble": case(y=series(150), num_epochs="auto", n_estimators=2),
     "chosen epochs": case(y=series(150), num_epochs="auto"),
     "held out": case(validation_split=0.2),
     "range": case(forecast_range=(0, 11.5)),
@@ -373,6 +374,7 @@ OF_EACH_KIND = (
     "student",
     "gaps of a panel",
     "chosen epochs",
+    "ensemble",
     "time zone",
     "no index",
 )
