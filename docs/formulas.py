@@ -95,12 +95,16 @@ def table(result, columns, **values):
 def pivot(result, index, columns, value, form, how="mean", **values):
     """A row for each value of one column, a column for each of another, and aggregates between.
 
-    ``columns`` is the name of a column, or a list of one name and the values in their order.
-    ``how`` may name two aggregates, such as "min to max".
+    ``index`` and ``columns`` are each the name of a column, or a list of one name and the values in
+    their order. ``how`` may name two aggregates, such as "min to max".
     """
     columns, *order = columns if isinstance(columns, list) else [columns]
-    rows = result.where(**values, **({columns: order} if order else {}))
-    lines, order = list(rows[index].unique()), order or list(rows[columns].unique())
+    index, *lines = index if isinstance(index, list) else [index]
+    given = {name: chosen for name, chosen in ((columns, order), (index, lines)) if chosen}
+    rows = result.where(**values, **given)
+    lines, order = (
+        chosen or list(rows[name].unique()) for name, chosen in ((index, lines), (columns, order))
+    )
     groups = rows.groupby([index, columns])[value]
     parts = [groups.agg(name).unstack() for name in how.split(" to ")]
     parts = [part.reindex(index=lines, columns=order).map(cell, form=form) for part in parts]
