@@ -15,7 +15,6 @@ from skrnn.contract.models import new_network, warm_network
 from skrnn.contract.together import Task, train_together
 from skrnn.forecasting.ensemble import AnyModel, ensemble_of
 from skrnn.forecasting.fitted import Fitted
-from skrnn.network.devices import resolve_device
 from skrnn.network.randomness import RandomStreams
 from skrnn.training.processes import Processes
 
@@ -33,7 +32,7 @@ def all_starts(
 
     They differ in network and random numbers; ``networks`` are those of `new_model`.
     """
-    starts, device = [first], resolve_device(forecaster.device)
+    starts, device = [first], first.model.device
     for number in range(1, forecaster.n_estimators):
         streams = first.streams.of_member(number)
         if pretrained is None:

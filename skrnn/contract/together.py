@@ -25,6 +25,7 @@ from skrnn.contract.fitting import (
     with_initial_weights,
 )
 from skrnn.contract.parameters import named, plain
+from skrnn.data.stored_panel import StoredPanel
 from skrnn.features.device_panel import DevicePanel
 from skrnn.forecasting.parts import Part, joint_data
 from skrnn.forecasting.stacked_validation import HeldOutPathsOfStack, StackValidation
@@ -88,7 +89,9 @@ def train_together(tasks: Sequence[Task]) -> list[Trained | None]:
     results: list[Trained | None] = [None] * len(tasks)
     groups: dict[Any, list[int]] = defaultdict(list)
     for i, task in enumerate(tasks):
-        if can_train_together(task.forecaster) and is_stackable(task.start.model.network):
+        in_memory = not isinstance(task.start.panel, StoredPanel)
+        known = can_train_together(task.forecaster) and is_stackable(task.start.model.network)
+        if in_memory and known:
             groups[_group(task)].append(i)
     for members in groups.values():
         if len(members) == 1:

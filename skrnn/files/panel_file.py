@@ -138,7 +138,7 @@ class PanelFile:
             If a series is unsorted, lacks rows, is empty or duplicated, or has values that are
             infinite or that float32 cannot hold; if series differ in their columns.
         TypeError
-            If values are not numbers.
+            If values are not numbers, or ``frames`` gives something else.
         OSError
             If the file cannot be written, because the disk is full or for another reason. What was
             written is removed.
@@ -146,7 +146,15 @@ class PanelFile:
         with PanelWriter(path, freq) as writer:
             ready: list[tuple[Any, pd.DataFrame, pd.DataFrame | None]] = []
             n_rows = 0
-            for key, y, *others in frames:
+            for item in frames:
+                if not (isinstance(item, tuple) and len(item) in (2, 3)):
+                    msg = (
+                        f"frames must give a tuple (key, y) or (key, y, X) for each series, but "
+                        f"gave a {type(item).__name__}. Of a panel in memory, y.groupby(level=0) "
+                        f"gives them after `droplevel(0)`."
+                    )
+                    raise TypeError(msg)
+                key, y, *others = item
                 y = y.to_frame("y" if y.name is None else y.name) if y.ndim == 1 else y
                 ready.append((key, y, *others) if others else (key, y, None))
                 n_rows += len(y)
