@@ -218,12 +218,17 @@ class RecurrentGridSearchCV(ForecastingGridSearchCV):
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
-        """A search among small networks, and one of sktime's among other forecasters."""
+        """Two searches among small networks."""
         from sktime.split import SingleWindowSplitter
 
         forecaster = GRUForecaster(hidden_size=4, num_epochs=1, linear_lags=None, random_state=0)
-        search = {"forecaster": forecaster, "cv": SingleWindowSplitter(fh=1)}
-        search |= {"param_grid": {"lr": [0.01, 0.02]}, "scoring": SMAPE()}
-        others, *_ = ForecastingGridSearchCV.get_test_params(parameter_set)
-        search |= {"update_behaviour": "inner_only"}
-        return [search, others | {"backend": "None"}]
+        search: dict[str, Any] = {
+            "forecaster": forecaster,
+            "cv": SingleWindowSplitter(fh=1),
+            "scoring": SMAPE(),
+        }
+        grids = {"criterion": ["mae"], "lr": [0.01, 0.02]}, {"criterion": ["mse"]}
+        return [
+            search | {"param_grid": {"lr": [0.01, 0.02]}},
+            search | {"param_grid": list(grids), "update_behaviour": "inner_only"},
+        ]
