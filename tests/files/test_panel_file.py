@@ -389,3 +389,18 @@ def test_an_update_by_a_file_is_refused(fitted, frames, tmp_path):
     file = PanelFile.from_frames(tmp_path / "p", _items(frames))
     with pytest.raises(TypeError, match="update takes new observations"):
         fitted[1].update(file)
+
+
+def test_an_ensemble_of_a_file_is_that_of_memory(frames, tmp_path):
+    file = PanelFile.from_frames(tmp_path / "data.panel", _items(frames))
+    small = {"n_estimators": 2, "hidden_size": 4, "num_epochs": 1, "random_state": 0}
+    of_file, of_memory = (
+        GRUForecaster(**small).fit(y).predict([1, 3]) for y in (file, _panel(frames))
+    )
+    np.testing.assert_allclose(of_file, of_memory, rtol=1e-6)
+
+
+def test_frames_without_a_key_are_refused(frames, tmp_path):
+    with pytest.raises(TypeError, match=r"a tuple \(key, y\) or \(key, y, X\) for each series"):
+        PanelFile.from_frames(tmp_path / "data.panel", [y for _, y, *_ in _items(frames)])
+    assert not list(tmp_path.iterdir())
