@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pandas as pd
 from sktime.forecasting.base import ForecastingHorizon
 
 from skrnn.contract.horizons import steps_ahead
+from skrnn.files.container import replacing
 from skrnn.files.panel_file import PanelFile
 from skrnn.forecasting.local import LocalFitted
 
@@ -74,23 +74,20 @@ def write_parquet(path: str | os.PathLike, frames: Iterable[pd.DataFrame]) -> No
     except ImportError as error:
         msg = "predict_to_parquet needs pyarrow: pip install skrnn[parquet]."
         raise ImportError(msg) from error
-    target, writer = Path(path), None
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    try:
-        for frame in frames:
-            table = pyarrow.Table.from_pandas(_flat(frame), preserve_index=False)
-            if writer is None:
-                writer = pyarrow.parquet.ParquetWriter(temporary, table.schema)
-            writer.write_table(table.cast(writer.schema))
-        writer.close()  # type: ignore[union-attr]
-        os.replace(temporary, target)
-    except BaseException:
-        if writer is not None:
-            with contextlib.suppress(OSError):
-                writer.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    writer = None
+    with replacing(Path(path)) as temporary:
+        try:
+            for frame in frames:
+                table = pyarrow.Table.from_pandas(_flat(frame), preserve_index=False)
+                if writer is None:
+                    writer = pyarrow.parquet.ParquetWriter(temporary, table.schema)
+                writer.write_table(table.cast(writer.schema))
+            writer.close()  # type: ignore[union-attr]
+        except BaseException:
+            if writer is not None:
+                with contextlib.suppress(OSError):
+                    writer.close()
+            raise
 
 
 def _flat(frame: pd.DataFrame) -> pd.DataFrame:

@@ -159,9 +159,7 @@ def _starts(forecaster: Any, folds: Sequence[Fold]) -> list[Untrained]:
         check_parameters(type(forecaster).__name__, forecaster.get_params(deep=False))
         if is_local or is_pretrained or not can_train_together(forecaster):
             return []
-        if forecaster.n_estimators > 1:
-            return []
-        if Processes.joined().n > 1:
+        if forecaster.n_estimators > 1 or Processes.joined().n > 1:
             return []
         for fold in folds:
             # Each fit is that of a clone, so that a RandomState is advanced in none.

@@ -200,6 +200,15 @@ class Panel:
         rows = np.where(self.observed_or_zero() < 0, row[:, None], lengths[:, None])
         return np.minimum.reduceat(rows, self.offsets[:-1])
 
+    def first_observed(self) -> np.ndarray:
+        """First row of each series in which a target is observed, or its end, (S,)."""
+        if self.observed is None:
+            return self.offsets[:-1]
+        observed = np.any(self.observed[:, : len(self.columns)], axis=1)
+        end = np.repeat(self.offsets[1:], self.lengths)
+        row = np.where(observed, np.arange(len(end)), end)
+        return np.minimum.reduceat(row, self.offsets[:-1])
+
     def trim_leading_missing(self) -> Panel:
         """Drop the rows of each series before its first observation in any column of y.
 
@@ -212,10 +221,7 @@ class Panel:
             return self
         observed = self.observed[:, : len(self.columns)]
         _check_observed(self, observed)
-        # The first observed row at or after each row.
-        row = np.where(observed.any(axis=1), np.arange(len(observed)), len(observed))
-        first = np.minimum.reduceat(row, self.offsets[:-1])
-        trimmed = self._select(first, self.offsets[1:])
+        trimmed = self._select(self.first_observed(), self.offsets[1:])
         # All missing values may have been in the rows dropped.
         complete = trimmed.observed is not None and trimmed.observed.all()
         return replace(trimmed, observed=None) if complete else trimmed

@@ -131,7 +131,7 @@ class PanelWriter:
         self.next_position = int(panel.end[-1])
         has_begun = np.zeros(panel.n_series, dtype=bool)
         has_begun[0] = goes_on and bool(self.lengths[-1][-1])
-        first = np.where(has_begun, panel.offsets[:-1], _first_observed(panel))
+        first = np.where(has_begun, panel.offsets[:-1], panel.first_observed())
         panel = panel._select(first, panel.offsets[1:])
         rows = panel.values
         with np.errstate(over="ignore"):
@@ -262,16 +262,6 @@ class PanelWriter:
                 f"would lose {lost[series, column]:.2g}. Subtract the level of the series first."
             )
             raise ValueError(msg)
-
-
-def _first_observed(panel: Panel) -> np.ndarray:
-    """First row of each series in which a target is observed, or its end, (S,)."""
-    if panel.observed is None:
-        return panel.offsets[:-1]
-    observed = np.any(panel.observed[:, : len(panel.columns)], axis=1)
-    stop = np.repeat(panel.offsets[1:], panel.lengths)
-    row = np.where(observed, np.arange(len(stop)), stop)
-    return np.minimum.reduceat(row, panel.offsets[:-1])
 
 
 def plain_keys(column: pd.Series) -> pd.Series:
