@@ -135,8 +135,11 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Remove the file: training has ended, and the forecaster has what it led to."""
-        if self.path is not None and self.processes.is_first:
+        if self.path is None:
+            return
+        if self.processes.is_first:
             self.path.unlink(missing_ok=True)
+        self.processes.from_first(None)  # no process returns while the file is there
 
     def _resume(self, trainer: Trainer, state: dict[str, Any]) -> None:
         trainer.load_state_dict(state["trainer"])
