@@ -259,10 +259,15 @@ def _lstm_back(H, gates, old, new, dh, d_gates, k0):
         d[:] = 0
 
 
-def _forward(first, last, x, out, state, gates, w_x, w_h, bias):
+def _forward(first, last, x, h, out, state, gates, w_x, w_h, bias):
     """Compute all steps of blocks first to last - 1.
 
-    In an LSTM, w_h holds the weights of state and input together, and w_x is empty.
+    h (1, B, H), in an LSTM with the cell state (2, B, H), holds the states before the first step
+    and then those after the last. In an LSTM, w_h holds the weights of state and input together,
+    and w_x is empty.
+
+    Without a backward pass, one block after the other uses the same memory, which holds two steps
+    of the state and one of the gates.
     """
     (L, B, C), H = x.shape, out.shape[2]
     _, slots, rows, width = state.shape
@@ -271,10 +276,13 @@ def _forward(first, last, x, out, state, gates, w_x, w_h, bias):
     for block in range(first, last):
         start = block * rows
         used = min(rows, B - start)
+        states, of_block = state[block % len(state)], gates[block % len(gates)]
+        for part in range(len(h)):
+            column = part * (width - Hp)
+            states[0, :, column : column + Hp] = 0
+            states[0, :used, column : column + H] = h[part, start : start + used]
         for t in range(L):
-            # Without a backward pass, the memory holds two steps of the state and one of the gates.
-            g, old = gates[block, t % kept], state[block, t % slots]
-            new = state[block, (t + 1) % slots]
+            g, old, new = of_block[t % kept], states[t % slots], states[(t + 1) % slots]
             old[:used, Hp : Hp + C] = x[t, start : start + used]
             old[used:, Hp:] = 0
             for gate in range(SLOTS):
@@ -294,6 +302,9 @@ def _forward(first, last, x, out, state, gates, w_x, w_h, bias):
             # With an infinite input the padding is 0 times infinity: a NaN that would spread.
             new[:, H:Hp] = 0
             out[t, start : start + used] = new[:used, :H]
+        for part in range(len(h)):
+            column = part * (width - Hp)
+            h[part, start : start + used] = states[L % slots, :used, column : column + H]
 
 
 def _backward(
@@ -372,14 +383,15 @@ def _pack_each(first, last, w_x, w_h, b_x, b_h, panels_x, panels_h, bias):
                 bias[m, SLOTS - G + gate, j] += b_h[m, row]
 
 
-def _forward_each(first, last, x, out, state, gates, panels_x, panels_h, bias):
+def _forward_each(first, last, x, h, out, state, gates, panels_x, panels_h, bias):
     """Compute the layers of models first to last - 1, each with weights of its own.
 
     The arrays are those of `_forward` with a leading axis of models.
     """
     for m in range(first, last):
+        blocks = -(-h.shape[2] // state.shape[3])
         _forward_of_one(
-            0, state.shape[1], x[m], out[m], state[m], gates[m], panels_x[m], panels_h[m], bias[m]
+            0, blocks, x[m], h[m], out[m], state[m], gates[m], panels_x[m], panels_h[m], bias[m]
         )
 
 
@@ -437,7 +449,7 @@ def _compile(function, dtype, arguments):
 @functools.cache
 def forward(dtype):
     """Return the compiled forward kernel for "float32" or "float64"."""
-    return _compile(_forward, dtype, "vv45442")
+    return _compile(_forward, dtype, "v3v45442")
 
 
 @functools.cache
@@ -449,7 +461,7 @@ def backward(dtype):
 @functools.cache
 def forward_each(dtype):
     """Return the forward kernel of several models for "float32" or "float64"."""
-    return _compile(_forward_each, dtype, "ww56553")
+    return _compile(_forward_each, dtype, "w4w56553")
 
 
 @functools.cache

@@ -12,8 +12,9 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-# Time steps: for fewer, copying the weights into the kernels' order costs more than they save.
-MIN_STEPS = 8
+# Time steps, or steps times batch rows: for fewer of both, copying the weights into the kernels'
+# order costs more than they save.
+MIN_STEPS, MIN_ROWS = 8, 2048
 # Multiplications: with fewer for each thread, starting threads costs more than it saves.
 MIN_MULTIPLICATIONS_PER_THREAD = 8_000_000
 # Batch rows: reading the weights in a time step takes as long as computing this many more rows.
@@ -128,11 +129,11 @@ def _forward(x, first, weights, batch_first, keep):
     rows = _rows_per_block(B, threads, kernels.HEIGHTS)
     blocks = -(-B // rows)
     out = x.new_empty(B, L, H).transpose(0, 1) if batch_first else x.new_empty(L, B, H)
-    gates = x.new_empty(blocks, L if keep else 1, slots, rows, Hp)
-    state = x.new_empty(blocks, L + 1 if keep else 2, rows, len(first) * Hp + Cp)
-    for part, column in zip(first, (0, Hp + Cp), strict=False):
-        padded = F.pad(part, (0, Hp - H, 0, blocks * rows - B))
-        state[:, 0, :, column : column + Hp] = padded.view(blocks, rows, Hp)
+    threads = min(threads, blocks)
+    n = blocks if keep else threads
+    gates = x.new_empty(n, L if keep else 1, slots, rows, Hp)
+    state = x.new_empty(n, L + 1 if keep else 2, rows, len(first) * Hp + Cp)
+    h = torch.stack(first)
 
     weight_x, weight_h, bias_x, bias_h = weights
     bias = x.new_zeros(slots, Hp)
@@ -145,14 +146,16 @@ def _forward(x, first, weights, batch_first, keep):
 
     kernel = kernels.forward(name)
     panels = _panels(weight_x, lanes), _panels(weight_h, lanes)
-    arrays = [a.detach().numpy() for a in (x, out, state, gates, *panels, bias)]
-    threads = min(threads, blocks)
-    run_in_threads(lambda _, *share: kernel(*share, *arrays), blocks, threads)
-    last = [out[-1].clone()]
-    if len(first) == 2:
-        cell = state[:, L % state.shape[1], :, Hp + Cp :].reshape(blocks * rows, Hp)
-        last.append(cell[:B, :H].clone())
-    return out, tuple(last), (state, gates), threads
+    layer = [a.detach().numpy() for a in (x, h, out)]
+    memory = [a.detach().numpy() for a in (state, gates)]
+    weights = [a.detach().numpy() for a in (*panels, bias)]
+
+    def work(thread, start, stop):
+        own = memory if keep else [a[thread : thread + 1] for a in memory]
+        kernel(start, stop, *layer, *own, *weights)
+
+    run_in_threads(work, blocks, threads)
+    return out, h.unbind(), (state, gates), threads
 
 
 class _Layer(Function):
@@ -220,7 +223,10 @@ def is_fast(network, input, hx):
     if not (isinstance(input, torch.Tensor) and input.ndim == 3 and input.numel() > 0):
         return False
     return (
-        input.shape[1 if network.batch_first else 0] >= MIN_STEPS
+        (
+            input.shape[1 if network.batch_first else 0] >= MIN_STEPS
+            or input.shape[0] * input.shape[1] >= MIN_ROWS
+        )
         and network.bias
         and not network.bidirectional
         and not network.proj_size
@@ -307,8 +313,8 @@ class GRU(nn.GRU):
     Notes
     -----
     The kernels are used if Numba is installed, the network has biases and one direction, the input
-    has a batch axis and at least 8 steps, and all tensors are on the CPU and either float32 or
-    float64. In all other cases :class:`torch.nn.GRU`, the base class, computes the same results.
+    has a batch axis, either 8 steps or 2,048 steps of all batch rows together or more, and all
+    tensors are on the CPU and either float32 or float64. In all other cases :class:`torch.nn.GRU`, the base class, computes the same results.
     The first call compiles the kernels, which takes some seconds; Numba stores them on disk for
     later processes.
 

@@ -63,8 +63,8 @@ def run_stacked_layer(
     x: Tensor, first: tuple[Tensor, ...], weights: Packed
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The same without gradients."""
-    out, (state, _) = _forward(x, first, weights, keep=False)
-    return out, _last(x, first, out, state)
+    out, last, _ = _forward(x, first, weights, keep=False)
+    return out, last
 
 
 def stacked_states(
@@ -72,7 +72,7 @@ def stacked_states(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Output, and the states after every step, (M, B, L, H) each, without gradients."""
     B, H = first[0].shape[1:]
-    out, (state, gates) = _forward(x, first, weights, keep=True)
+    out, _, (state, gates) = _forward(x, first, weights, keep=True)
     if len(first) == 1:
         return out, (out,)
     cell = state[:, :, 1:, :, -gates.shape[-1] :].transpose(2, 3)  # (M, blocks, rows, L, Hp)
@@ -80,32 +80,20 @@ def stacked_states(
 
 
 def _forward(x, first, weights, keep):
-    """Output, and the memory of the kernels: of all steps if ``keep``."""
+    """Output, last states, and the memory of the kernels: of all steps if ``keep``."""
     kernels, name = _kernels(), _name(x)
     (M, B, L, C), H = x.shape, first[0].shape[-1]
     Hp, Cp = (_padded_size(n, name) for n in (H, C))
     rows = _rows_per_block(B, 1, kernels.HEIGHTS)
     blocks = -(-B // rows)
     out = x.new_empty(M, B, L, H)
-    gates = x.new_empty(M, blocks, L if keep else 1, kernels.SLOTS, rows, Hp)
-    state = x.new_empty(M, blocks, L + 1 if keep else 2, rows, len(first) * Hp + Cp)
-    for part, column in zip(first, (0, Hp + Cp), strict=False):
-        padded = F.pad(part, (0, Hp - H, 0, blocks * rows - B))
-        state[:, :, 0, :, column : column + Hp] = padded.view(M, blocks, rows, Hp)
+    n = blocks if keep else 1
+    gates = x.new_empty(M, n, L if keep else 1, kernels.SLOTS, rows, Hp)
+    state = x.new_empty(M, n, L + 1 if keep else 2, rows, len(first) * Hp + Cp)
+    h = torch.stack(first, dim=1)  # (M, parts, B, H)
     by_step = [part.transpose(1, 2) for part in (x, out)]
-    _run(kernels.forward_each(name), M, (*by_step, state, gates, *weights))
-    return out, (state, gates)
-
-
-def _last(x, first, out, state):
-    """States after the last step, (M, B, H)."""
-    (M, B, L, _), H = x.shape, first[0].shape[-1]
-    last = [out[:, :, -1].clone()]
-    if len(first) == 2:
-        Hp = _padded_size(H, _name(x))
-        cell = state[:, :, L % state.shape[2], :, -Hp:].reshape(M, -1, Hp)
-        last.append(cell[:, :B, :H].clone())
-    return tuple(last)
+    _run(kernels.forward_each(name), M, (by_step[0], h, by_step[1], state, gates, *weights))
+    return out, h.unbind(1), (state, gates)
 
 
 def _run(kernel, n_models, tensors):
@@ -129,11 +117,11 @@ class _StackedLayer(Function):
 
     @staticmethod
     def forward(ctx, x, w_x, w_h, b_x, b_h, *first):
-        out, memory = _forward(x, first, packed(w_x, w_h, b_x, b_h), keep=True)
+        out, last, memory = _forward(x, first, packed(w_x, w_h, b_x, b_h), keep=True)
         ctx.save_for_backward(*memory, w_x, w_h)
         ctx.shape = x.shape
         ctx.set_materialize_grads(False)
-        return out, *_last(x, first, out, memory[0])
+        return out, *last
 
     @staticmethod
     @once_differentiable

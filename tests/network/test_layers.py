@@ -320,8 +320,22 @@ def test_a_few_steps_are_torchs_layer(cell, monkeypatch):
     theirs, ours = pair(cell, 3, 5)
     x = torch.randn(layers.MIN_STEPS - 1, 4, 3, dtype=torch.float64)
     torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=0)
-    with pytest.raises(TypeError):
-        ours(torch.randn(layers.MIN_STEPS, 4, 3, dtype=torch.float64))
+    for length, batch in ((layers.MIN_STEPS, 4), (1, layers.MIN_ROWS)):
+        with pytest.raises(TypeError):
+            ours(torch.randn(length, batch, 3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_blocks_that_share_memory_without_gradients_differ_in_no_bit(cell, threads):
+    network = our(cell, 3, 5, dtype=torch.float32)
+    x, hx = torch.randn(7, 45, 3), random_state(cell, 1, 45, 5)
+    torch.set_num_threads(threads)
+    with_gradients = network(x, hx)
+    with torch.no_grad():
+        output, last = layers._run(network, x, parts(hx))
+    assert torch.equal(output, with_gradients[0])
+    for part, expected in zip(last, parts(with_gradients[1]), strict=True):
+        assert torch.equal(part, expected)
 
 
 @pytest.mark.parametrize(
