@@ -223,10 +223,7 @@ def is_fast(network, input, hx):
     if not (isinstance(input, torch.Tensor) and input.ndim == 3 and input.numel() > 0):
         return False
     return (
-        (
-            input.shape[1 if network.batch_first else 0] >= MIN_STEPS
-            or input.shape[0] * input.shape[1] >= MIN_ROWS
-        )
+        (input.shape[1 if network.batch_first else 0] >= MIN_STEPS or _has_many_rows(input))
         and network.bias
         and not network.bidirectional
         and not network.proj_size
@@ -239,6 +236,10 @@ def is_fast(network, input, hx):
         and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
         and _kernels() is not None
     )
+
+
+def _has_many_rows(input):
+    return input.shape[0] * input.shape[1] >= MIN_ROWS
 
 
 def _run(network, input, hx):
@@ -360,9 +361,8 @@ class LSTM(nn.LSTM):
     function :math:`\sigma` and the elementwise product :math:`\odot`; W and b are weights and
     biases.
 
-    Arguments, parameters, state dict and results are those of :class:`torch.nn.LSTM`. Without
-    gradients this class calls PyTorch, whose fused oneDNN kernels are then the faster ones on a
-    CPU. In training it uses kernels like those of :class:`GRU`.
+    Arguments, parameters, state dict and results are those of :class:`torch.nn.LSTM`. The kernels
+    are like those of :class:`GRU`.
 
     Parameters
     ----------
@@ -389,6 +389,8 @@ class LSTM(nn.LSTM):
     Notes
     -----
     The kernels are used under the same conditions as in :class:`GRU` and without a projection.
+    Without gradients at least 2,048 steps of all batch rows together are needed: for fewer,
+    PyTorch's fused oneDNN kernels are the faster ones.
 
     Examples
     --------
@@ -402,7 +404,9 @@ class LSTM(nn.LSTM):
 
     def forward(self, input, hx=None):
         """Return the output of the last layer at every step, and the last states of every layer."""
-        if not torch.is_grad_enabled() or not is_fast(self, input, hx or ()):
+        is_slow = not is_fast(self, input, hx or ())
+        # Without gradients PyTorch's fused oneDNN kernels are the faster ones for few rows.
+        if is_slow or not (torch.is_grad_enabled() or _has_many_rows(input)):
             with _without_missing_bfloat16():
                 return super().forward(input, hx)
         hx = (_zeros(self, input),) * 2 if hx is None else hx

@@ -76,6 +76,7 @@ def assert_same(network, reference, *args, rtol=1e-10, atol=1e-10):
 def small_is_large(monkeypatch):
     """Let short sequences take the fast path, and little work be shared among threads."""
     monkeypatch.setattr(layers, "MIN_STEPS", 1)
+    monkeypatch.setattr(layers, "MIN_ROWS", 1)
     monkeypatch.setattr(layers, "MIN_MULTIPLICATIONS_PER_THREAD", 1)
 
 
@@ -258,10 +259,7 @@ def test_dropout_acts_in_training_only(cell):
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize(
-    ("cell", "how"),
-    [("gru", "no_grad"), ("gru", "inference_mode"), ("gru", "frozen"), ("lstm", "frozen")],
-)
+@pytest.mark.parametrize("how", ["no_grad", "inference_mode", "frozen"])
 def test_nothing_is_stored_when_there_is_nothing_to_learn(no_fallback, monkeypatch, cell, how):
     theirs, network = pair(cell, 3, 5, 2)
     kept, forward = [], layers._forward
@@ -312,6 +310,17 @@ def test_other_inputs_are_torchs_layer(cell):
     assert_same(ours, theirs, torch.randn(6, 3, dtype=torch.float64), rtol=0, atol=0)
     packed = nn.utils.rnn.pack_sequence([torch.randn(n, 3, dtype=torch.float64) for n in (5, 2)])
     torch.testing.assert_close(ours(packed)[0].data, theirs(packed)[0].data, rtol=0, atol=0)
+
+
+def test_a_few_rows_without_gradients_are_torchs_lstm(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(layers, "_forward", None)
+    theirs, ours = pair("lstm", 3, 5)
+    with torch.no_grad():
+        x = torch.randn(layers.MIN_ROWS - 1, 1, 3, dtype=torch.float64)
+        torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=0)
+        with pytest.raises(TypeError):
+            ours(torch.randn(layers.MIN_ROWS, 1, 3, dtype=torch.float64))
 
 
 def test_a_few_steps_are_torchs_layer(cell, monkeypatch):
@@ -532,7 +541,8 @@ def operators(call):
 
 @pytest.mark.parametrize("numba", [True, False])
 @pytest.mark.parametrize("forecaster", [GRUForecaster, LSTMForecaster])
-def test_lstm_leaves_torchs_fused_kernel_only_to_train_in_ours(monkeypatch, forecaster, numba):
+def test_lstm_forecasts_a_few_rows_by_torchs_fused_kernel(monkeypatch, forecaster, numba):
+    monkeypatch.setattr(layers, "MIN_ROWS", 2048)
     if not numba:
         monkeypatch.setattr(layers, "_kernels", lambda: None)
     lstm = forecaster is LSTMForecaster
