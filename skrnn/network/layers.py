@@ -315,7 +315,8 @@ class GRU(nn.GRU):
     -----
     The kernels are used if Numba is installed, the network has biases and one direction, the input
     has a batch axis, either 8 steps or 2,048 steps of all batch rows together or more, and all
-    tensors are on the CPU and either float32 or float64. In all other cases :class:`torch.nn.GRU`, the base class, computes the same results.
+    tensors are on the CPU and either float32 or float64. In all other cases :class:`torch.nn.GRU`,
+    the base class, computes the same results.
     The first call compiles the kernels, which takes some seconds; Numba stores them on disk for
     later processes.
 

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 from skrnn.network.layers import _kernels, _round_up, _rows_per_block, run_in_threads
 
