@@ -59,8 +59,10 @@ class GRUForecaster(BaseRecurrentForecaster):
     patch_length : int, default=1
         Time steps that one step of the recurrent layer takes in, a divisor of ``window_length``;
         above 1 with "multioutput" only. For horizons of weeks of hours, a day: 24.
-    hidden_size : int, default=128
-        Units of each recurrent layer.
+    hidden_size : int or "auto", default="auto"
+        Units of each recurrent layer, H. "auto" takes more units for more data: 32 for 144 values
+        of y, 64 for 2,000 and 128 for more than 25,000. They are :math:`128\,(n / 2^{15})^{1/4}`,
+        rounded to a multiple of 16 between 16 and 128, where n counts the values of all series.
     num_layers : int, default=1
         Recurrent layers, one on top of the other.
     dropout : float, default=0.0
@@ -375,7 +377,7 @@ class RNNForecaster(BaseRecurrentForecaster):
         strategy: str = "recursive",
         window_length: int = 192,
         patch_length: int = 1,
-        hidden_size: int = 128,
+        hidden_size: int | str = "auto",
         num_layers: int = 1,
         dropout: float = 0.0,
         sp: int | Sequence[int] | str | None = "auto",

@@ -37,7 +37,8 @@ def all_starts(
         streams = first.streams.of_member(number)
         if pretrained is None:
             features = first.model.features
-            network = new_network(forecaster, features, device, streams, networks)
+            n_units = first.model.architecture["hidden_size"]
+            network = new_network(forecaster, features, n_units, device, streams, networks)
             weights = None
         else:
             member = pretrained.members[number]

@@ -80,7 +80,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         strategy: str = "recursive",
         window_length: int = 192,
         patch_length: int = 1,
-        hidden_size: int = 128,
+        hidden_size: int | str = "auto",
         num_layers: int = 1,
         dropout: float = 0.0,
         sp: int | Sequence[int] | str | None = "auto",

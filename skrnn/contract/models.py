@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from skrnn.contract.parameters import architecture_of, named, tuple_of
+from skrnn.contract.parameters import ARCHITECTURE, named, plain, tuple_of
 from skrnn.data.holidays import Holidays
 from skrnn.data.level_shift import LevelShift
 from skrnn.data.panel import Panel
@@ -30,6 +30,9 @@ from skrnn.network.randomness import RandomStreams, drawing_from
 # The linear forecast reads calendar fields of which the data cover one cycle: its few waves are
 # smooth, and penalised.
 LINEAR_CALENDAR_CYCLES = 0.95  # 365 days hold a year of 365.25
+# Units of a recurrent layer, so many times the fourth root of the values of all series: a step of
+# training then takes a time in proportion to their root. A multiple of a vector register.
+UNITS_PER_ROOT, UNITS_MULTIPLE, MOST_UNITS = 128 / 2**3.75, 16, 128
 
 
 def forecasts_counts(forecaster: Any) -> bool:
@@ -48,41 +51,61 @@ def new_model(
 ) -> Model:
     """An untrained model, its features chosen from the rows to train on.
 
-    ``networks``, if given, collects untrained networks by their features and seed: models that
-    agree in both share one.
+    ``networks``, if given, collects untrained networks by their features, units and seed: models
+    that agree in these share one.
     """
     known_scaler = _known_scaler(forecaster, panel)
     features = chosen_features(forecaster, panel, strategy)
+    architecture = architecture_of(forecaster, panel)
+    n_units = architecture["hidden_size"]
     return Model(
-        network=new_network(forecaster, features, device, streams, networks),
+        network=new_network(forecaster, features, n_units, device, streams, networks),
         known_scaler=known_scaler,
         covariates=panel.covariates,
-        architecture=architecture_of(forecaster),
+        architecture=architecture,
         **_of_series(forecaster, panel),
     )
+
+
+def architecture_of(forecaster: Any, panel: Panel) -> dict[str, Any]:
+    """The parameters that a network is built with; other values need other weights."""
+    params = forecaster.get_params(deep=False)
+    given = {name: plain(params[name]) for name in ARCHITECTURE if name in params}
+    return given | {"hidden_size": hidden_size(forecaster, panel)}
+
+
+def hidden_size(forecaster: Any, panel: Panel) -> int:
+    """Units of each recurrent layer: those asked for, or with "auto" those for so many values."""
+    if not isinstance(forecaster.hidden_size, str):
+        return forecaster.hidden_size
+    n_values = int(panel.lengths.sum()) * len(panel.columns)
+    n_units = UNITS_MULTIPLE * round(UNITS_PER_ROOT * n_values**0.25 / UNITS_MULTIPLE)
+    return max(UNITS_MULTIPLE, min(n_units, MOST_UNITS))
 
 
 def new_network(
     forecaster: Any,
     features: Features,
+    n_units: int,
     device: torch.device,
     streams: RandomStreams,
     networks: dict[Any, RecurrentNetwork] | None = None,
 ) -> RecurrentNetwork:
     """An untrained network; see `new_model`."""
     networks = {} if networks is None else networks
-    network = networks.get((features, streams.seed))
+    network = networks.get((features, n_units, streams.seed))
     if network is None:
         with drawing_from(streams.weights):
             network = RecurrentNetwork(
                 features,
                 distribution_of(forecaster.criterion, forecaster.quantiles),
                 named(forecaster._cell(), CELLS),
-                forecaster.hidden_size,
+                n_units,
                 forecaster.num_layers,
                 forecaster.dropout,
             )
-        network = networks[features, streams.seed] = network.float().to(device).eval()
+        network = network.float().to(device).eval()
+        networks[features, n_units, streams.seed] = network
     return network
 
 

@@ -32,7 +32,7 @@ CONSTRAINTS: dict[str, list] = {
     "strategy": [StrOptions(set(STRATEGIES))],
     "window_length": [POSITIVE],
     "patch_length": [POSITIVE],
-    "hidden_size": [POSITIVE],
+    "hidden_size": [StrOptions({"auto"}), POSITIVE],
     "num_layers": [POSITIVE],
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "sp": [StrOptions({"auto"}), POSITIVE, "array-like", None],
@@ -201,12 +201,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, (Sequence, np.ndarray, pd.Index, pd.Series)):
         return tuple(value)
     return value
-
-
-def architecture_of(forecaster: Any) -> dict[str, Any]:
-    """The parameters that a network is built with; other values need other weights."""
-    params = forecaster.get_params(deep=False)
-    return {name: plain(params[name]) for name in ARCHITECTURE if name in params}
 
 
 def renamed(function: Any, qualname: str) -> Any:

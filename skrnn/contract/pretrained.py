@@ -14,7 +14,8 @@ from skrnn.forecasting.ensemble import AnyModel
 def check_fits(forecaster: Any, pretrained: AnyModel, panel: Panel, strategy: Strategy) -> None:
     """Raise ValueError unless the pretrained network serves this panel and these parameters."""
     for name, value in pretrained.architecture.items():
-        if plain(getattr(forecaster, name)) != value:
+        is_any = name == "hidden_size" and forecaster.hidden_size == "auto"
+        if plain(getattr(forecaster, name)) != value and not is_any:
             msg = (
                 f"The network was pretrained with {name}={value!r}, but the parameter is "
                 f"{getattr(forecaster, name)!r} now. Set it back, or `reset()` the forecaster and "

@@ -141,7 +141,8 @@ def _numbers(task: Task) -> int:
     n_chunks = min(forecaster.batch_size, int((pieces + (pieces > 1)).sum()))
     if forecaster.supervision != "dense":
         n_chunks = min(forecaster.batch_size, int(lengths.sum()))
-    per_step = KEPT_PER_UNIT * forecaster.hidden_size * forecaster.num_layers
+    n_units = task.start.model.architecture["hidden_size"]
+    per_step = KEPT_PER_UNIT * n_units * forecaster.num_layers
     return n_weights + n_chunks * n_steps * per_step
 
 

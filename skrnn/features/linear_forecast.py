@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skrnn.features.batch import Targets
+from skrnn.features.batch import Regressors, Targets
 from skrnn.features.features import Features
 from skrnn.features.sources import CALENDAR, INTERCEPT, LAGS, SEASON, ChannelNames, Groups
 
@@ -158,6 +158,39 @@ class LinearForecast(nn.Module):
         last = regressors.values[:, :, :1]
         return self._combined(regressors, known, self.coefficients, self.known_coefficients, last)
 
+    def without_past(self, given: Regressors) -> Tensor:
+        """What the forecasts are without past values, (B, L, J, C): all that X and calendar add."""
+        features = self.features
+        shape = (*given.ordinal.shape, len(features.naive_offsets), features.n_values)
+        past = given.calendar.new_zeros(()).expand(shape)
+        return self(Targets(past, None, given.ordinal, None, None, given))
+
+    def response(self) -> Tensor:
+        """The next value by past values alone, for each phase of those crossed, (X, K C, C')."""
+        features, device = self.features, self.coefficients.device
+        n_phases = max(1, self.n_crossed_phases)
+        size = len(features.naive_offsets) * features.n_values
+        ordinal = torch.arange(n_phases, device=device).repeat_interleave(size)[:, None]
+        if self.n_crossed_phases:
+            ordinal = ordinal * (self.phases[0][0] // self.n_crossed_phases)
+        calendar = self.coefficients.new_zeros(len(ordinal), 1, features.n_linear_calendar)
+        known = before = None
+        if features.n_linear_known:
+            before = calendar.new_zeros(len(ordinal), 1, features.n_linear_known)
+            known = before[:, :, None].expand(-1, -1, len(features.horizons), -1)
+        given = Regressors(ordinal, calendar, known, before)
+        past = torch.eye(size, dtype=calendar.dtype, device=device).repeat(n_phases, 1)
+        past = past.view(len(ordinal), 1, -1, features.n_values)
+        alone = self(Targets(past, None, ordinal, None, None, given)) - self.without_past(given)
+        return alone[:, 0, 0].unflatten(0, (n_phases, size))
+
+    def crossed_phase(self, given: Regressors) -> Tensor:
+        """The phase of the season whose coefficients the crossed regressors have, (B, L)."""
+        if not self.n_crossed_phases:
+            return torch.zeros_like(given.ordinal)
+        shortest = self.phases[0][0]
+        return given.ordinal % shortest // (shortest // self.n_crossed_phases)
+
     def parts(self, targets: Targets, groups: Groups) -> Tensor:
         """What each of G groups of regressors adds to the forecasts, (B, L, J, C, G)."""
         # The coefficients of the other groups are zero; groups take the place of horizons.
@@ -242,8 +275,7 @@ class LinearForecast(nn.Module):
         phases = [ordinal % p // (p // n) for p, n in self.phases]
         crossed = crossed_phase = None
         if self.n_crossed and self.n_crossed_phases:
-            shortest = self.phases[0][0]
-            crossed_phase = ordinal % shortest // (shortest // self.n_crossed_phases)
+            crossed_phase = self.crossed_phase(given)  # type: ignore[arg-type]
             # A slice, for a list of channels would be copied to the device at every step.
             waves = calendar[..., self.waves, None].expand(-1, -1, -1, past.shape[-1])
             crossed = torch.cat([waves, values[:, :, self.crossed_position]], dim=2)

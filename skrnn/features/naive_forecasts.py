@@ -37,6 +37,8 @@ class NaiveForecasts(nn.Module):
     """
 
     depth: Tensor
+    # The forecasts of a single step by past values and means, (D, N); None if not linear.
+    matrix: Tensor | None
 
     def __init__(self, features: Features):
         super().__init__()
@@ -65,26 +67,48 @@ class NaiveForecasts(nn.Module):
             constants["depth"] = torch.cat([constants["depth"], of_linear], dim=1)
         for name, constant in constants.items():
             self.register_buffer(name, constant, persistent=False)
+        self.register_buffer("matrix", self._matrix(), persistent=False)
 
     def forward(self, targets: Targets) -> tuple[Tensor, Tensor]:
         """Naive forecasts, (B, L, J, C, N), and whether they exist, (B, L, J, 1, N)."""
+        stacked = self.of_values(targets)
+        if self.linear is not None:
+            linear = self.linear(targets) if targets.linear is None else targets.linear
+            stacked = torch.cat([stacked, linear.to(stacked.dtype)[..., None]], -1)
+        exists = (targets.n_past[..., None, None] >= self.depth)[:, :, :, None]
+        if self.has_users_own:
+            # A weight of zero does not mask NaN, which such a forecast may be where none exists.
+            last = targets.past[:, :, :1, : self.features.n_outputs, None]
+            stacked = stacked.where(exists | stacked.isfinite(), last)
+        return stacked, exists
+
+    def of_values(self, targets: Targets) -> Tensor:
+        """All but the linear forecast, (B, L, J, C, N)."""
         past = targets.past[..., : self.features.n_outputs]
         shape = past[:, :, None, 0].expand(-1, -1, len(self.features.horizons), -1)
         forecasts = [
             f.forecast(self._known(i, f.period, f.reads_means, past, targets)).expand_as(shape)
             for i, f in enumerate(self.features.naive_forecasts)
         ]
-        if self.linear is not None:
-            linear = self.linear(targets) if targets.linear is None else targets.linear
-            forecasts.append(linear.to(shape.dtype))
-        exists = (targets.n_past[..., None, None] >= self.depth)[:, :, :, None]
-        if not forecasts:
-            return shape[..., None][..., :0], exists
-        stacked = torch.stack(forecasts, -1)
-        if self.has_users_own:
-            # A weight of zero does not mask NaN, which such a forecast may be where none exists.
-            stacked = stacked.where(exists | stacked.isfinite(), shape[..., None])
-        return stacked, exists
+        return torch.stack(forecasts, -1) if forecasts else shape[..., None][..., :0]
+
+    def _matrix(self) -> Tensor | None:
+        """What each past value and mean adds to the forecasts, found by each alone being one."""
+        features = self.features
+        if self.has_users_own or features.horizons != (1,):
+            return None
+        n_past, n_means = len(features.naive_offsets), len(features.mean_periods)
+        size = n_past + 2 * n_means
+        # And all together, whose forecasts are sums of the others if these are linear.
+        weights = torch.linspace(2, 3, size) * (-1) ** torch.arange(size)
+        inputs = torch.cat([torch.eye(size), weights[None]])
+        past, means = inputs[:, None, :n_past, None], None
+        if n_means:
+            means = inputs[:, None, n_past:, None].unflatten(2, (n_means, 2))
+        t = torch.full((len(inputs), 1), features.history)
+        forecasts = self.of_values(Targets(past, means, t, None, None))[:, 0, 0, 0]
+        alone, together = forecasts[:-1], forecasts[-1]
+        return alone if torch.allclose(weights @ alone, together) else None
 
     def _known(
         self, i: int, period: int, reads_means: bool, past: Tensor, targets: Targets

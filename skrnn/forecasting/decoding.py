@@ -14,6 +14,7 @@ from torch import Tensor
 from skrnn.features.batch import Steps, Targets
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.means import PathMeans
+from skrnn.features.path_forecasts import PathForecasts
 from skrnn.forecasting.contributions import Contributions, Path, Trace
 from skrnn.network.cells import State, concatenated, each_part, select
 from skrnn.network.network import RecurrentNetwork
@@ -199,7 +200,18 @@ class Decoder:
         # Draws in the order of the series: what one series has seen changes no draw of another.
         for encoded in self._encoded_with_states(n_values, horizon, by_length=not n_samples):
             cutoffs, state = encoded.cutoffs, encoded.state
-            starts = [encoded.series, *self._put(self.cutoff[cutoffs]), encoded.hidden]
+            (first,) = self._put(self.cutoff[cutoffs])
+            starts, naive = [encoded.series, first, encoded.hidden], None
+            if self.contributions is None:
+                naive = PathForecasts.of(
+                    self.network.naive_forecasts,
+                    encoded.data,
+                    encoded.series,
+                    first,
+                    earliest=int(self.cutoff[cutoffs].min()),
+                    horizon=horizon,
+                    n_paths=n_paths,
+                )
             if n_samples:
                 starts = [part.repeat_interleave(n_samples, 0) for part in starts]
                 state = each_part(lambda part: part.repeat_interleave(n_samples, 1), state)
@@ -215,6 +227,7 @@ class Decoder:
                 horizon,
                 generator,
                 trace,
+                naive,
             )
             values = values.unflatten(0, (-1, n_paths)).movedim(1, -1)  # (m, H, C, V)
             if self.contributions is not None and trace is not None:
@@ -300,10 +313,14 @@ def states(
 ) -> tuple[Tensor, State]:
     """Recurrent output (n, H) and state after each given step of the given run.
 
-    Only the state after the last step of a pass is known, so all runs advance together from one
+    Where only the state after the last step of a pass is known, all runs advance together from one
     cutoff to the next.
     """
     device = steps.past.device
+    if (every := network.states_of_steps(steps)) is not None:
+        hidden, state = every
+        of_run, at = (torch.from_numpy(part).to(device) for part in (run, step))
+        return hidden[of_run, at], each_part(lambda part: part[of_run, at][None], state)
     order: list[np.ndarray] = []
     outputs: list[Tensor] = []
     collected: list[State] = []
@@ -330,10 +347,12 @@ def recursive(
     horizon: int,
     generator: torch.Generator | None = None,
     trace: Trace | None = None,
+    naive: PathForecasts | None = None,
 ) -> Tensor:
     """Forecast step by step, each forecast, or draw, an input of the next step, (n, H, C).
 
-    ``trace`` gets what each step has read, and what its forecast is the sum of.
+    ``trace`` gets what each step has read, and what its forecast is the sum of. ``naive`` are the
+    naive forecasts, where they need not be looked up at every step.
     """
     features, distribution = network.features, network.distribution
     history = features.history
@@ -374,9 +393,14 @@ def recursive(
             output, state = network.recurrent(inputs, state)
             hidden = output[:, 0]
         past = by_time[row - data.naive_offsets].transpose(0, 1)[:, None]  # (n, 1, K, C)
-        regressors, scale = data.regressors(series, t), data.scale_of(series)
-        targets = Targets(past, means.before(row), t, None, None, regressors, None, scale)
-        mixed = network.mixed(hidden[:, None], targets)
+        of_means, scale = means.before(row), data.scale_of(series)
+        if naive is None:
+            regressors = data.regressors(series, t)
+            targets = Targets(past, of_means, t, None, None, regressors, None, scale)
+            mixed = network.mixed(hidden[:, None], targets)
+        else:
+            targets = Targets(past, of_means, t, None, None, scale=scale)
+            mixed = network.mixed(hidden[:, None], targets, naive.at(h, past[:, 0], of_means))
         parameters = network.parameters_of(mixed, targets)[:, 0, 0]  # (n, C, K)
         if trace is not None:
             trace.append((inputs, targets, mixed))

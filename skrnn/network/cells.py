@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from skrnn.network.dropout import Dropout
-from skrnn.network.layers import GRU, LSTM
+from skrnn.network.layers import GRU, LSTM, states_of_steps
 
 # Of one layer: None is the zero state; an LSTM's has two parts, (hidden, cell).
 LayerState = Tensor | tuple[Tensor, ...]
@@ -80,6 +80,20 @@ class RecurrentLayers(nn.Module):
                 x = self.dropout(x)
             x, last = layer(x, None if state is None else state[k])
             states.append(last)
+        return x, tuple(states)
+
+    def states_of_steps(self, x: Tensor) -> tuple[Tensor, State] | None:
+        """Output of the last layer, and the states after every step, (B, L, H) each.
+
+        None for cells that cannot tell them.
+        """
+        states = []
+        for layer in self.layers:
+            result = states_of_steps(layer, x)
+            if result is None:
+                return None
+            x, of_layer = result
+            states.append(of_layer)
         return x, tuple(states)
 
 

@@ -111,11 +111,12 @@ def _panels(weight, lanes):
     return weight.view(G, Hp // lanes, lanes, n).permute(1, 3, 0, 2).contiguous()
 
 
-def _forward(x, first, weights, batch_first, keep):
+def _forward(x, first, weights, batch_first, keep_states=False, keep_gates=False):
     """Compute a layer from x (L, B, C) and the first states (B, H), one or an LSTM's two.
 
     Returns the output (L, B, H), the last states, the memory (state, gates) of the kernels and the
-    number of threads. The memory holds all steps if ``keep``, for the backward pass.
+    number of threads. The memory holds those of all steps that are to be kept; the backward pass
+    needs both.
     """
     kernels = _kernels()
     (L, B, C), H = x.shape, first[0].shape[1]
@@ -130,9 +131,9 @@ def _forward(x, first, weights, batch_first, keep):
     blocks = -(-B // rows)
     out = x.new_empty(B, L, H).transpose(0, 1) if batch_first else x.new_empty(L, B, H)
     threads = min(threads, blocks)
-    n = blocks if keep else threads
-    gates = x.new_empty(n, L if keep else 1, slots, rows, Hp)
-    state = x.new_empty(n, L + 1 if keep else 2, rows, len(first) * Hp + Cp)
+    n_states, n_gates = (blocks if keep else threads for keep in (keep_states, keep_gates))
+    state = x.new_empty(n_states, L + 1 if keep_states else 2, rows, len(first) * Hp + Cp)
+    gates = x.new_empty(n_gates, L if keep_gates else 1, slots, rows, Hp)
     h = torch.stack(first)
 
     weight_x, weight_h, bias_x, bias_h = weights
@@ -147,11 +148,11 @@ def _forward(x, first, weights, batch_first, keep):
     kernel = kernels.forward(name)
     panels = _panels(weight_x, lanes), _panels(weight_h, lanes)
     layer = [a.detach().numpy() for a in (x, h, out)]
-    memory = [a.detach().numpy() for a in (state, gates)]
+    memory = [(state.numpy(), keep_states), (gates.numpy(), keep_gates)]
     weights = [a.detach().numpy() for a in (*panels, bias)]
 
     def work(thread, start, stop):
-        own = memory if keep else [a[thread : thread + 1] for a in memory]
+        own = [a if keep else a[thread : thread + 1] for a, keep in memory]
         kernel(start, stop, *layer, *own, *weights)
 
     run_in_threads(work, blocks, threads)
@@ -164,7 +165,7 @@ class _Layer(Function):
     @staticmethod
     def forward(ctx, x, batch_first, w_x, w_h, b_x, b_h, *first):
         weights = w_x, w_h, b_x, b_h
-        out, last, saved, ctx.threads = _forward(x, first, weights, batch_first, keep=True)
+        out, last, saved, ctx.threads = _forward(x, first, weights, batch_first, True, True)
         ctx.save_for_backward(*saved, w_x, w_h)
         ctx.shape = x.shape
         ctx.set_materialize_grads(False)
@@ -253,10 +254,29 @@ def _run(network, input, hx):
         if torch.is_grad_enabled() and any(a.requires_grad for a in (x, *weights, *first)):
             x, *last = _Layer.apply(x, batch_first, *weights, *first)
         else:
-            x, last, *_ = _forward(x, first, weights, batch_first, keep=False)
+            x, last, *_ = _forward(x, first, weights, batch_first)
         states.append(last)
     output = x.transpose(0, 1) if network.batch_first else x
     return output, tuple(map(torch.stack, zip(*states, strict=True)))
+
+
+@torch.no_grad()
+def states_of_steps(layer, input):
+    """Return the output (B, L, H) of a layer, and its states after every step, from a zero state.
+
+    The states are (B, L, H), of an LSTM a tuple of two. None for a layer that cannot tell them.
+    """
+    if isinstance(layer, (nn.GRU, nn.RNN)):  # the output of a step is the state after it
+        output, _ = layer(input)
+        return output, output
+    if not isinstance(layer, LSTM) or not is_fast(layer, input, ()):
+        return None
+    x = input.transpose(0, 1)
+    first, H = (_zeros(layer, input)[0],) * 2, layer.hidden_size
+    out, _, (state, gates), _ = _forward(x, first, layer.all_weights[0], True, keep_states=True)
+    cell = state[:, 1:, :, -gates.shape[-1] :].transpose(1, 2).flatten(0, 1)  # (rows, L, Hp)
+    output = out.transpose(0, 1)
+    return output, (output, cell[: len(input), :, :H])
 
 
 def _without_missing_bfloat16():

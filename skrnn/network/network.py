@@ -142,6 +142,13 @@ class RecurrentNetwork(nn.Module):
         """Output of the recurrent layer at every step, (B, L, H), and the state after the last."""
         return self.recurrent(self.inputs(steps), state)
 
+    def states_of_steps(self, steps: Steps) -> tuple[Tensor, State] | None:
+        """Output of the recurrent layer and its states after every step, (B, L, H) each.
+
+        Without dropout; None for cells that cannot tell them.
+        """
+        return self.recurrent.states_of_steps(self.inputs(steps))
+
     def inputs(self, steps: Steps) -> Tensor:
         """Last changes (or value), lags relative to the last value, calendar and X, (B, L, D)."""
         features = self.features
@@ -164,17 +171,23 @@ class RecurrentNetwork(nn.Module):
         """Parameters of the forecasts, (B, L, J, C, K), from the recurrent layer's output."""
         return self.parameters_of(self.mixed(hidden, targets), targets)
 
-    def mixed(self, hidden: Tensor, targets: Targets) -> Mixed:
-        """The correction, and the naive forecasts with their weights."""
-        naive, exists = self.naive_forecasts(targets)  # (B, L, J, C, N), (B, L, J, 1, N)
+    def mixed(self, hidden: Tensor, targets: Targets, naive: Tensor | None = None) -> Mixed:
+        """The correction, and the naive forecasts with their weights.
+
+        Naive forecasts that are given, (B, L, J, C, N), all exist.
+        """
+        exists = None
+        if naive is None:
+            naive, exists = self.naive_forecasts(targets)  # (B, L, J, C, N), (B, L, J, 1, N)
         known = self.known_of_targets(targets, naive, exists)
         correction, others, score = self._decoded(hidden, known)
         if score is None:
             return Mixed(correction, None, None, others)
-        # Where none exists, before the first season, all share: a softmax of nothing is NaN.
-        shared = exists | ~exists.any(-1, keepdim=True)
-        weights = score.masked_fill(~shared, -torch.inf).softmax(-1)  # (B, L, J, C, N)
-        return Mixed(correction, weights, naive, others)
+        if exists is not None:
+            # Where none exists, before the first season, all share: a softmax of nothing is NaN.
+            shared = exists | ~exists.any(-1, keepdim=True)
+            score = score.masked_fill(~shared, -torch.inf)
+        return Mixed(correction, score.softmax(-1), naive, others)  # (B, L, J, C, N)
 
     def parameters_of(self, mixed: Mixed, targets: Targets) -> Tensor:
         """Parameters of the distribution whose location is the mix and its correction."""
@@ -201,12 +214,15 @@ class RecurrentNetwork(nn.Module):
             correction = correction * self.correction_scale[..., 0]
         return correction, outputs[..., 1:], score
 
-    def known_of_targets(self, targets: Targets, naive: Tensor, exists: Tensor) -> Tensor | None:
+    def known_of_targets(
+        self, targets: Targets, naive: Tensor, exists: Tensor | None
+    ) -> Tensor | None:
         """Known inputs of each target, (B, L, J, Q); None where those of the step hold them."""
         if targets.known is None:
             return None
         last = targets.past[:, :, 0, : self.features.n_outputs, None]  # (B, L, C, 1)
-        relative = (naive - last[:, :, None]) * exists
+        relative = naive - last[:, :, None]
+        relative = relative if exists is None else relative * exists
         channels = [targets.known, relative.flatten(3), *self._embedded(targets.codes)]
         return torch.cat(channels, dim=-1)
 

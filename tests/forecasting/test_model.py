@@ -70,15 +70,15 @@ def test_quantiles_are_in_the_unit_of_each_series_and_column(distribution):
 
 def too_large(monkeypatch, most, error):
     """Let passes over more than so many steps of the network run out of memory; list all passes."""
-    encode, passes = RecurrentNetwork.encode, []
+    inputs, passes = RecurrentNetwork.inputs, []
 
-    def limited(self, steps, state=None):
+    def limited(self, steps):
         passes.append(steps.past[..., 0, 0].numel())
         if passes[-1] > most:
             raise error
-        return encode(self, steps, state)
+        return inputs(self, steps)
 
-    monkeypatch.setattr(RecurrentNetwork, "encode", limited)
+    monkeypatch.setattr(RecurrentNetwork, "inputs", limited)
     return passes
 
 

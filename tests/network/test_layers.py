@@ -20,6 +20,8 @@ from torch import nn
 from skrnn import GRUForecaster, LSTMForecaster
 from skrnn.datasets import make_hourly_load
 from skrnn.network import layer_kernels, layers
+from skrnn.network.cells import CELLS as CELLS_BY_NAME
+from skrnn.network.cells import RecurrentLayers
 from skrnn.network.layers import GRU, LSTM
 
 CELLS = {"gru": (nn.GRU, GRU), "lstm": (nn.LSTM, LSTM)}
@@ -334,6 +336,30 @@ def test_a_few_steps_are_torchs_layer(cell, monkeypatch):
             ours(torch.randn(length, batch, 3, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("cell", [*CELLS, "rnn"])
+def test_states_of_steps_are_those_after_each_step(cell):
+    recurrent = RecurrentLayers(CELLS_BY_NAME[cell], 3, 5, num_layers=2, dropout=0.0)
+    x = torch.randn(37, 11, 3)
+    output, states = recurrent.states_of_steps(x)
+    for t in range(x.shape[1]):
+        expected, after = recurrent(x[:, : t + 1])
+        torch.testing.assert_close(output[:, t], expected[:, -1], rtol=1e-5, atol=1e-6)
+        for layer, of_layer in zip(after, states, strict=True):
+            for part, found in zip(parts(layer), parts(of_layer), strict=True):
+                torch.testing.assert_close(found[:, t], part[0], rtol=1e-5, atol=1e-6)
+
+
+def test_states_of_steps_of_an_unknown_cell_are_not_known():
+    class Mine(nn.Module):
+        def __init__(self, input_size, hidden_size, batch_first):
+            super().__init__()
+
+    assert (
+        RecurrentLayers(Mine, 3, 5, num_layers=1, dropout=0.0).states_of_steps(torch.zeros(2, 4, 3))
+        is None
+    )
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_blocks_that_share_memory_without_gradients_differ_in_no_bit(cell, threads):
     network = our(cell, 3, 5, dtype=torch.float32)
@@ -482,6 +508,8 @@ def test_forked_process_can_use_it_after_its_parent_did():
 import os, torch
 from skrnn import LSTMForecaster
 from skrnn.network import layer_kernels, layers
+from skrnn.network.cells import CELLS as CELLS_BY_NAME
+from skrnn.network.cells import RecurrentLayers
 from skrnn.network.layers import GRU
 layers.MIN_MULTIPLICATIONS_PER_THREAD = 1
 torch.set_num_threads(2)
