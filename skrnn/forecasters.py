@@ -61,7 +61,7 @@ class GRUForecaster(BaseRecurrentForecaster):
         above 1 with "multioutput" only. For horizons of weeks of hours, a day: 24.
     hidden_size : int or "auto", default="auto"
         Units of each recurrent layer, H. "auto" takes more units for more data: 32 for 144 values
-        of y, 64 for 2,000 and 128 for more than 25,000. They are :math:`128\,(n / 2^{15})^{1/4}`,
+        of y, 80 for 2,000 and 128 for 8,000 or more. They are :math:`128\,(n / 2^{13})^{1/3}`,
         rounded to a multiple of 16 between 16 and 128, where n counts the values of all series.
     num_layers : int, default=1
         Recurrent layers, one on top of the other.
@@ -206,6 +206,8 @@ class GRUForecaster(BaseRecurrentForecaster):
     naive_ : pandas.DataFrame
         Initial weights of the naive forecasts, a row for each name and period, a column for each
         column of y; the mean over the horizons.
+    hidden_size_ : int
+        Units of each recurrent layer.
     device_ : torch.device
         Device of the network.
     num_epochs_ : int

@@ -537,6 +537,9 @@ class BaseRecurrentForecaster(BaseForecaster):
     )
     scaler_ = of_fitted(attrgetter("model.scaler"), "Statistics of each series.")
     device_ = of_fitted(attrgetter("model.device"), "Device of the network.")
+    hidden_size_ = of_fitted(
+        lambda fitted: fitted.model.architecture["hidden_size"], "Units of each recurrent layer."
+    )
     sp_ = of_fitted(attrgetter("model.features.sp"), "Seasonal periods.")
     lags_ = of_fitted(attrgetter("model.features.lags"), "Lags read beside the last value.")
     linear_lags_ = of_fitted(attrgetter("model.features.linear_lags"), "Lags of the regression.")

@@ -30,9 +30,9 @@ from skrnn.network.randomness import RandomStreams, drawing_from
 # The linear forecast reads calendar fields of which the data cover one cycle: its few waves are
 # smooth, and penalised.
 LINEAR_CALENDAR_CYCLES = 0.95  # 365 days hold a year of 365.25
-# Units of a recurrent layer, so many times the fourth root of the values of all series: a step of
-# training then takes a time in proportion to their root. A multiple of a vector register.
-UNITS_PER_ROOT, UNITS_MULTIPLE, MOST_UNITS = 128 / 2**3.75, 16, 128
+# Units of a recurrent layer: so many times the cube root of the values of all series (decision 42),
+# a multiple of a vector register.
+UNITS_PER_CUBE_ROOT, UNITS_MULTIPLE, MOST_UNITS = 128 / 2 ** (13 / 3), 16, 128
 
 
 def forecasts_counts(forecaster: Any) -> bool:
@@ -79,7 +79,7 @@ def hidden_size(forecaster: Any, panel: Panel) -> int:
     if not isinstance(forecaster.hidden_size, str):
         return forecaster.hidden_size
     n_values = int(panel.lengths.sum()) * len(panel.columns)
-    n_units = UNITS_MULTIPLE * round(UNITS_PER_ROOT * n_values**0.25 / UNITS_MULTIPLE)
+    n_units = UNITS_MULTIPLE * round(UNITS_PER_CUBE_ROOT * n_values ** (1 / 3) / UNITS_MULTIPLE)
     return max(UNITS_MULTIPLE, min(n_units, MOST_UNITS))
 
 

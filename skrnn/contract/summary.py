@@ -55,6 +55,7 @@ def summary_table(forecaster: Any) -> pd.DataFrame:
         ("calendar", _listed(features.calendar), _kind(parameters["calendar"])),
         ("largest naive weights", mix or "none", _kind(parameters["naive"])),
         *([("networks", n, "given")] if n > 1 else []),
+        ("hidden_size", forecaster.hidden_size_, _kind(parameters["hidden_size"])),
         ("trainable weights", sum(w.numel() for m in networks for w in m.parameters()), ""),
         ("device", str(model.device), _kind(parameters["device"])),
         ("series", panel.n_series, ""),

@@ -363,7 +363,7 @@ PARAMETERS = [
     )
     for name, values, words in [
         ("window_length", [-1, 0, 2.5, "long"], ["an int", "[1, inf)"]),
-        ("hidden_size", [-1, 0, 2.5, "big"], ["an int", "[1, inf)"]),
+        ("hidden_size", [-1, 0, 2.5, "big"], ["'auto'", "an int", "[1, inf)"]),
         ("num_layers", [-1, 0, 2.5], ["an int", "[1, inf)"]),
         ("batch_size", [-1, 0, 2.5], ["an int", "[1, inf)"]),
         ("num_epochs", [-1, 1.5, "many"], ["'auto'", "an int", "[0, inf)"]),
