@@ -14,6 +14,9 @@ from skrnn.features.naive_forecasts import NaiveForecasts
 
 # Steps of paths whose calendar is looked up at once: a few hundred bytes each.
 STEPS_AT_ONCE = 200_000
+# Coefficients of the linear forecast that a step reads, for all paths: 160 MB. Those of many
+# columns, each by all others, are more.
+MOST_COEFFICIENTS = 20_000_000
 
 
 class PathForecasts:
@@ -60,7 +63,8 @@ class PathForecasts:
     ) -> PathForecasts | None:
         """Those of ``horizon`` steps from each cutoff (m,), of which the earliest is given.
 
-        None if a naive forecast does not exist at one of them, or is not linear.
+        None if a naive forecast does not exist at one of them or is not linear, or if the linear
+        forecasts of so many columns take too much memory.
         """
         if naive.matrix is None or earliest < naive.features.history:
             return None
@@ -68,6 +72,9 @@ class PathForecasts:
         matrix, linear = naive.matrix.to(accumulator_dtype(cutoff.device)), naive.linear
         if linear is None:
             return cls(matrix, None, None, None, n_paths)
+        response = linear.response().to(matrix.dtype)
+        if len(series) * n_paths * response[0].numel() > MOST_COEFFICIENTS:
+            return None
         n_at_once = max(1, STEPS_AT_ONCE // len(series))
         parts = []
         for first in range(0, horizon, n_at_once):
@@ -75,7 +82,6 @@ class PathForecasts:
             given: Any = data.regressors(series, cutoff[:, None] + h)
             parts.append((linear.without_past(given), linear.crossed_phase(given)))
         fixed, phase = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
-        response = linear.response().to(matrix.dtype)
         return cls(matrix, response, fixed[:, :, 0], phase, n_paths)
 
     def at(self, h: int, past: Tensor, means: Tensor | None) -> Tensor:

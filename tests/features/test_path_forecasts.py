@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from skrnn import GRUForecaster
+from skrnn.features import path_forecasts
 from skrnn.features.path_forecasts import PathForecasts
 from skrnn.naive import NAIVE_FORECASTS, NaiveForecast
 
@@ -78,6 +79,16 @@ def test_forecasts_that_do_not_all_exist_are_looked_up_at_every_step(of):
     forecaster = GRUForecaster(**SMALL, sp=[24]).fit(y)
     forecaster.predict(fh=range(1, 5))
     assert not any(of[0])
+
+
+def test_coefficients_that_take_too_much_memory_are_looked_up_at_every_step(of, monkeypatch):
+    y, _ = data(n_columns=2)
+    forecaster = GRUForecaster(**SMALL, sp=[24]).fit(y)
+    expected = forecaster.predict(fh=range(1, 5))
+    assert of[0][-1]
+    monkeypatch.setattr(path_forecasts, "MOST_COEFFICIENTS", 4 * 24)
+    np.testing.assert_allclose(forecaster.predict(fh=range(1, 5)), expected, rtol=1e-6)
+    assert not of[0][-1]
 
 
 class MedianOfThree(NaiveForecast):
