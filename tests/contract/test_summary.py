@@ -17,6 +17,7 @@ ATTRIBUTES = (
     "networks_",
     "scaler_",
     "device_",
+    "hidden_size_",
     "sp_",
     "lags_",
     "calendar_",
