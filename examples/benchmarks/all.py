@@ -86,6 +86,8 @@ RUNS = {
     "search_speed-one_thread": "benchmarks/search_speed.py --threads 1",
     "search_speed-two_threads": "benchmarks/search_speed.py --threads 2",
     "ensembles": "benchmarks/ensembles.py --threads 1 --m4 {m4} {pjm}",
+    "serve-short": "benchmarks/serve.py --parts one many onnx",
+    "serve-long": "benchmarks/serve.py --parts long",
     "short_panels": "benchmarks/short_panels.py --peer {statsforecast}",
     "joint_paths-validate": "benchmarks/joint_paths.py --validate {pjm}",
     "joint_paths-time": "benchmarks/joint_paths.py --time {pjm}",

@@ -19,12 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import results
 
 from skrnn import GRUForecaster, Stream
 from skrnn.datasets import make_hourly_load
@@ -63,9 +64,10 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=list(parts), choices=list(parts))
     parser.add_argument("--updates", type=int, default=1_000_000)
     parser.add_argument("--series", type=int, default=10_000)
+    results.add_argument(parser)
     args = parser.parse_args()
-    for name in args.parts:
-        parts[name](args)
+    rows = [row | {"part": name} for name in args.parts for row in parts[name](args)]
+    results.write(args.json, rows)
 
 
 # -------------------------------------------------------------------------------- latencies
@@ -83,13 +85,26 @@ class Latencies:
         self.processor.append(time.process_time() - processor)
         self.wall.append(time.perf_counter() - wall)
 
+    def quantiles(self, times: list[float]) -> tuple[float, float, float]:
+        p50, p99 = 1_000 * np.quantile(times, [0.5, 0.99])
+        return p50, p99, 1_000 * max(times)
+
     def __str__(self) -> str:
-        wall, processor = (1_000 * np.array(times) for times in (self.wall, self.processor))
         columns = []
-        for times in (wall, processor):
-            p50, p99 = np.quantile(times, [0.5, 0.99])
-            columns.append(f"{p50:7.2f} {p99:7.2f} {times.max():8.2f}")
+        for times in (self.wall, self.processor):
+            p50, p99, most = self.quantiles(times)
+            columns.append(f"{p50:7.2f} {p99:7.2f} {most:8.2f}")
         return f"{self.name:44} {columns[0]}  | {columns[1]}"
+
+
+def row(of: str, update: Latencies, predict: Latencies, **more: float) -> dict[str, Any]:
+    """Print the latencies of updates and forecasts, and return them in ms."""
+    print(f"{update}\n{predict}", flush=True)
+    result: dict[str, Any] = {"of": of} | more
+    for name, latencies in (("update", update), ("forecast", predict)):
+        p50, p99, _ = latencies.quantiles(latencies.wall)
+        result |= {f"{name} p50": p50, f"{name} p99": p99}
+    return result
 
 
 def print_header(title: str) -> None:
@@ -108,7 +123,7 @@ def fitted(settings: dict, y: pd.Series, fh: list[int]) -> GRUForecaster:
 # ---------------------------------------------------------------------------------- streams
 
 
-def one_series(args: argparse.Namespace) -> None:
+def one_series(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Updates and forecasts of a stream, and of the forecaster, from which they must not differ."""
     y = load(N_FITTED + N_TIMED)
     print_header("One series")
@@ -120,7 +135,6 @@ def one_series(args: argparse.Namespace) -> None:
         for value in y.to_numpy()[N_FITTED:]:
             update.of(stream.update, value)
             predict.of(forecast)
-        print(f"{update}\n{predict}", flush=True)
         forecaster.update(y[N_FITTED:], update_params=False)
         expected = (
             forecaster.predict(fh)
@@ -128,16 +142,17 @@ def one_series(args: argparse.Namespace) -> None:
             else forecaster.predict_quantiles(fh, alpha=alpha)
         )
         difference = np.abs(forecast().ravel() - expected.to_numpy().ravel()).max() / y.std()
+        yield row(f"stream, {name}", update, predict, difference=difference)
         print(f"{'':4}differs from the forecaster by {difference:.1e} of the scale", flush=True)
     forecaster = fitted({}, y[:N_FITTED], [1])
     update, predict = Latencies("without a stream: update"), Latencies("without a stream: predict")
     for k in range(N_FITTED, N_FITTED + 100):
         update.of(forecaster.update, y[k : k + 1], None, False)
         predict.of(forecaster.predict)
-    print(f"{update}\n{predict}", flush=True)
+    yield row("`update` and `predict` of the forecaster, next hour", update, predict)
 
 
-def long_stream(args: argparse.Namespace) -> None:
+def long_stream(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The same after many updates; the last thousand before each power of ten are timed."""
     y = load(20_000).to_numpy()
     forecaster = fitted({}, load(20_000)[:N_FITTED], [1])
@@ -152,13 +167,14 @@ def long_stream(args: argparse.Namespace) -> None:
             update.of(stream.update, y[n % len(y)])
             predict.of(stream.predict)
             n += 1
-        print(f"{update}\n{predict}", flush=True)
+        yield row(f"{stop:,}", update, predict)
     again = Stream(stream.forecaster())
     difference = np.abs(again.predict() - stream.predict()).max() / y.std()
     print(f"    differs from a fresh context by {difference:.1e} of the scale", flush=True)
+    yield {"of": "a fresh context", "difference": difference}
 
 
-def many(args: argparse.Namespace) -> None:
+def many(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row of each of many series at once."""
     n_rows = 150
     rng = np.random.default_rng(0)
@@ -179,17 +195,21 @@ def many(args: argparse.Namespace) -> None:
             if k % 3 == 0:
                 predict.of(stream.predict)
         print_header(f"{args.series:,} series")
-        print(f"{update}\n{predict}", flush=True)
+        yield row(name, update, predict)
 
 
 # ------------------------------------------------------------------------------------- ONNX
 
 
-def onnx(args: argparse.Namespace) -> None:
+def onnx(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Size of files, and seconds from the start of Python's first import to the first forecast."""
     print(f"\n{'ONNX file, forecast of 24 hours':36} {'kB':>8} {'first, s':>10} {'later, ms':>10}")
-    y = load(N_FITTED)
-    for name, settings in (("recursive", {}), ("multioutput", AT_ONCE)):
+    for name, settings, n_hours in (
+        ("recursive", {}, N_FITTED),
+        ("multioutput", AT_ONCE, N_FITTED),
+        ("recursive, a year of hours", {}, 9_000),
+    ):
+        y = load(n_hours)
         with tempfile.TemporaryDirectory() as folder:
             file, inputs = Path(folder) / "load.onnx", Path(folder) / "inputs.npz"
             fitted(settings, y, DAY).to_onnx(file)
@@ -199,6 +219,7 @@ def onnx(args: argparse.Namespace) -> None:
             first, later = np.min(np.array(texts, dtype=float), axis=0)
             size = file.stat().st_size / 1_000
         print(f"{name:36} {size:8.0f} {first:10.3f} {1_000 * later:10.1f}", flush=True)
+        yield {"of": name, "kB": size, "first forecast, s": first, "later, ms": 1_000 * later}
 
 
 def inputs_of(y: pd.Series) -> dict[str, np.ndarray]:

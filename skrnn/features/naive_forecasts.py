@@ -37,8 +37,10 @@ class NaiveForecasts(nn.Module):
     """
 
     depth: Tensor
-    # The forecasts of a single step by past values and means, (D, N); None if not linear.
-    matrix: Tensor | None
+    # Of a single step, where in the past values and means the R terms of each forecast are, and
+    # their weights, (R, N); None if a forecast is not linear.
+    term_places: Tensor | None
+    term_weights: Tensor | None
 
     def __init__(self, features: Features):
         super().__init__()
@@ -67,7 +69,8 @@ class NaiveForecasts(nn.Module):
             constants["depth"] = torch.cat([constants["depth"], of_linear], dim=1)
         for name, constant in constants.items():
             self.register_buffer(name, constant, persistent=False)
-        self.register_buffer("matrix", self._matrix(), persistent=False)
+        for name, terms in self._terms().items():
+            self.register_buffer(name, terms, persistent=False)
 
     def forward(self, targets: Targets) -> tuple[Tensor, Tensor]:
         """Naive forecasts, (B, L, J, C, N), and whether they exist, (B, L, J, 1, N)."""
@@ -92,11 +95,11 @@ class NaiveForecasts(nn.Module):
         ]
         return torch.stack(forecasts, -1) if forecasts else shape[..., None][..., :0]
 
-    def _matrix(self) -> Tensor | None:
-        """What each past value and mean adds to the forecasts, found by each alone being one."""
+    def _terms(self) -> dict[str, Tensor | None]:
+        """The terms of linear forecasts, found by letting each past value and mean alone be one."""
         features = self.features
-        if self.has_users_own or features.horizons != (1,):
-            return None
+        if self.has_users_own or features.horizons != (1,) or not features.naive_forecasts:
+            return {"term_places": None, "term_weights": None}
         n_past, n_means = len(features.naive_offsets), len(features.mean_periods)
         size = n_past + 2 * n_means
         # And all together, whose forecasts are sums of the others if these are linear.
@@ -108,7 +111,11 @@ class NaiveForecasts(nn.Module):
         t = torch.full((len(inputs), 1), features.history)
         forecasts = self.of_values(Targets(past, means, t, None, None))[:, 0, 0, 0]
         alone, together = forecasts[:-1], forecasts[-1]
-        return alone if torch.allclose(weights @ alone, together) else None
+        if not torch.allclose(weights @ alone, together):
+            return {"term_places": None, "term_weights": None}
+        n_terms = int(alone.count_nonzero(0).max())
+        places = alone.abs().argsort(0, descending=True)[:n_terms]
+        return {"term_places": places, "term_weights": alone.gather(0, places)}
 
     def _known(
         self, i: int, period: int, reads_means: bool, past: Tensor, targets: Targets

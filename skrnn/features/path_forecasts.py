@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skrnn.features.device_panel import DevicePanel
-from skrnn.features.means import accumulator_dtype
 from skrnn.features.naive_forecasts import NaiveForecasts
 
 # Steps of paths whose calendar is looked up at once: a few hundred bytes each.
@@ -28,8 +27,8 @@ class PathForecasts:
 
     Parameters
     ----------
-    matrix : Tensor of shape (D, N)
-        The N naive forecasts by past values and means.
+    naive : NaiveForecasts
+        Their terms are read.
     response : Tensor of shape (X, K C, C') or None
         The linear forecast by past values, for each phase of the season; None without one.
     fixed : Tensor of shape (m, H, C') or None
@@ -41,13 +40,13 @@ class PathForecasts:
 
     def __init__(
         self,
-        matrix: Tensor,
+        naive: NaiveForecasts,
         response: Tensor | None,
         fixed: Tensor | None,
         phase: Tensor | None,
         n_paths: int,
     ):
-        self.matrix, self.response = matrix, response
+        self.naive, self.response = naive, response
         self.fixed, self.phase, self.n_paths = fixed, phase, n_paths
 
     @classmethod
@@ -66,13 +65,12 @@ class PathForecasts:
         None if a naive forecast does not exist at one of them or is not linear, or if the linear
         forecasts of so many columns take too much memory.
         """
-        if naive.matrix is None or earliest < naive.features.history:
+        if naive.term_places is None or earliest < naive.features.history:
             return None
-        # In double precision: a graphics processor may round products of single precision.
-        matrix, linear = naive.matrix.to(accumulator_dtype(cutoff.device)), naive.linear
+        linear = naive.linear
         if linear is None:
-            return cls(matrix, None, None, None, n_paths)
-        response = linear.response().to(matrix.dtype)
+            return cls(naive, None, None, None, n_paths)
+        response = linear.response()
         if len(series) * n_paths * response[0].numel() > MOST_COEFFICIENTS:
             return None
         n_at_once = max(1, STEPS_AT_ONCE // len(series))
@@ -82,19 +80,21 @@ class PathForecasts:
             given: Any = data.regressors(series, cutoff[:, None] + h)
             parts.append((linear.without_past(given), linear.crossed_phase(given)))
         fixed, phase = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
-        return cls(matrix, response, fixed[:, :, 0], phase, n_paths)
+        return cls(naive, response, fixed[:, :, 0], phase, n_paths)
 
     def at(self, h: int, past: Tensor, means: Tensor | None) -> Tensor:
         """Forecasts of step h, (n, 1, 1, C, N), from past values (n, K, C) and means."""
+        # Sums of products, for a graphics processor may round the terms of matrix products.
         known = past if means is None else torch.cat([past, means[:, 0].flatten(1, 2)], dim=1)
-        known = known.to(self.matrix.dtype)
-        forecasts = known.transpose(1, 2) @ self.matrix  # (n, C, N)
+        places: Any = self.naive.term_places
+        weights: Any = self.naive.term_weights
+        terms = known.index_select(1, places.flatten()).unflatten(1, places.shape)  # (n, R, N, C)
+        forecasts = (terms * weights[..., None]).sum(1).transpose(1, 2)
         if self.response is not None and self.fixed is not None and self.phase is not None:
             phase = self.phase[:, h].repeat_interleave(self.n_paths, 0)
             response = F.embedding(phase, self.response.flatten(1))
             response = response.view(len(past), -1, self.response.shape[-1])
-            of_past = past.to(response.dtype).flatten(1)[:, None] @ response  # (n, 1, C)
             fixed = self.fixed[:, h].repeat_interleave(self.n_paths, 0)
-            linear = of_past[:, 0] + fixed
+            linear = (past.flatten(1)[..., None] * response).sum(1) + fixed
             forecasts = torch.cat([forecasts, linear[..., None]], dim=-1)
-        return forecasts.to(past.dtype)[:, None, None]
+        return forecasts[:, None, None]

@@ -114,13 +114,13 @@ def test_users_own_naive_forecast_may_be_no_linear_one(of):
 def test_naive_forecasts_are_linear_in_past_values_and_means(name):
     y, _ = data()
     forecaster = GRUForecaster(**SMALL, sp=[24], naive=[name]).fit(y)
-    assert forecaster.network_.naive_forecasts.matrix is not None
+    assert forecaster.network_.naive_forecasts.term_places is not None
 
 
-def test_one_that_is_not_linear_has_no_matrix(monkeypatch):
+def test_one_that_is_not_linear_has_no_terms(monkeypatch):
     kind = NAIVE_FORECASTS["last"]
     monkeypatch.setattr(kind, "forecast", lambda self, known: known.last.abs().sqrt())
     y, _ = data()
     forecaster = GRUForecaster(**SMALL, sp=[24], naive=["last"]).fit(y)
-    assert forecaster.network_.naive_forecasts.matrix is None
+    assert forecaster.network_.naive_forecasts.term_places is None
     assert not torch.isnan(torch.tensor(forecaster.predict(fh=[1, 2]).to_numpy())).any()
