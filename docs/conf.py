@@ -12,6 +12,7 @@ documentation, which needs a network.
 import os
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 import skrnn
@@ -78,7 +79,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "capture_repr": ("_repr_html_",),  # tables, but not what matplotlib returns
-    "min_reported_time": 30,
+    "min_reported_time": 600,  # what a busy machine took is of no use to a reader
     "image_srcset": ["2x"],
     "parallel": 2,
 }
@@ -123,6 +124,15 @@ def compute(app, document, source):
     source[0] = formulas.fill(source[0])
 
 
+def frame_figures(app, document, source):
+    """Put each figure of the gallery into a container, in which it scrolls on a narrow screen."""
+
+    def framed(match):
+        return ".. container:: gallery-figure\n\n" + textwrap.indent(match[0], "   ")
+
+    source[0] = re.sub(r"(?m)^\.\. image-sg::.*\n(?: .*\n)*", framed, source[0])
+
+
 def plain_terms(app, what, name, obj, options, lines):
     """Write the terms of sktime's glossary, to which its docstrings link, as plain words."""
     lines[:] = [re.sub(r":term:`([^`<]+?)(?: <[^>]*>)?`", r"\1", line) for line in lines]
@@ -133,4 +143,5 @@ def setup(app):
     app.connect("builder-inited", lambda app: formulas.draw_all())
     app.connect("source-read", drop_blank_ends)
     app.connect("source-read", compute)
+    app.connect("source-read", frame_figures)
     app.connect("autodoc-process-docstring", plain_terms)

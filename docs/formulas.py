@@ -1,13 +1,14 @@
-"""Tables, figures and quoted numbers of the pages, made from the recorded results.
+"""Compute the tables, figures and numbers of the documentation from recorded results.
 
     python docs/formulas.py
 
-A comment that begins with "=" holds a formula, as in a spreadsheet. What stands before it is its
-value, with as many decimals as are shown:
+A page holds each number together with its formula, as a spreadsheet does. The formula is a Python
+expression in an HTML comment that begins with "=", after the number. The number keeps as many
+decimals as it has in the page:
 
     The error is 0.694<!-- = pjm_accuracy("h = 1", task="gru") --> percent.
 
-A formula on a line of its own stands before its value, which ends at the next such comment:
+The formula of a table has a line of its own, before the table. `<!-- end -->` ends the table:
 
     <!-- = table(layer_speed, {"network": "", "ms": ".2f"}) -->
 
@@ -16,9 +17,10 @@ A formula on a line of its own stands before its value, which ends at the next s
 
     <!-- end -->
 
-The name of a result is that of its file in docs/benchmarks/results. `NAME` also stands for the rows
-of all files `NAME-PART.json` together. The command above rewrites all pages and figures. The site
-computes them when it is built, and a test finds what differs from the results.
+In a formula, `pjm_accuracy` is the result in docs/benchmarks/results/pjm_accuracy.json. A result in
+several files, `NAME-PART.json`, has the rows of all of them. The command above updates the numbers
+in all pages, and the figures. The site does the same when it is built. A test fails if a page or a
+figure differs from the results.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ BLOCK = re.compile(rf"^{FORMULA}\n.*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
 
 
 class Result:
-    """Rows of one benchmark, and how each of its files was recorded."""
+    """The rows of one benchmark, and the records (machine, date, ...) of its files."""
 
     def __init__(self, name):
         paths = [FOLDER / f"{name}.json", *sorted(FOLDER.glob(f"{name}-*.json"))]
@@ -61,7 +63,7 @@ class Result:
         self.rows = pd.concat([pd.DataFrame(r["rows"]) for r in self.records], ignore_index=True)
 
     def where(self, **values):
-        """Rows in which columns have a value, or one of a list of values."""
+        """Select rows: each keyword is a column and its value, or a list of allowed values."""
         rows = self.rows
         for column, value in values.items():
             rows = rows[rows[column].isin(value if isinstance(value, list) else [value])]
@@ -70,12 +72,12 @@ class Result:
         return rows
 
     def __call__(self, column, how="mean", **values):
-        """The mean of a column over the rows that have these values, or another aggregate."""
+        """Aggregate a column over the selected rows, by default to the mean."""
         return self.where(**values)[column].agg(how)
 
 
 class Names(dict):
-    """Names in formulas: the functions below, and the results, read when they are first used."""
+    """Names in formulas: functions, and results, which are read from their files on first use."""
 
     def __missing__(self, name):
         self[name] = Result(name)
@@ -86,17 +88,17 @@ class Names(dict):
 
 
 def table(result, columns, **values):
-    """The rows with these columns, each with its format."""
+    """Table of the selected rows. ``columns`` maps the columns to show to their formats."""
     rows = result.where(**values)
     cells = [rows[name].map(cell, form=form) for name, form in columns.items()]
     return markdown(list(columns), zip(*cells, strict=True))
 
 
 def pivot(result, index, columns, value, form, how="mean", **values):
-    """A row for each value of one column, a column for each of another, and aggregates between.
+    """Pivot table of ``value``: the rows are the values of one column, the columns of another.
 
-    ``index`` and ``columns`` are each the name of a column, or a list of one name and the values in
-    their order. ``how`` may name two aggregates, such as "min to max".
+    ``index`` and ``columns`` name these two. A list of a name and values chooses the values and
+    their order. ``how`` is an aggregate, or two of them, such as "min to max".
     """
     columns, *order = columns if isinstance(columns, list) else [columns]
     index, *lines = index if isinstance(index, list) else [index]
@@ -116,27 +118,32 @@ def pivot(result, index, columns, value, form, how="mean", **values):
 
 
 def recorded(*results):
-    """How the files of results were recorded: command, machine, versions, commit and date."""
+    """Commands with which results were recorded, and machine, versions, commit and date.
+
+    Commands that differ in the load of the machine alone are listed together.
+    """
     records = [record for result in results for record in result.records]
     groups = {}
     for record in records:
-        groups.setdefault(circumstances(record), []).append(record["command"])
-    blocks = [
-        "\n".join(["```console", *dict.fromkeys(commands), "```", "", text])
-        for text, commands in groups.items()
-    ]
+        groups.setdefault(circumstances(record), []).append(record)
+    blocks = []
+    for text, group in groups.items():
+        loads = sorted(r["machine"]["load"] for r in group if "source" not in r)
+        load = " to ".join(map(str, dict.fromkeys([*loads[:1], *loads[-1:]])))
+        commands = dict.fromkeys(record["command"] for record in group)
+        blocks.append("\n".join(["```console", *commands, "```", "", text.replace("LOAD", load)]))
     return "\n\n".join(blocks)
 
 
 def circumstances(record):
-    """A sentence on machine, versions, commit and date."""
+    """A sentence on machine, versions, commit and date, with "LOAD" for the machine's load."""
     if "source" in record:
         return f"{record['source']}, on this site since {record['date']}: {record['machine']}."
     machine = record["machine"]
     threads = f"{machine['threads']} thread" + "s" * (machine["threads"] > 1)
     parts = [
         f"{machine['processor']} ({machine['instructions']}), {machine['cores']} cores, {threads}",
-        f"load {machine['load']} when it began",
+        "load LOAD at the start",
         ", ".join(f"{name} {version}" for name, version in record["versions"].items()),
     ]
     parts[:0] = [machine["GPU"]] if "GPU" in machine else []
@@ -167,7 +174,7 @@ def cell(value, form):
 
 
 def fill(text):
-    """The text of a page with the values of all its formulas."""
+    """Compute all formulas in the text of a page."""
     names = Names({f.__name__: f for f in (table, pivot, recorded, min, max, round)})
 
     def value(match):
@@ -187,7 +194,7 @@ def fill(text):
 
 
 def known(replacement):
-    """A replacement that leaves a text as it is while its result has not been recorded."""
+    """Wrap a replacement so that the text stays as it is if the result has no file yet."""
 
     def replace(match):
         try:
@@ -199,13 +206,13 @@ def known(replacement):
 
 
 def digest(name):
-    """What tells the rows of a figure from others."""
+    """Fingerprint of a result's rows, which the figure's file carries."""
     rows = Result(name).rows.to_json()
     return hashlib.sha256(rows.encode()).hexdigest()
 
 
 def draw(name):
-    """Draw the figure of a benchmark from its rows, unless it shows these rows already."""
+    """Draw the figure of a benchmark, unless the file shows these rows already."""
     import matplotlib
 
     path = DOCS / "benchmarks" / f"{name}.png"
@@ -218,14 +225,14 @@ def draw(name):
 
 
 def draw_all():
-    """Draw the figures whose rows have been recorded."""
+    """Draw the figures of all results that have files."""
     for name in FIGURES:
         if any(FOLDER.glob(f"{name}*.json")):
             draw(name)
 
 
 def main():
-    """Rewrite all pages and figures."""
+    """Update all pages and figures."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         page.write_text(fill(text), encoding="utf-8")

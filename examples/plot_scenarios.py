@@ -41,7 +41,7 @@ right.axhline(np.quantile(days.max(1), 0.9), color="C1", linestyle="--")
 right.set(xlabel="paths", title="peak; dashed: 90 %")
 
 # %%
-# Which hour is the peak's, as a share of the paths?
+# How often is each hour the peak, as a share of the paths?
 
 hours, counts = np.unique(days.argmax(1), return_counts=True)
 dict(zip(hours.tolist(), (counts / 500).round(2).tolist(), strict=True))

@@ -188,8 +188,8 @@ class ProgressBar(Callback):
             from tqdm.auto import tqdm
         except ImportError as error:
             msg = (
-                "verbose=True needs tqdm for the progress bar. Run `pip install skrnn[progress]`, "
-                "or pass verbose=False."
+                "verbose=True needs tqdm for the progress bar. Run "
+                '`pip install "skrnn[progress]"`, or pass verbose=False.'
             )
             raise ImportError(msg) from error
         in_notebook = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)

@@ -63,8 +63,8 @@ def fetch_pjm_load(
 
     The files are downloaded once (30 MB for all regions), checked against their SHA-256 sums and
     kept. A file that is already in the folder is checked and read without a network. Only to
-    download a file, or to find the default folder, pooch is needed (``pip install
-    skrnn[datasets]``).
+    download a file, or to find the default folder, pooch is needed
+    (``pip install "skrnn[datasets]"``).
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def _import_pooch(purpose: str) -> ModuleType:
         import pooch
     except ImportError as error:
         msg = (
-            f"{purpose} needs pooch, which is not installed: pip install skrnn[datasets], or set "
+            f'{purpose} needs pooch, which is not installed: pip install "skrnn[datasets]", or set '
             "data_home (or the environment variable SKRNN_DATA) to a folder that holds the PJM "
             "files, or use skrnn.datasets.make_hourly_load, which needs no file."
         )

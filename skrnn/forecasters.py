@@ -82,7 +82,7 @@ class GRUForecaster(BaseRecurrentForecaster):
         the data cover two full cycles.
     holidays : str, list of dates or None, default=None
         Days off, which each step reads together with the day before and after: those of a country
-        as the `holidays` package codes it, "US" or "DE-BY" (``pip install skrnn[holidays]``), or
+        as the `holidays` package codes it, "US" or "DE-BY" (``pip install "skrnn[holidays]"``), or
         the dates themselves, past and future.
     past_covariates : list of column names or None, default=None
         Numeric columns of X that are known only up to the cutoff: `predict` does not ask for them.

@@ -438,7 +438,9 @@ def test_progress_bar_changes_no_forecast(bars, terminal):
 
 def test_progress_bar_without_tqdm_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    with pytest.raises(ImportError, match=r"pip install skrnn\[progress\]`, or pass verbose=False"):
+    with pytest.raises(
+        ImportError, match=r'pip install "skrnn\[progress\]"`, or pass verbose=False'
+    ):
         ProgressBar().on_train_begin(Training("GRUForecaster", None), 1)
 
 

@@ -261,7 +261,7 @@ def test_missing_file_without_download_is_an_error(tmp_path):
 
 
 def test_missing_file_without_pooch_says_how_to_install_it(tmp_path, without_pooch):
-    expected = r"Downloading 'EKPC_hourly.csv' .* needs pooch.*pip install skrnn\[datasets\]"
+    expected = r"Downloading 'EKPC_hourly.csv' .* needs pooch.*pip install \"skrnn\[datasets\]\""
     with pytest.raises(ImportError, match=expected):
         fetch_pjm_load("EKPC", data_home=tmp_path)
 

@@ -72,7 +72,7 @@ def write_parquet(path: str | os.PathLike, frames: Iterable[pd.DataFrame]) -> No
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        msg = "predict_to_parquet needs pyarrow: pip install skrnn[parquet]."
+        msg = 'predict_to_parquet needs pyarrow. Run `pip install "skrnn[parquet]"`.'
         raise ImportError(msg) from error
     writer = None
     with replacing(Path(path)) as temporary:

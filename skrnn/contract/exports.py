@@ -36,6 +36,6 @@ def need_onnx() -> None:
     except ImportError as error:
         msg = (
             "to_onnx writes a file with onnx and runs it with onnxruntime, of which one is not "
-            "installed. Run `pip install skrnn[onnx]`."
+            'installed. Run `pip install "skrnn[onnx]"`.'
         )
         raise ImportError(msg) from error

@@ -364,7 +364,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         sktime.exceptions.NotFittedError
             Before `fit`.
         ImportError
-            If pyarrow is missing: ``pip install skrnn[parquet]``.
+            If pyarrow is missing: ``pip install "skrnn[parquet]"``.
         OSError
             If the file cannot be written. What was written is removed.
 
@@ -451,7 +451,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         sktime.exceptions.NotFittedError
             Before `fit`.
         ImportError
-            If onnx or onnxruntime is missing: ``pip install skrnn[onnx]``.
+            If onnx or onnxruntime is missing: ``pip install "skrnn[onnx]"``.
         ValueError
             If what the forecaster computes cannot be written: a cell, distribution or naive
             forecast of your own, the holidays of a country (pass their dates), quantiles of

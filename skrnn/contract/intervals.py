@@ -78,7 +78,7 @@ def need_skpro() -> None:
         import skpro.distributions  # noqa: F401
     except ImportError as error:
         msg = (
-            "predict_proba gives a distribution of skpro, which is not installed. Run `pip install "
-            "skrnn[proba]`, or use predict_quantiles or predict_interval."
+            "predict_proba gives a distribution of skpro, which is not installed. Run "
+            '`pip install "skrnn[proba]"`, or use predict_quantiles or predict_interval.'
         )
         raise ImportError(msg) from error

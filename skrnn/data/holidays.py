@@ -68,8 +68,8 @@ def _of_country(code: str, years: Iterable[int]) -> pd.DatetimeIndex:
         import holidays
     except ImportError as error:
         msg = (
-            f"holidays={code!r} needs the holidays package. Run `pip install skrnn[holidays]`, or "
-            f"pass the dates themselves."
+            f"holidays={code!r} needs the holidays package. Run "
+            '`pip install "skrnn[holidays]"`, or pass the dates themselves.'
         )
         raise ImportError(msg) from error
     country, _, part = code.partition("-")

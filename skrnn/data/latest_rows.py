@@ -1,4 +1,4 @@
-"""The latest rows of a panel: new rows are appended, and old ones make room for them."""
+"""The latest rows of a panel. New rows are appended, and the oldest ones are dropped."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from skrnn.data.panel import Panel
 from skrnn.data.ragged import numbered
 
-# Rows for which there is room before old ones are moved out: of one series at most, of all series
-# together, and of one series at least.
+# Rows that can be appended before the arrays are copied: the most for one series, the most for all
+# series together, and the fewest for one series.
 MOST_SPARE_ROWS, SPARE_ROWS, FEWEST_SPARE_ROWS = 1_024, 2_000_000, 64
 NEVER, NOT_YET = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
@@ -19,32 +19,32 @@ NEVER, NOT_YET = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 class LatestRows:
     """The last rows of each series, each in a block of the same length.
 
-    Missing values are filled as `fill_missing` does, when their row comes. What a gap is filled
-    from is kept for as long as the gap lasts, however long that is.
+    A missing value is filled when its row is appended, as `fill_missing` does. The values from
+    which a gap is filled are kept until the gap ends, even if their rows are dropped.
 
     Parameters
     ----------
     panel : Panel
-        Its missing values filled.
+        The rows to start with, with missing values filled.
     periods : sequence of int
         Seasonal periods from which missing values are filled.
     n_kept : int or None
-        Rows of each series that are kept, once there are so many; None for all.
+        Number of latest rows that are kept for each series; None for all.
     n_ahead : int
-        Rows after the end for which there is room.
+        Number of rows after the end for which there is always space.
 
     Attributes
     ----------
     values, observed, known : np.ndarray of shape (S, R, .)
-        Blocks of R rows, see `Panel`. Rows from ``count`` on are still to come.
+        Blocks of R rows, see `Panel`. Rows from ``count`` on are not used yet.
     count : np.ndarray of shape (S,)
         Rows in each block.
     origin : np.ndarray of shape (S,)
         Position of the first row of each block.
     began : np.ndarray of shape (S,)
-        Position of the first row that each series had.
+        Position of the first row of each series, which may have been dropped.
     least : np.ndarray of shape (S, C)
-        Least value so far of each series and target column; that of missing ones is 0.
+        Smallest value so far of each series and target column; missing values count as 0.
     """
 
     def __init__(self, panel: Panel, periods: Sequence[int], n_kept: int | None, n_ahead: int):
@@ -72,11 +72,11 @@ class LatestRows:
         self.make_room()
 
     def _start_fills(self, panel: Panel, observed: np.ndarray) -> None:
-        """Note where each column was observed, and what the gap at its end is filled from."""
+        """Find where each column was observed, and the values that fill a gap at its end."""
         positions, first = panel.positions()[:, None], panel.offsets[:-1]
         self.first_observed = np.minimum.reduceat(np.where(observed, positions, NOT_YET), first)
         self.last_observed = np.maximum.reduceat(np.where(observed, positions, NEVER), first)
-        # Of each gap the last value before it, and those whole seasons before that one.
+        # For each gap, the last value before it, and the values one season before that value.
         self.before_gap = np.full(self.last_observed.shape, np.nan)  # (S, V)
         self.seasons_before_gap = np.full((*self.before_gap.shape, len(self.periods)), np.nan)
         in_gap = (self.last_observed < panel.end[:, None] - 1) & (self.last_observed > NEVER)
@@ -107,22 +107,22 @@ class LatestRows:
 
     @property
     def is_full(self) -> bool:
-        """Whether some block has no room for a row and those ahead of it."""
+        """Whether a block lacks space for one more row and the ``n_ahead`` rows after it."""
         return bool(self.count.max() + self.n_ahead >= self.capacity)
 
     def make_room(self) -> np.ndarray:
-        """Drop rows before the last ``n_kept``, and lengthen the blocks where that is not enough.
+        """Drop all but the last ``n_kept`` rows, and lengthen the blocks if necessary.
 
         Returns
         -------
         np.ndarray of shape (S, R)
-            The row before, of each row of the new blocks; those to come have arbitrary ones.
+            For each row of the new blocks, its row in the old ones; arbitrary for unused rows.
         """
         kept = np.minimum(self.count, self.n_kept)
         dropped, longest = self.count - kept, int(kept.max())
         spare = max(FEWEST_SPARE_ROWS, min(MOST_SPARE_ROWS, SPARE_ROWS // self.n_series))
         if self.n_kept == NOT_YET:
-            spare = max(spare, longest)  # so that a row is copied a few times in all
+            spare = max(spare, longest)  # so that each row is copied only a few times
         rows = np.arange(longest + spare + self.n_ahead) + dropped[:, None]
         rows = np.minimum(rows, self.capacity - 1)
         self.values, self.observed, self.known = (
@@ -133,7 +133,7 @@ class LatestRows:
         return rows
 
     def grid(self) -> Panel:
-        """A panel whose series are whole blocks, with the rows that are still to come."""
+        """A panel whose series are whole blocks, unused rows included."""
         parts = (self.values, self.observed, self.known)
         n_rows = self.n_series * self.capacity
         values, observed, known = (part.reshape(n_rows, part.shape[2]) for part in parts)
@@ -169,7 +169,7 @@ class LatestRows:
     def append(self, series: np.ndarray, values: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Append a row to each of the given series (m,).
 
-        There must be room, see `is_full`.
+        There must be space, see `is_full`.
 
         Parameters
         ----------
@@ -181,7 +181,7 @@ class LatestRows:
         Returns
         -------
         np.ndarray of shape (m, V)
-            The values, missing ones filled; NaN before the first observation of a column.
+            The values with gaps filled; NaN before the first observation of a column.
         """
         row, position = self.count[series], self.end[series, None]
         missing = np.isnan(values)
@@ -202,7 +202,7 @@ class LatestRows:
         return values
 
     def _fill(self, s: int, c: int, row: int) -> float:
-        """What stands for the value of a column at ``row``; see `fill_missing`."""
+        """The value that replaces a missing one in a column at ``row``; see `fill_missing`."""
         column = self.values[s, :, c]
         if self.last_observed[s, c] == self.origin[s] + row - 1:  # a gap begins
             self._note_gap(s, c, column[row - 1], column, row - 1 - self.periods)

@@ -23,7 +23,7 @@ INITIAL_DISPERSION_OUTPUT = -1.0
 
 
 class Counts(Distribution):
-    r"""A distribution of counts 0, 1, 2, ... with mean :math:`m`; minus log probability.
+    r"""A distribution of whole numbers from 0, with mean :math:`m`; minus log probability.
 
     Series of counts are scaled but not shifted, so that zero stays zero: the values are counts
     divided by the scale u of their series, which is the last parameter. The mean is a smooth

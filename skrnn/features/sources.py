@@ -1,4 +1,4 @@
-"""Sources: what each input, and each coefficient of the linear forecast, belongs to."""
+"""Sources: the name under which `explain` reports each input and each linear coefficient."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from skrnn.features.features import Features
 INTERCEPT, LAGS, SEASON, CALENDAR, HOLIDAYS = "intercept", "lags", "season", "calendar", "holidays"
 CHANGES, GAPS, NAIVE_FORECASTS = "changes", "missing values", "naive forecasts"
 NETWORK, BASELINE, LAG = "network", "baseline", "lag "
-# A column of X with one of these names, or that of a lag, is told apart by a suffix.
+# A column of X that has one of these names, or the name of a lag, gets the suffix " (X)".
 RESERVED = {INTERCEPT, LAGS, SEASON, CALENDAR, HOLIDAYS, CHANGES, GAPS, NAIVE_FORECASTS}
 RESERVED |= {NETWORK, BASELINE}
 
 
 class ChannelNames(NamedTuple):
-    """Names of the channels that hold covariates.
+    """Source names of the channels that hold covariates.
 
-    known : of each channel of holidays and each numeric column of X that is known in advance.
-    columns : of each column of values: the name of a past covariate, None for a target column.
-    categories : of each categorical column of X.
+    known : one for each holiday channel and each numeric column of X that is known in advance.
+    columns : one for each column of values; None for a target column.
+    categories : one for each categorical column of X.
     """
 
     known: list[str]
@@ -46,21 +46,21 @@ class ChannelNames(NamedTuple):
         )
 
     def of_columns(self, name: str) -> list[str]:
-        """The names of the columns of values, with this one for the target columns."""
+        """Names of the columns of values, where ``name`` stands for the target columns."""
         return [column or name for column in self.columns]
 
 
 def source_of(column: object) -> str:
-    """Name of a column of X as a source, which no other source has."""
+    """Source name of a column of X, different from all other source names."""
     name = str(column)
     return f"{name} (X)" if name in RESERVED or name.startswith(LAG) else name
 
 
 class Groups(NamedTuple):
-    """Which of G groups each regressor of a linear forecast belongs to, 1 or 0.
+    """To which of G groups each regressor of a linear forecast belongs; 1 if it does, else 0.
 
-    shared : of the D regressors that all horizons share, (G, D).
-    known : of the P regressors of each horizon, (G, P).
+    shared : for the D regressors that all horizons share, (G, D).
+    known : for the P regressors that differ by horizon, (G, P).
     """
 
     shared: Tensor
@@ -70,7 +70,7 @@ class Groups(NamedTuple):
     def of(
         cls, names: Sequence[str], shared: Sequence[str], known: Sequence[str], device: torch.device
     ) -> Groups:
-        """The groups with these names, of regressors that belong to these."""
+        """Groups called ``names``, given the group name of each regressor."""
         places = {name: g for g, name in enumerate(names)}
 
         def member(sources: Sequence[str]) -> Tensor:

@@ -207,14 +207,14 @@ class PanelFile:
         Raises
         ------
         ImportError
-            If pyarrow is missing: ``pip install skrnn[parquet]``.
+            If pyarrow is missing: ``pip install "skrnn[parquet]"``.
         ValueError, TypeError, OSError
             See `from_frames`; also if the data set lacks one of the columns.
         """
         try:
             import pyarrow.dataset
         except ImportError as error:
-            msg = "PanelFile.from_parquet needs pyarrow: pip install skrnn[parquet]."
+            msg = 'PanelFile.from_parquet needs pyarrow. Run `pip install "skrnn[parquet]"`.'
             raise ImportError(msg) from error
         targets = [target] if isinstance(target, str) else list(target)
         keys = [] if series is None else [series] if isinstance(series, str) else list(series)

@@ -496,7 +496,7 @@ OTHERS = [
         "verbose without tqdm",
         without_tqdm,
         ImportError,
-        ["verbose=True", "tqdm", "pip install skrnn[progress]", "verbose=False"],
+        ["verbose=True", "tqdm", 'pip install "skrnn[progress]"', "verbose=False"],
     ),
     (
         "training that diverges",

@@ -130,7 +130,8 @@ def test_entry_that_is_not_a_date_is_refused(days):
 
 def test_missing_package_is_named_with_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "holidays", None)
-    with pytest.raises(ImportError, match=r"holidays='US' needs .*`pip install skrnn\[holidays\]`"):
+    expected = r"holidays='US' needs .*`pip install \"skrnn\[holidays\]\"`"
+    with pytest.raises(ImportError, match=expected):
         Holidays("US")
     stamps = pd.DatetimeIndex(["2024-05-03"])
     assert Holidays(["2024-05-03"]).around(stamps)[0].tolist() == [1]
