@@ -98,7 +98,6 @@ def test_every_result_and_every_benchmark_has_a_command_in_all():
         "all.py",
         "results.py",
         "test_ratios.py",
-        "serve.py",  # of a page in BEFORE; it has no --json yet
     }
     assert scripts == {
         run.split()[0].removeprefix("benchmarks/") for run in runs.values() if "/" in run.split()[0]
