@@ -32,7 +32,8 @@ from skrnn.network.randomness import RandomStreams, drawing_from
 LINEAR_CALENDAR_CYCLES = 0.95  # 365 days hold a year of 365.25
 # Units of a recurrent layer: so many times the cube root of the values of all series (decision 42),
 # a multiple of a vector register.
-UNITS_PER_CUBE_ROOT, UNITS_MULTIPLE, MOST_UNITS = 128 / 2 ** (13 / 3), 16, 128
+UNITS_PER_CUBE_ROOT, UNITS_MULTIPLE = 128 / 2 ** (13 / 3), 16
+FEWEST_UNITS, MOST_UNITS = 32, 128
 
 
 def forecasts_counts(forecaster: Any) -> bool:
@@ -80,7 +81,7 @@ def hidden_size(forecaster: Any, panel: Panel) -> int:
         return forecaster.hidden_size
     n_values = int(panel.lengths.sum()) * len(panel.columns)
     n_units = UNITS_MULTIPLE * round(UNITS_PER_CUBE_ROOT * n_values ** (1 / 3) / UNITS_MULTIPLE)
-    return max(UNITS_MULTIPLE, min(n_units, MOST_UNITS))
+    return max(FEWEST_UNITS, min(n_units, MOST_UNITS))
 
 
 def new_network(

@@ -103,8 +103,8 @@ class NaiveForecasts(nn.Module):
         n_past, n_means = len(features.naive_offsets), len(features.mean_periods)
         size = n_past + 2 * n_means
         # And all together, whose forecasts are sums of the others if these are linear.
-        weights = torch.linspace(2, 3, size) * (-1) ** torch.arange(size)
-        inputs = torch.cat([torch.eye(size), weights[None]])
+        weights = torch.linspace(2, 3, size, dtype=torch.float32) * (-1) ** torch.arange(size)
+        inputs = torch.cat([torch.eye(size, dtype=torch.float32), weights[None]])
         past, means = inputs[:, None, :n_past, None], None
         if n_means:
             means = inputs[:, None, n_past:, None].unflatten(2, (n_means, 2))

@@ -201,17 +201,16 @@ class Decoder:
         for encoded in self._encoded_with_states(n_values, horizon, by_length=not n_samples):
             cutoffs, state = encoded.cutoffs, encoded.state
             (first,) = self._put(self.cutoff[cutoffs])
-            starts, naive = [encoded.series, first, encoded.hidden], None
-            if self.contributions is None:
-                naive = PathForecasts.of(
-                    self.network.naive_forecasts,
-                    encoded.data,
-                    encoded.series,
-                    first,
-                    earliest=int(self.cutoff[cutoffs].min()),
-                    horizon=horizon,
-                    n_paths=n_paths,
-                )
+            starts = [encoded.series, first, encoded.hidden]
+            naive = PathForecasts.of(
+                self.network.naive_forecasts,
+                encoded.data,
+                encoded.series,
+                first,
+                earliest=int(self.cutoff.min()),
+                horizon=horizon,
+                n_paths=n_paths,
+            )
             if n_samples:
                 starts = [part.repeat_interleave(n_samples, 0) for part in starts]
                 state = each_part(lambda part: part.repeat_interleave(n_samples, 1), state)
@@ -393,14 +392,12 @@ def recursive(
             output, state = network.recurrent(inputs, state)
             hidden = output[:, 0]
         past = by_time[row - data.naive_offsets].transpose(0, 1)[:, None]  # (n, 1, K, C)
-        of_means, scale = means.before(row), data.scale_of(series)
-        if naive is None:
+        of_means, scale, regressors = means.before(row), data.scale_of(series), None
+        if naive is None or trace is not None:
             regressors = data.regressors(series, t)
-            targets = Targets(past, of_means, t, None, None, regressors, None, scale)
-            mixed = network.mixed(hidden[:, None], targets)
-        else:
-            targets = Targets(past, of_means, t, None, None, scale=scale)
-            mixed = network.mixed(hidden[:, None], targets, naive.at(h, past[:, 0], of_means))
+        targets = Targets(past, of_means, t, None, None, regressors, None, scale)
+        given = () if naive is None else (naive.at(h, past[:, 0], of_means),)
+        mixed = network.mixed(hidden[:, None], targets, *given)
         parameters = network.parameters_of(mixed, targets)[:, 0, 0]  # (n, C, K)
         if trace is not None:
             trace.append((inputs, targets, mixed))
