@@ -266,10 +266,13 @@ def states_of_steps(layer, input):
 
     The states are (B, L, H), of an LSTM a tuple of two. None for a layer that cannot tell them.
     """
-    if isinstance(layer, (nn.GRU, nn.RNN)):  # the output of a step is the state after it
+    kind = type(layer)  # a subclass may compute anything
+    if kind not in (GRU, LSTM, nn.GRU, nn.RNN) or layer.num_layers > 1 or layer.bidirectional:
+        return None
+    if kind in (GRU, nn.GRU, nn.RNN):  # the output of a step is the state after it
         output, _ = layer(input)
         return output, output
-    if not isinstance(layer, LSTM) or not is_fast(layer, input, ()):
+    if not is_fast(layer, input, ()):
         return None
     x = input.transpose(0, 1)
     first, H = (_zeros(layer, input)[0],) * 2, layer.hidden_size

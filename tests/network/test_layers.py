@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import numba
 import pytest
@@ -349,15 +350,20 @@ def test_states_of_steps_are_those_after_each_step(cell):
                 torch.testing.assert_close(found[:, t], part[0], rtol=1e-5, atol=1e-6)
 
 
-def test_states_of_steps_of_an_unknown_cell_are_not_known():
-    class Mine(nn.Module):
-        def __init__(self, input_size, hidden_size, batch_first):
-            super().__init__()
+class Doubled(nn.GRU):
+    def forward(self, input, hx=None):
+        output, state = super().forward(input, hx)
+        return 2 * output, state
 
-    assert (
-        RecurrentLayers(Mine, 3, 5, num_layers=1, dropout=0.0).states_of_steps(torch.zeros(2, 4, 3))
-        is None
-    )
+
+@pytest.mark.parametrize(
+    "cell",
+    [Doubled, partial(nn.GRU, num_layers=2), partial(nn.GRU, bidirectional=True), nn.LSTM],
+    ids=["subclass", "two layers", "two directions", "torch's LSTM"],
+)
+def test_states_of_steps_that_are_not_the_outputs_are_not_known(cell):
+    recurrent = RecurrentLayers(cell, 3, 5, num_layers=1, dropout=0.0)
+    assert recurrent.states_of_steps(torch.zeros(2, 4, 3)) is None
 
 
 @pytest.mark.parametrize("threads", [1, 2])
