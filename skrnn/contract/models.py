@@ -33,7 +33,7 @@ LINEAR_CALENDAR_CYCLES = 0.95  # 365 days hold a year of 365.25
 # Units of a recurrent layer: so many times the cube root of the values of all series (decision 41),
 # a multiple of a vector register.
 UNITS_PER_CUBE_ROOT, UNITS_MULTIPLE = 128 / 2 ** (13 / 3), 16
-FEWEST_UNITS, MOST_UNITS = 32, 128
+FEWEST_UNITS, MOST_UNITS = 64, 128
 
 
 def forecasts_counts(forecaster: Any) -> bool:
