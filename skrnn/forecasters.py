@@ -61,8 +61,9 @@ class GRUForecaster(BaseRecurrentForecaster):
         above 1 with "multioutput" only. For horizons of weeks of hours, a day: 24.
     hidden_size : int or "auto", default="auto"
         Units of each recurrent layer, H. "auto" takes more units for more data: 64 for up to
-        1,000 values of y, 80 for 2,000 and 128 for 8,000 or more. They are :math:`128\,(n / 2^{13})^{1/3}`,
-        rounded to a multiple of 16 between 64 and 128, where n counts the values of all series.
+        1,000 values of y, 80 for 2,000 and 128 for 8,000 or more. They are
+        :math:`128\,(n / 2^{13})^{1/3}`, rounded to a multiple of 16 between 64 and 128, where n
+        counts the values of all series.
     num_layers : int, default=1
         Recurrent layers, one on top of the other.
     dropout : float, default=0.0
