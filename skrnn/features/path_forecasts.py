@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,19 @@ STEPS_AT_ONCE = 200_000
 MOST_COEFFICIENTS = 20_000_000
 
 
+class LinearParts(NamedTuple):
+    """The linear forecast of paths: what past values add, and all else.
+
+    response : by past values, for each of X phases of the season, (X, K C, C').
+    fixed : what the calendar and X add at each of H steps, (m, H, C').
+    phase : of each of these steps, (m, H).
+    """
+
+    response: Tensor
+    fixed: Tensor
+    phase: Tensor
+
+
 class PathForecasts:
     """Forecasts of the next value of paths on which all naive forecasts exist.
 
@@ -29,25 +42,14 @@ class PathForecasts:
     ----------
     naive : NaiveForecasts
         Their terms are read.
-    response : Tensor of shape (X, K C, C') or None
-        The linear forecast by past values, for each phase of the season; None without one.
-    fixed : Tensor of shape (m, H, C') or None
-        What else the linear forecast adds up, for each of H steps.
-    phase : Tensor of shape (m, H) or None
+    linear : LinearParts or None
+        None without a linear forecast.
     n_paths : int
         Paths of each of the m cutoffs.
     """
 
-    def __init__(
-        self,
-        naive: NaiveForecasts,
-        response: Tensor | None,
-        fixed: Tensor | None,
-        phase: Tensor | None,
-        n_paths: int,
-    ):
-        self.naive, self.response = naive, response
-        self.fixed, self.phase, self.n_paths = fixed, phase, n_paths
+    def __init__(self, naive: NaiveForecasts, linear: LinearParts | None, n_paths: int):
+        self.naive, self.linear, self.n_paths = naive, linear, n_paths
 
     @classmethod
     def of(
@@ -69,7 +71,7 @@ class PathForecasts:
             return None
         linear = naive.linear
         if linear is None:
-            return cls(naive, None, None, None, n_paths)
+            return cls(naive, None, n_paths)
         response = linear.response()
         if len(series) * n_paths * response[0].numel() > MOST_COEFFICIENTS:
             return None
@@ -80,7 +82,7 @@ class PathForecasts:
             given: Any = data.regressors(series, cutoff[:, None] + h)
             parts.append((linear.without_past(given), linear.crossed_phase(given)))
         fixed, phase = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
-        return cls(naive, response, fixed[:, :, 0], phase, n_paths)
+        return cls(naive, LinearParts(response, fixed[:, :, 0], phase), n_paths)
 
     def at(self, h: int, past: Tensor, means: Tensor | None) -> Tensor:
         """Forecasts of step h, (n, 1, 1, C, N), from past values (n, K, C) and means."""
@@ -90,11 +92,11 @@ class PathForecasts:
         weights: Any = self.naive.term_weights
         terms = known.index_select(1, places.flatten()).unflatten(1, places.shape)  # (n, R, N, C)
         forecasts = (terms * weights[..., None]).sum(1).transpose(1, 2)
-        if self.response is not None and self.fixed is not None and self.phase is not None:
-            phase = self.phase[:, h].repeat_interleave(self.n_paths, 0)
-            response = F.embedding(phase, self.response.flatten(1))
-            response = response.view(len(past), -1, self.response.shape[-1])
-            fixed = self.fixed[:, h].repeat_interleave(self.n_paths, 0)
+        if self.linear is not None:
+            phase = self.linear.phase[:, h].repeat_interleave(self.n_paths, 0)
+            response = F.embedding(phase, self.linear.response.flatten(1))
+            response = response.view(len(past), -1, self.linear.response.shape[-1])
+            fixed = self.linear.fixed[:, h].repeat_interleave(self.n_paths, 0)
             linear = (past.flatten(1)[..., None] * response).sum(1) + fixed
             forecasts = torch.cat([forecasts, linear[..., None]], dim=-1)
         return forecasts[:, None, None]

@@ -269,7 +269,7 @@ def states_of_steps(layer, input):
     kind = type(layer)  # a subclass may compute anything
     if kind not in (GRU, LSTM, nn.GRU, nn.RNN) or layer.num_layers > 1 or layer.bidirectional:
         return None
-    if kind in (GRU, nn.GRU, nn.RNN):  # the output of a step is the state after it
+    if kind is not LSTM:  # the output of a step is the state after it
         output, _ = layer(input)
         return output, output
     if not is_fast(layer, input, ()):

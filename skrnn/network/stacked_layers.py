@@ -90,8 +90,8 @@ def _forward(x, first, weights, keep):
     gates = x.new_empty(M, n, L if keep else 1, kernels.SLOTS, rows, Hp)
     state = x.new_empty(M, n, L + 1 if keep else 2, rows, len(first) * Hp + Cp)
     h = torch.stack(first, dim=1)  # (M, parts, B, H)
-    by_step = [part.transpose(1, 2) for part in (x, out)]
-    _run(kernels.forward_each(name), M, (by_step[0], h, by_step[1], state, gates, *weights))
+    layers = (x.transpose(1, 2), h, out.transpose(1, 2))
+    _run(kernels.forward_each(name), M, (*layers, state, gates, *weights))
     return out, h.unbind(1), (state, gates)
 
 
