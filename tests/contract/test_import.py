@@ -8,6 +8,7 @@ import pytest
 
 CHANGES = """
 import random, sys, threading, time, warnings
+start = time.process_time()
 import numpy as np, torch
 import sklearn, sktime.forecasting.base, sktime.performance_metrics.forecasting
 def state():
@@ -18,11 +19,11 @@ def state():
     )
 before, modules, begin = state(), set(sys.modules), time.process_time()
 import skrnn
-seconds = time.process_time() - begin
+end = time.process_time()
 assert state() == before
 loaded = {name.split(".")[0] for name in set(sys.modules) - modules}
 optional = {"matplotlib", "optuna", "tqdm", "holidays", "pooch", "skpro", "numba", "onnx"}
-print(seconds, *sorted(loaded & (optional | {"onnxruntime"})))
+print((end - begin) / (begin - start), *sorted(loaded & (optional | {"onnxruntime"})))
 """
 
 
@@ -115,10 +116,11 @@ def printed():
 
 
 def test_import_is_quick_changes_nothing_and_loads_no_optional_package(printed):
-    seconds, *optional = printed[0].split()
+    share, *optional = printed[0].split()
     assert optional == []
-    # A tenth to two tenths on an idle machine, beyond sktime and torch.
-    assert float(seconds) < 0.5
+    # Relative to the import of torch and sktime by the same process: a fiftieth, or a thirtieth
+    # where Python compiles all three anew.
+    assert float(share) < 0.08
 
 
 def test_what_needs_an_absent_package_names_the_command_that_installs_it(printed):
