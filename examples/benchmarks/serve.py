@@ -190,8 +190,8 @@ def many(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         stream = Stream(forecaster)
         update, predict = Latencies(f"{name}: update"), Latencies(f"{name}: forecast")
         for k in range(30):
-            row = season[k % 24] + 0.3 * rng.normal(size=args.series)
-            update.of(stream.update, row)
+            hour = season[k % 24] + 0.3 * rng.normal(size=args.series)
+            update.of(stream.update, hour)
             if k % 3 == 0:
                 predict.of(stream.predict)
         print_header(f"{args.series:,} series")

@@ -82,9 +82,7 @@ def _expected(
             fitted.panel.lengths[series],
             np.broadcast_to(steps, parameters.shape[:2]),
             tuple(bound[series] for bound in fitted.bounds),
-            fitted.early,
-            fitted.panel,
-            fitted.held_out,
+            *fitted.held_out_errors(steps),
         )
     return result | {"quantiles": distribution.quantiles(parameters, levels)}
 

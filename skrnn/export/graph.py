@@ -14,9 +14,9 @@ from onnx import helper, numpy_helper
 OPSET, IR_VERSION = 18, 8
 INT, FLOAT, DOUBLE, BOOL = np.int64, np.float32, np.float64, np.bool_
 # Constants of so many elements and more are stored in fewer bits: whole numbers in as few as hold
-# them, others in 24.
+# them, others in 24 or 20, of which the first 16 stand by themselves.
 PACKED_ELEMENTS = 1_024
-LARGEST_OF_24_BITS = 2**23 - 1
+HIGH_BITS = 16
 
 
 class Graph:
@@ -45,43 +45,55 @@ class Graph:
         self._nodes.append(helper.make_node("Identity", [tensor.name], [name]))
         self._outputs.append(_described(name, tensor.dtype, shape))
 
-    def constant(self, value: Any, dtype: Any = None) -> Tensor:
-        """A constant; equal ones are stored once."""
-        array = np.asarray(value, dtype=dtype)
-        key = (array.dtype.str, array.shape, array.tobytes())
-        if array.size >= PACKED_ELEMENTS and array.dtype in (FLOAT, INT):
-            if key not in self._packed:
-                self._packed[key] = self._unpacked(array)
-            return self._packed[key]
-        return self._stored(array, key)
+    def constant(self, value: Any, dtype: Any = None, bits: int = 24) -> Tensor:
+        """A constant; equal ones are stored once.
 
-    def _stored(self, array: np.ndarray, key: tuple) -> Tensor:
+        A large one of numbers that are not whole has 24 bits each: to the largest the error is
+        that of float32. Where few of its numbers enter one forecast, 20 are enough.
+        """
+        array = np.asarray(value, dtype=dtype)
+        if array.size < PACKED_ELEMENTS or array.dtype not in (FLOAT, INT):
+            return self._stored(array)
+        key = (array.dtype.str, array.shape, array.tobytes(), bits)
+        if key not in self._packed:
+            self._packed[key] = self._unpacked(array, bits)
+        return self._packed[key]
+
+    def _stored(self, array: np.ndarray) -> Tensor:
+        key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
             self._constants[key] = numpy_helper.from_array(array, self._name())
         return Tensor(self, self._constants[key].name, array.dtype)
 
-    def _unpacked(self, array: np.ndarray) -> Tensor:
+    def _unpacked(self, array: np.ndarray, bits: int) -> Tensor:
         """A constant as smaller whole numbers, which a runtime computes once, when it starts.
 
-        Of numbers that are not whole these are multiples of the largest, divided by 2**23: to the
-        largest the error is that of float32.
+        Numbers that are not whole become multiples of the largest, divided by 2**(bits - 1).
         """
 
         def stored(whole: np.ndarray) -> Tensor:
             kinds = (np.uint8, np.int16, np.int32, np.int64)
             kind = next(k for k in kinds if np.array_equal(whole.astype(k), whole))
-            small = whole.astype(kind)
-            return self._stored(small, (small.dtype.str, small.shape, small.tobytes()))
+            return self._stored(whole.astype(kind)).cast(INT)
 
         # Before all other nodes: the body of a loop may be under construction.
         outer, self._nodes = self._nodes, self._unpacking
         if array.dtype == INT:
-            result = stored(array).cast(INT)
+            result = stored(array)
         else:
-            unit = max(np.abs(array).max() / LARGEST_OF_24_BITS, np.finfo(FLOAT).tiny)
+            unit = max(np.abs(array).max() / (2 ** (bits - 1) - 1), np.finfo(FLOAT).tiny)
             whole = np.rint(array / np.float64(unit)).astype(INT)
-            high, low = (stored(part).cast(FLOAT) for part in (whole // 256, whole % 256))
-            result = (high * 256 + low) * FLOAT(unit)
+            step = 2 ** (bits - HIGH_BITS)
+            high, rest = stored(whole // step), whole % step
+            if step == 256:
+                low = stored(rest)
+            else:  # two in a byte: those of the first half of the numbers, and of the second
+                pairs = np.resize(rest, (2, (rest.size + 1) // 2))
+                pair = stored(pairs[0] * step + pairs[1])
+                second = pair % step
+                low = concat([(pair - second) // step, second], 0)
+                low = low.part(0, rest.size, 0).reshape(*array.shape)
+            result = (high * step + low).cast(FLOAT) * FLOAT(unit)
         self._nodes = outer
         return result
 

@@ -23,6 +23,9 @@ from skrnn.naive import (
     Shifted,
 )
 
+# Of a table by the hour of the week, or of the day and the season, one row enters a forecast.
+TABLE_BITS = 20
+
 
 @dataclass(frozen=True)
 class Target:
@@ -113,7 +116,8 @@ def mixed_forecasts(module: NaiveForecasts, target: Target) -> tuple[Tensor, Ten
             last=past.part(0, 1, 1),
             past=past,
             position=numbers(getattr(module, f"position_{i}")),
-            offsets=numbers(getattr(module, f"offsets_{i}")),
+            # No context is as long as the offset that stands for none.
+            offsets=np.minimum(numbers(getattr(module, f"offsets_{i}")), np.iinfo(np.int32).max),
             n_past=target.n_past,
             means=means,
             periods_ahead=numbers(getattr(module, f"periods_ahead_{i}")),
@@ -151,7 +155,7 @@ def linear_forecast(module: LinearForecast, target: Target) -> Tensor:
         result = result + graph.op("MatMul", concat(others, 1), flat).reshape(*shape)
     for (period, n), table in zip(module.phases, tables, strict=True):
         phase = target.ordinal % period // (period // n)  # type: ignore[operator]
-        result = result + graph.constant(table).take(phase, 0)
+        result = result + graph.constant(table, bits=TABLE_BITS).take(phase, 0)
     if module.n_crossed and module.n_crossed_phases:
         period, n = module.phases[0][0], module.n_crossed_phases
         phase = target.ordinal % period // (period // n)  # type: ignore[operator]
@@ -161,7 +165,7 @@ def linear_forecast(module: LinearForecast, target: Target) -> Tensor:
             waves = target.calendar.part(module.waves.start, module.waves.stop, 1)  # type: ignore
             waves = waves.unsqueeze(2).expand(1, 1, module.features.n_outputs)
             crossed = concat([waves, crossed], 1)
-        looked_up = graph.constant(table).take(phase, 0)
+        looked_up = graph.constant(table, bits=TABLE_BITS).take(phase, 0)
         crossed = graph.op("Einsum", looked_up, crossed, equation="sxjc,sxc->sjc")
         result = result + crossed
     if target.linear_known is not None:

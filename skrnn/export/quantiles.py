@@ -12,7 +12,6 @@ from skrnn.distributions import Point
 from skrnn.distributions.values import Quantiles
 from skrnn.export.graph import Tensor
 from skrnn.export.scales import Scales
-from skrnn.forecasting.conformal import held_out_errors
 from skrnn.forecasting.fitted import Fitted
 
 # Levels whose distance is the size of a forecast's error, see `skrnn.forecasting.conformal`.
@@ -46,7 +45,7 @@ class Calibration:
 
     def __init__(self, fitted: Fitted, levels: Sequence[float]):
         steps = np.array(fitted.model.features.horizons)
-        errors, self.sizes = held_out_errors(fitted.early, fitted.panel, fitted.held_out, steps)
+        errors, self.sizes = fitted.held_out_errors(steps)
         # Errors are known as far as their target lies before the end.
         latest = fitted.panel.lengths[:, None] - steps  # (S, J)
         count = (errors.cutoff[:, None] <= latest[..., None]).sum(-1)

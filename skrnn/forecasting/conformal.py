@@ -245,9 +245,8 @@ def calibrated(
     rows: np.ndarray,
     steps: np.ndarray,
     bounds: tuple[np.ndarray, np.ndarray],
-    model: AnyModel,
-    panel: Panel,
-    held_out: HeldOut,
+    errors: HeldOutErrors,
+    sizes: np.ndarray,
 ) -> tuple[Calibrated, np.ndarray]:
     """Calibrated distribution of forecasts of series (n,) from rows (n,), and its parameters.
 
@@ -260,22 +259,12 @@ def calibrated(
         Steps ahead.
     bounds : tuple of np.ndarray of shape (n, C)
         Lower and upper bound of the quantiles.
-    model : Model or Ensemble
-        One that the held-out rows have not changed.
-    panel : Panel
-        All observations so far.
-    held_out : HeldOut
-
-    Raises
-    ------
-    ValueError
-        If point forecasts have no held-out error so many steps ahead.
+    errors, sizes : HeldOutErrors, np.ndarray of shape (S, C)
+        Those of all steps asked for, see `held_out_errors`.
     """
-    horizons = np.unique(steps)
-    errors, sizes = held_out_errors(model, panel, held_out, horizons)
     center, size = center_and_size(distribution, parameters)
     size = size * sizes[series][:, None]
-    horizon = np.searchsorted(horizons, steps)
+    horizon = np.searchsorted(errors.steps, steps)
     # Errors are known as far as their target lies before the row.
     latest = rows[:, None] - steps  # (n, J)
     count = (errors.cutoff[series][:, None] <= latest[..., None]).sum(-1)
@@ -298,6 +287,21 @@ def held_out_errors(
 
     Series differ in how well they are forecast. Each one's errors are divided by their mean size
     over the held-out rows, which is drawn towards that of all series, see `PSEUDO_ERRORS`.
+
+    Parameters
+    ----------
+    model : Model or Ensemble
+        One that the held-out rows have not changed.
+    panel : Panel
+        All observations so far.
+    held_out : HeldOut
+    steps : np.ndarray of shape (J,)
+        Steps ahead, ascending.
+
+    Raises
+    ------
+    ValueError
+        If there is no error so many steps ahead.
     """
     forecasts = _HeldOutForecasts.of(model, panel, held_out, steps)
     series, n_columns = forecasts.series, len(model.columns)

@@ -17,7 +17,7 @@ from skrnn.data.stored_panel import StoredPanel
 from skrnn.distributions import Predictive
 from skrnn.distributions.bounded import Bounded
 from skrnn.features.device_panel import DevicePanel
-from skrnn.forecasting.conformal import calibrated
+from skrnn.forecasting.conformal import HeldOutErrors, calibrated, held_out_errors
 from skrnn.forecasting.contributions import RANGE, Contributions, Explained
 from skrnn.forecasting.ensemble import AnyModel, combined
 from skrnn.forecasting.model import Model
@@ -296,18 +296,29 @@ class Fitted:
             return self.forecast(steps, X, n_samples)
         distribution, index, parameters = self._unbounded(steps, X, n_samples)
         series, rows = self._known(steps)
+        ahead = np.maximum(steps, 1).reshape(-1, 1)
         result, parameters = calibrated(
             distribution,
             parameters.reshape(-1, 1, *parameters.shape[1:]),
             series,
             rows,
-            np.maximum(steps, 1).reshape(-1, 1),
+            ahead,
             self._bounds(self.panel, series, rows),
-            self.early,
-            self.panel,
-            self.held_out,
+            *self.held_out_errors(np.unique(ahead)),
         )
         return result, index, parameters[:, 0]
+
+    def held_out_errors(self, steps: np.ndarray) -> tuple[HeldOutErrors, np.ndarray]:
+        """`skrnn.forecasting.conformal.held_out_errors` of the data so far.
+
+        They are forecasts from hundreds of rows, and those of the last steps asked for are kept:
+        further intervals for the same horizon take no longer than the forecasts.
+        """
+        latest = self.__dict__.get("_latest_errors")
+        if latest is None or not np.array_equal(latest[0].steps, steps):
+            latest = held_out_errors(self.early, self.panel, self.held_out, steps)
+            self.__dict__["_latest_errors"] = latest  # what `self` is does not change
+        return latest
 
     def _known(self, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Series of each forecast, and the row before which it knows all, (S * J,) each.
@@ -364,9 +375,7 @@ class Fitted:
             rows,
             ahead,
             self._bounds(panel, series, rows),
-            self.early,
-            panel,
-            self.held_out,
+            *held_out_errors(self.early, panel, self.held_out, np.unique(ahead)),
         )
 
     @property

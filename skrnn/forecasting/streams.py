@@ -15,7 +15,7 @@ from skrnn.data.panel import Panel
 from skrnn.distributions import Predictive
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.sliding_panel import SlidingPanel
-from skrnn.forecasting.conformal import N_SIMULATED, center_and_size, held_out_errors
+from skrnn.forecasting.conformal import N_SIMULATED, center_and_size
 from skrnn.forecasting.decoding import VALUES_AT_ONCE, Decoder, Encoded, runs_at_once, states
 from skrnn.forecasting.fitted import Fitted, bounded
 from skrnn.forecasting.model import Model
@@ -235,8 +235,8 @@ class Tracker:
     """
 
     def __init__(self, fitted: Fitted, steps: np.ndarray, levels: np.ndarray):
-        panel, model = fitted.panel, fitted.early
-        errors, self.sizes = held_out_errors(model, panel, fitted.held_out, steps)
+        panel = fitted.panel
+        errors, self.sizes = fitted.held_out_errors(steps)
         self.steps, self.stride = steps, errors.stride
         first, stop = fitted.held_out.rows(panel)
         # Position of the first cutoff of each series; far in the future where there is none.
@@ -254,7 +254,7 @@ class Tracker:
             is_first = errors.is_first[:, k]
             self._follow(every, errors.errors[:, k], k < n_errors, is_first)
         # Centre and size of forecasts from the last cutoffs, by the remainder of the position.
-        shape = (panel.n_series, int(steps.max()), len(steps), len(model.columns))
+        shape = (panel.n_series, int(steps.max()), len(steps), len(panel.columns))
         self.center, self.size = np.full(shape, np.nan), np.ones(shape)
 
     def _follow(

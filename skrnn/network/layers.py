@@ -257,7 +257,12 @@ def _run(network, input, hx):
             x, last, *_ = _forward(x, first, weights, batch_first)
         states.append(last)
     output = x.transpose(0, 1) if network.batch_first else x
-    return output, tuple(map(torch.stack, zip(*states, strict=True)))
+    return output, tuple(map(_stacked, zip(*states, strict=True)))
+
+
+def _stacked(states):
+    """Return the states (B, H) of all layers as (N, B, H); that of one is not copied."""
+    return states[0][None] if len(states) == 1 else torch.stack(states)
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """What a fitted forecaster predicts from its context, and what cannot change that."""
 
+import io
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, replace
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import skrnn
 from skrnn import GRUForecaster, LSTMForecaster, backtest
 from skrnn.forecasting import fitted as fitted_module
 
@@ -29,6 +31,47 @@ def panel():
     """Two series of different ends and levels."""
     parts = {"a": hourly(300, 1), "b": 1000 * hourly(260, 2)}
     return pd.concat({name: part.to_frame() for name, part in parts.items()}, names=["name"])
+
+
+# ------------------------------------------------------- errors of held-out rows
+
+
+@STRATEGIES
+def test_errors_of_held_out_rows_are_computed_once_and_anew_after_an_update(
+    strategy, monkeypatch
+):
+    y, calls = panel(), []
+    original = fitted_module.held_out_errors
+
+    def counted(*args):
+        calls.append(args[-1].tolist())
+        return original(*args)
+
+    monkeypatch.setattr(fitted_module, "held_out_errors", counted)
+    train, fh = y.groupby(level=0).head(240), [1, 2, 5]
+    forecaster = GRUForecaster(strategy=strategy, validation_split=0.2, **SMALL).fit(train, fh=fh)
+    first = forecaster.predict_interval(coverage=0.8)
+    pd.testing.assert_frame_equal(forecaster.predict_interval(coverage=0.8), first)
+    forecaster.predict_quantiles(alpha=[0.05, 0.5])
+    assert calls == [fh]
+    updated = forecaster.update(y, update_params=False).predict_interval(coverage=0.8)
+    assert calls == [fh, fh]
+    again = skrnn.load(saved(forecaster)).predict_interval(fh=fh, coverage=0.8)
+    pd.testing.assert_frame_equal(updated, again)
+
+
+def test_errors_of_held_out_rows_are_those_of_the_horizon_asked_for():
+    forecaster = GRUForecaster(validation_split=0.2, **SMALL).fit(panel(), fh=[1, 2, 5])
+    fresh = skrnn.load(saved(forecaster))
+    forecaster.predict_interval()
+    found = forecaster.predict_interval(fh=[2, 5])
+    pd.testing.assert_frame_equal(found, fresh.predict_interval(fh=[2, 5]))
+
+
+def saved(forecaster):
+    file = io.BytesIO()
+    skrnn.save(forecaster, file)
+    return file.getvalue()
 
 
 # ------------------------------------------------------- one series and the others
