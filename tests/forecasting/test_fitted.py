@@ -37,9 +37,7 @@ def panel():
 
 
 @STRATEGIES
-def test_errors_of_held_out_rows_are_computed_once_and_anew_after_an_update(
-    strategy, monkeypatch
-):
+def test_errors_of_held_out_rows_are_computed_once_and_anew_after_an_update(strategy, monkeypatch):
     y, calls = panel(), []
     original = fitted_module.held_out_errors
 
