@@ -198,7 +198,8 @@ def as_float(frame: pd.DataFrame, name: str) -> np.ndarray:
             check_hashable(frame[column], name)
             msg = (
                 f"{name} must be numeric, but column {column!r} is categorical "
-                f"({frame[column].dtype}). Encode it as numbers, or drop it."
+                f"({frame[column].dtype}). Encode it as numbers, drop it, or put it in the index, "
+                f"with `.set_index`, if it names series or times."
             )
             raise TypeError(msg)
     try:

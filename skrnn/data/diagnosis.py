@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Number
 from typing import Any
 
 import pandas as pd
+import torch
 from pandas.api.types import is_hashable
 
 from skrnn.data.covariates import Covariates
 from skrnn.data.panel import Panel
+
+# Of these, sktime takes lists of DataFrames alone.
+NO_CONTAINERS = (list, tuple, set, dict, str, bytes, Number, torch.Tensor)
 
 
 def explain_refusal(y: Any, X: Any, past_covariates: Sequence[Any], error: Exception) -> None:
@@ -20,7 +25,7 @@ def explain_refusal(y: Any, X: Any, past_covariates: Sequence[Any], error: Excep
     Parameters
     ----------
     y, X : Any
-        The data that were refused. Only pandas objects and empty lists are checked.
+        The data that were refused. Only pandas objects, and what holds no series for sktime, are checked.
     past_covariates : sequence
         Names of the columns of X that are known only up to now; these may hold NaN. Names that
         are not columns of X are ignored, because `predict` does not need these columns.
@@ -33,9 +38,7 @@ def explain_refusal(y: Any, X: Any, past_covariates: Sequence[Any], error: Excep
         If the checks find something wrong.
     """
     for name, data in (("y", y), ("X", X)):
-        if isinstance(data, list) and not data:
-            msg = f"{name} must hold a series, but it is an empty list. Pass pandas data."
-            raise TypeError(msg) from error
+        _check_container(data, name, error)
     y, X = (data.to_frame() if isinstance(data, pd.Series) else data for data in (y, X))
     X = X if isinstance(X, pd.DataFrame) else None
     y = y if isinstance(y, pd.DataFrame) and len(y) else None
@@ -50,3 +53,24 @@ def explain_refusal(y: Any, X: Any, past_covariates: Sequence[Any], error: Excep
             covariates.read_past(X, X.index)
     except (TypeError, ValueError) as clearer:
         raise clearer from error
+
+
+def _check_container(data: Any, name: str, error: Exception) -> None:
+    """Raise TypeError for common objects that hold no series in a form that sktime knows."""
+    if isinstance(data, list) and not data:
+        msg = f"{name} must hold a series, but it is an empty list. Pass pandas data."
+        raise TypeError(msg) from error
+    if isinstance(data, pd.Series) and isinstance(data.index, pd.MultiIndex):
+        msg = (
+            f"{name} must be a DataFrame if its index has several levels, but it is a Series. Pass "
+            f"`{name}.to_frame()`."
+        )
+        raise TypeError(msg) from error
+    of_frames = isinstance(data, list) and all(isinstance(part, pd.DataFrame) for part in data)
+    if isinstance(data, NO_CONTAINERS) and not of_frames:
+        kind = type(data).__name__
+        msg = (
+            f"{name} must be a pandas Series or DataFrame, or a numpy array, but it is of type "
+            f"{kind}. Convert it, for example with `pd.Series({name})`."
+        )
+        raise TypeError(msg) from error

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from skrnn.data.diagnosis import explain_refusal
 
@@ -18,7 +19,7 @@ def holding(column, value, row=2):
     return changed
 
 
-@pytest.mark.parametrize("frame", [y, y.to_frame(), None, [1.0, 2.0], y.to_numpy()])
+@pytest.mark.parametrize("frame", [y, y.to_frame(), None, [y.to_frame()], y.to_numpy()])
 @pytest.mark.parametrize("covariates", [X, None, X.to_numpy(), X["wind"]])
 def test_data_without_a_fault_are_not_explained(frame, covariates):
     assert explain_refusal(frame, covariates, (), REFUSAL) is None
@@ -57,6 +58,11 @@ def test_past_covariate_that_X_lacks_is_not_blamed(name):
         (pd.concat([y, y], axis=1, keys=["a", "a"]), ValueError, "'a' is duplicated"),
         (y.set_axis(pd.Index([*HOURS[:5], "a"], dtype=object)), TypeError, "got an Index of dtype"),
         (y.set_axis([*HOURS[:5], pd.NaT]), ValueError, "in row 5 of the data it is NaT"),
+        ([1.0, 2.0], TypeError, r"it is of type list. Convert it, .* `pd.Series\(y\)`"),
+        ([], TypeError, "y must hold a series, but it is an empty list"),
+        (torch.ones(3), TypeError, "y must be a pandas Series .* of type Tensor"),
+        (pd.concat({"a": y}), TypeError, r"must be a DataFrame .* Pass `y.to_frame\(\)`"),
+        (y.to_frame().reset_index(), TypeError, "put it in the index, with `.set_index`"),
     ],
 )
 def test_fault_of_y_is_named(frame, exception, message):
