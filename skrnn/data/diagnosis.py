@@ -25,7 +25,8 @@ def explain_refusal(y: Any, X: Any, past_covariates: Sequence[Any], error: Excep
     Parameters
     ----------
     y, X : Any
-        The data that were refused. Only pandas objects, and what holds no series for sktime, are checked.
+        The data that were refused. Only pandas objects are checked, and what sktime knows as no
+        container of series.
     past_covariates : sequence
         Names of the columns of X that are known only up to now; these may hold NaN. Names that
         are not columns of X are ignored, because `predict` does not need these columns.
