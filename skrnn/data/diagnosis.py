@@ -42,7 +42,12 @@ def explain_refusal(y: Any, X: Any, past_covariates: Sequence[Any], error: Excep
         _check_container(data, name, error)
     y, X = (data.to_frame() if isinstance(data, pd.Series) else data for data in (y, X))
     X = X if isinstance(X, pd.DataFrame) else None
+    if X is not None and not len(X):
+        msg = "X must have a row for every time stamp of y, but it has none. Pass its rows, or None."
+        raise ValueError(msg) from error
     y = y if isinstance(y, pd.DataFrame) and len(y) else None
+    if X is not None and y is not None:
+        _check_same_kind(y.index, X.index, error)
     columns = [] if X is None else list(X.columns)
     past = [name for name in past_covariates if is_hashable(name) and name in columns]
     try:
@@ -73,5 +78,21 @@ def _check_container(data: Any, name: str, error: Exception) -> None:
         msg = (
             f"{name} must be a pandas Series or DataFrame, or a numpy array, but it is of type "
             f"{kind}. Convert it, for example with `pd.Series({name})`."
+        )
+        raise TypeError(msg) from error
+
+
+def _check_same_kind(of_y: pd.Index, of_X: pd.Index, error: Exception) -> None:
+    """Raise TypeError if one index has time stamps of another kind than the other."""
+    kinds = []
+    for index in (of_y, of_X):
+        times = index.levels[-1] if isinstance(index, pd.MultiIndex) else index
+        known = (pd.DatetimeIndex, pd.PeriodIndex, pd.TimedeltaIndex)
+        kinds.append(type(times) if isinstance(times, known) else pd.Index)
+    if kinds[0] is not kinds[1]:
+        names = [kind.__name__ for kind in kinds]
+        msg = (
+            f"X must have time stamps of the kind that y has, but those of y are of type {names[0]} "
+            f"and those of X of type {names[1]}. Give X the index of y."
         )
         raise TypeError(msg) from error

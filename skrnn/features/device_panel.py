@@ -148,14 +148,17 @@ class DevicePanel:
 
         The lags that they alone read are not read any more.
         """
-        stop, parts = np.cumsum(self.lengths), []
-        for first in range(0, int(stop[-1]), ROWS_AT_ONCE):
-            rows = np.arange(first, min(first + ROWS_AT_ONCE, stop[-1]))
+        stop = np.cumsum(self.lengths)
+        n_rows, n_horizons = int(stop[-1]), len(self.features.horizons)
+        forecasts = self.values.new_empty(n_rows, n_horizons, self.features.n_outputs)
+        for first in range(0, n_rows, ROWS_AT_ONCE):
+            rows = np.arange(first, min(first + ROWS_AT_ONCE, n_rows))
             number = np.searchsorted(stop, rows, side="right")
             t = rows - (stop - self.lengths)[number]
             series = self._put(number)
-            parts.append(linear(self.targets_of_linear(series, self._put(t)[:, None]))[:, 0])
-        return self.with_linear_forecasts(torch.cat(parts))
+            targets = self.targets_of_linear(series, self._put(t)[:, None])
+            forecasts[first : first + len(rows)] = linear(targets)[:, 0]
+        return self.with_linear_forecasts(forecasts)
 
     def with_linear_forecasts(self, forecasts: Tensor) -> DevicePanel:
         """The same panel with linear forecasts from every row, (N, J, C)."""

@@ -306,10 +306,11 @@ def times_in_window(times: pd.Index, window: int | slice | None) -> pd.Index:
 def histories_of(trained: Any, prefix: str) -> dict[str, pd.DataFrame]:
     """Training histories, of each network one, by labels that begin with the prefix."""
     history = history_of(trained)
-    levels = list(range(history.index.nlevels - 1))
+    levels = range(history.index.nlevels - 1)
     if not levels:
         return {prefix: history}
-    groups = history.groupby(level=levels, sort=False)
+    # By values: the keys of a single level are tuples in all versions of pandas.
+    groups = history.groupby([history.index.get_level_values(k) for k in levels], sort=False)
     names = [str(history.index.names[level]) for level in levels]
     return {
         prefix + "".join(f"{n} {k}, " for n, k in zip(names, key, strict=True)): part

@@ -86,7 +86,7 @@ NEEDED = {
     "onnx": ("GRUForecaster(num_epochs=1).fit(y).to_onnx('a.onnx')", "skrnn[onnx]"),
     "onnxruntime": ("GRUForecaster(num_epochs=1).fit(y).to_onnx('a.onnx')", "skrnn[onnx]"),
 }
-# Each call fails with its package absent, which is there for the next.
+# Each call fails with its package absent, which is there for the next: some cannot be loaded twice.
 WITHOUT_ONE = f"""
 import os
 os.environ.pop("SKRNN_DATA", None)
@@ -95,14 +95,15 @@ import skrnn, skrnn.plotting, skrnn.datasets
 from skrnn import GRUForecaster
 y = pd.Series(np.arange(40.0) % 3, pd.date_range("2024", periods=40))
 for package, (call, _) in {NEEDED!r}.items():
-    for name in [name for name in sys.modules if name.split(".")[0] == package]:
-        del sys.modules[name]
+    names = [name for name in sys.modules if name.split(".")[0] == package]
+    loaded = {{name: sys.modules.pop(name) for name in names}}
     sys.modules[package] = None
     try:
         eval(call)
     except ImportError as error:
         print(package, error)
     del sys.modules[package]
+    sys.modules.update(loaded)
 """
 
 

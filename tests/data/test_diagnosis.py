@@ -80,6 +80,24 @@ def test_fault_of_X_outside_the_rows_of_y_is_not_blamed(column, value):
         explain_refusal(y, faulty, (), REFUSAL)
 
 
+def test_X_without_rows_is_named():
+    with pytest.raises(ValueError, match="X must have a row .* but it has none"):
+        explain_refusal(y, X[:0], (), REFUSAL)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [pd.timedelta_range("0h", periods=6, freq="h"), HOURS.to_period("h"), pd.RangeIndex(6)],
+)
+def test_X_with_another_kind_of_time_stamps_is_named(index):
+    message = "those of y are of type DatetimeIndex and those of X of type .*Index. Give X the"
+    with pytest.raises(TypeError, match=message):
+        explain_refusal(y, X.set_axis(index), (), REFUSAL)
+    panel, of_panel = (pd.concat({"a": data.to_frame()}) for data in (y, X["wind"].set_axis(index)))
+    with pytest.raises(TypeError, match=message):
+        explain_refusal(panel, of_panel, (), REFUSAL)
+
+
 def test_rows_that_X_lacks_are_named():
     with pytest.raises(ValueError, match="1 of 6 are missing, the first 2024-01-01 05:00:00"):
         explain_refusal(y, X[:5], (), REFUSAL)
