@@ -43,7 +43,7 @@ def explain_refusal(y: Any, X: Any, past_covariates: Sequence[Any], error: Excep
     y, X = (data.to_frame() if isinstance(data, pd.Series) else data for data in (y, X))
     X = X if isinstance(X, pd.DataFrame) else None
     if X is not None and not len(X):
-        msg = "X must have a row for every time stamp of y, but it has none. Pass its rows, or None."
+        msg = "X must have a row for every time stamp of y, but it has none. Pass its rows or None."
         raise ValueError(msg) from error
     y = y if isinstance(y, pd.DataFrame) and len(y) else None
     if X is not None and y is not None:
@@ -92,7 +92,7 @@ def _check_same_kind(of_y: pd.Index, of_X: pd.Index, error: Exception) -> None:
     if kinds[0] is not kinds[1]:
         names = [kind.__name__ for kind in kinds]
         msg = (
-            f"X must have time stamps of the kind that y has, but those of y are of type {names[0]} "
-            f"and those of X of type {names[1]}. Give X the index of y."
+            f"X must have time stamps of the kind that y has, but those of y are of type "
+            f"{names[0]} and those of X of type {names[1]}. Give X the index of y."
         )
         raise TypeError(msg) from error

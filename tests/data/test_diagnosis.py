@@ -81,7 +81,7 @@ def test_fault_of_X_outside_the_rows_of_y_is_not_blamed(column, value):
 
 
 def test_X_without_rows_is_named():
-    with pytest.raises(ValueError, match="X must have a row .* but it has none"):
+    with pytest.raises(ValueError, match=r"X must have a row .* but it has none"):
         explain_refusal(y, X[:0], (), REFUSAL)
 
 
