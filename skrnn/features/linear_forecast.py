@@ -181,7 +181,12 @@ class LinearForecast(nn.Module):
         given = Regressors(ordinal, calendar, known, before)
         past = torch.eye(size, dtype=calendar.dtype, device=device).repeat(n_phases, 1)
         past = past.view(len(ordinal), 1, -1, features.n_values)
-        alone = self(Targets(past, None, ordinal, None, None, given)) - self.without_past(given)
+        regressors = self._regressors(Targets(past, None, ordinal, None, None, given))
+        # Neither the regressor that is one nor phases, which may be a thousand times as large.
+        coefficients, (n_lags, n_others, *_) = self.coefficients.clone(), self.sizes
+        coefficients[n_lags] = coefficients[n_lags + n_others : self.n_plain] = 0.0
+        last = regressors.values[:, :, :1]
+        alone = self._combined(regressors, known, coefficients, self.known_coefficients, last)
         return alone[:, 0, 0].unflatten(0, (n_phases, size))
 
     def crossed_phase(self, given: Regressors) -> Tensor:

@@ -74,6 +74,21 @@ def test_paths_are_those_of_forecasts_looked_up_at_every_step(of, case):
         np.testing.assert_allclose(quantiles, expected, rtol=1e-5)
 
 
+def test_paths_of_a_series_that_is_not_scaled_are_as_exact_as_its_level(of):
+    # The regressor that is one has a coefficient of thousands.
+    rng, t = np.random.default_rng(0), np.arange(110)
+    noise = rng.normal(size=len(t))
+    values = 1e6 + 1e3 * (3 + np.sin(2 * np.pi * t / 12) + 0.1 * noise.cumsum() + 0.2 * noise)
+    y = pd.Series(values, pd.date_range("1960-02-01", periods=len(t), freq="QE"))
+    settings = {"sp": [4, 12], "naive": ["last"], "scaler": None, "calendar": None}
+    forecaster = GRUForecaster(**SMALL | settings | {"num_epochs": 0}).fit(y)
+    made, stop = of
+    found = forecaster.predict(fh=range(1, 9))
+    assert made[-1]
+    stop()
+    np.testing.assert_allclose(found, forecaster.predict(fh=range(1, 9)), rtol=1e-6)
+
+
 def test_forecasts_that_do_not_all_exist_are_looked_up_at_every_step(of):
     y, _ = data(60)
     forecaster = GRUForecaster(**SMALL, sp=[24]).fit(y)
