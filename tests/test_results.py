@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "examples" / "benchmarks"
 # Their numbers were noted by hand, and stand in the pages until a run records them.
-NOT_RECORDED = {"criteria", "ensembles", "out_of_the_box", "panel_file", "some_weeks"}
+NOT_RECORDED = {"criteria", "ensembles", "panel_file"}
 # Nothing in examples/benchmarks makes it again: it compares two versions of the package.
 WITHOUT_SCRIPT = {"cuda_graphs"}
 # Pages whose numbers were all noted by hand, before results were files.
