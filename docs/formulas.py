@@ -30,6 +30,7 @@ import importlib
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -90,7 +91,7 @@ class Names(dict):
 def table(result, columns, **values):
     """Table of the selected rows. ``columns`` maps the columns to show to their formats."""
     rows = result.where(**values)
-    cells = [rows[name].map(cell, form=form) for name, form in columns.items()]
+    cells = [rows[name].map(partial(cell, form=form)) for name, form in columns.items()]
     return markdown(list(columns), zip(*cells, strict=True))
 
 
@@ -109,7 +110,9 @@ def pivot(result, index, columns, value, form, how="mean", **values):
     )
     groups = rows.groupby([index, columns])[value]
     parts = [groups.agg(name).unstack() for name in how.split(" to ")]
-    parts = [part.reindex(index=lines, columns=order).map(cell, form=form) for part in parts]
+    parts = [
+        part.reindex(index=lines, columns=order).map(partial(cell, form=form)) for part in parts
+    ]
     cells = [
         [cell(line, ""), *(" to ".join(dict.fromkeys(texts)) for texts in zip(*rows, strict=True))]
         for line, *rows in zip(lines, *(part.to_numpy() for part in parts), strict=True)

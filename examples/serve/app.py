@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import datetime, timezone
 from typing import Annotated, Any
 
@@ -250,7 +251,11 @@ class Model:
         if not self.has_dates:
             return np.array(time, dtype=np.int64)
         try:
-            stamps = [datetime.fromisoformat(stamp) for stamp in time]  # type: ignore[arg-type]
+            # Python 3.10 knows no Z for UTC.
+            stamps = [
+                datetime.fromisoformat(re.sub("Z$", "+00:00", stamp))  # type: ignore
+                for stamp in time
+            ]
         except ValueError as error:
             refuse(True, f"The time of {label} must hold {kind}, but {error}.")
         has_zone = {stamp.tzinfo is not None for stamp in stamps}
