@@ -78,7 +78,8 @@ def main():
         found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
         row = {"values": n, "fit, s": found["seconds"], "the epoch alone, s": found["epoch"]}
         row |= {"data, MB": found["data"] / 1e6, "peak, MB": found["peak"] / 1e6}
-        rows.append(row | {"bytes per value": found["peak"] / n})
+        row["bytes per value"] = found["peak"] / n
+        rows.append(row)
         times = f"{found['seconds']:.2f} | {found['epoch']:.2f}"
         sizes = f"{row['data, MB']:.0f} | {row['peak, MB']:.0f} | {row['bytes per value']:.0f}"
         print(f"| {n:,} | {times} | {sizes} |", flush=True)
