@@ -15,8 +15,6 @@ BENCHMARKS = ROOT / "examples" / "benchmarks"
 NOT_RECORDED = {"criteria", "ensembles", "panel_file"}
 # Nothing in examples/benchmarks makes it again: it compares two versions of the package.
 WITHOUT_SCRIPT = {"cuda_graphs"}
-# Pages whose numbers were all noted by hand, before results were files.
-BEFORE = {"serve"}
 BY_HAND = re.compile(r"^<!-- by hand -->$.*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 ADDRESS = re.compile(r"\]\([^)\s]+\)")
@@ -61,11 +59,7 @@ def unmarked(text):
 
 @pytest.mark.parametrize(
     "page",
-    [
-        page
-        for page in formulas.PAGES
-        if page.parent.name == "benchmarks" and page.stem not in BEFORE
-    ],
+    [page for page in formulas.PAGES if page.parent.name == "benchmarks"],
     ids=lambda page: page.stem,
 )
 def test_every_decimal_number_of_a_benchmark_has_a_formula_or_is_marked_as_noted_by_hand(page):
