@@ -289,13 +289,11 @@ def test_a_search_within_evaluate_chooses_in_each_window():
     assert len(expected) == 2
 
 
-# Checks of many fits, three minutes together, run with SKRNN_CHECKS=all.
+# Checks of many fits, two minutes together, run with SKRNN_CHECKS=all.
 LONG_CHECKS = (
     "test_deepcopy_fitted",
-    "test_deepcopy_fitted_predict",
     "test_methods_have_no_side_effects",
     "test_predict_time_index",
-    "test_predict_time_index_in_sample_full",
     "test_update_predict_predicted_index",
 )
 

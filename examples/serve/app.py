@@ -253,7 +253,7 @@ class Model:
         try:
             # Python 3.10 knows no Z for UTC.
             stamps = [
-                datetime.fromisoformat(re.sub("Z$", "+00:00", stamp))  # type: ignore
+                datetime.fromisoformat(re.sub("Z$", "+00:00", stamp))  # type: ignore[arg-type]
                 for stamp in time
             ]
         except ValueError as error:

@@ -12,6 +12,7 @@ from pandas.api.types import is_hashable
 
 from skrnn.data.covariates import Covariates
 from skrnn.data.panel import Panel
+from skrnn.data.timeline import DATES
 
 # Of these, sktime takes lists of DataFrames alone.
 NO_CONTAINERS = (list, tuple, set, dict, str, bytes, Number, torch.Tensor)
@@ -84,11 +85,7 @@ def _check_container(data: Any, name: str, error: Exception) -> None:
 
 def _check_same_kind(of_y: pd.Index, of_X: pd.Index, error: Exception) -> None:
     """Raise TypeError if one index has time stamps of another kind than the other."""
-    kinds = []
-    for index in (of_y, of_X):
-        times = index.levels[-1] if isinstance(index, pd.MultiIndex) else index
-        known = (pd.DatetimeIndex, pd.PeriodIndex, pd.TimedeltaIndex)
-        kinds.append(type(times) if isinstance(times, known) else pd.Index)
+    kinds = [_kind_of(index) for index in (of_y, of_X)]
     if kinds[0] is not kinds[1]:
         names = [kind.__name__ for kind in kinds]
         msg = (
@@ -96,3 +93,9 @@ def _check_same_kind(of_y: pd.Index, of_X: pd.Index, error: Exception) -> None:
             f"{names[0]} and those of X of type {names[1]}. Give X the index of y."
         )
         raise TypeError(msg) from error
+
+
+def _kind_of(index: pd.Index) -> type[pd.Index]:
+    """The type of an index of times, or of its last level; `pd.Index` for numbers."""
+    times = index.levels[-1] if isinstance(index, pd.MultiIndex) else index
+    return type(times) if isinstance(times, (*DATES, pd.TimedeltaIndex)) else pd.Index

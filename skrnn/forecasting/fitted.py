@@ -367,15 +367,14 @@ class Fitted:
         distribution, parameters = self.model.forecast(
             panel, series, rows, steps, n_samples, self.generator(n_samples), data
         )
-        ahead = np.broadcast_to(steps, parameters.shape[:2])
         return calibrated(
             distribution,
             parameters,
             series,
             rows,
-            ahead,
+            np.broadcast_to(steps, parameters.shape[:2]),
             self._bounds(panel, series, rows),
-            *held_out_errors(self.early, panel, self.held_out, np.unique(ahead)),
+            *held_out_errors(self.early, panel, self.held_out, np.unique(steps)),
         )
 
     @property

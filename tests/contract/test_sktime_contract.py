@@ -1,7 +1,6 @@
 """What sktime asks of a forecaster, by value: checks, evaluate, pipelines, pretrain, update."""
 
 import copy
-import os
 import warnings
 from dataclasses import replace
 
@@ -30,16 +29,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 # Before 1.2 these checks read the data that sktime keeps, also where remember_data is off.
 READ_KEPT_DATA = ("test__y_and_cutoff", "test__y_when_refitting")
-# Checks of many fits. RNNForecaster differs by its cell alone: SKRNN_CHECKS=all runs them for it.
-LONG_CHECKS = ("test_predict_time_index", "test_update_predict_predicted_index")
 
 
 @parametrize_with_checks(CLASSES, obj_varname="cls")
 def test_every_check_of_sktime_passes(cls, test_name):
     if Version(sktime.__version__) < Version("1.2") and test_name in READ_KEPT_DATA:
-        return
-    runs_all = cls is not RNNForecaster or os.environ.get("SKRNN_CHECKS") == "all"
-    if test_name in LONG_CHECKS and not runs_all:
         return
     results = check_estimator(cls, tests_to_run=test_name, raise_exceptions=False, verbose=False)
     assert {name: result for name, result in results.items() if str(result) != "PASSED"} == {}
