@@ -26,6 +26,7 @@ PEERS = ("darts", "neuralforecast", "skforecast", "statsforecast", "sktime")
 RUNS = {
     "layer_speed": "benchmarks/layer_speed.py",
     "overhead": "benchmarks/overhead.py {pjm}",
+    "busy_machine": "benchmarks/busy_machine.py",
     "data_size": "benchmarks/data_size.py",
     "evaluate_speed": "benchmarks/evaluate_speed.py",
     "explain_speed": "benchmarks/explain_speed.py",

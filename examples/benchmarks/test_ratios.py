@@ -13,6 +13,7 @@ from statistics import median
 
 import pytest
 import torch
+from busy_machine import compared
 from overhead import INSIDE, shares
 from torch import nn
 
@@ -49,6 +50,13 @@ def test_layer_is_as_many_times_as_fast_as_that_of_torch(benchmark, cell, refere
     ratio = median(slow) / benchmark.stats.stats.median
     benchmark.extra_info["times as fast"] = round(ratio, 2)
     assert ratio >= least
+
+
+@pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
+def test_a_fit_beside_a_busy_process_takes_at_most_half_as_long_again(strategy):
+    y = make_hourly_load(n_series=1, n_hours=8_760, random_state=0).droplevel(0).iloc[:, 0]
+    alone, beside = compared(GRUForecaster(strategy, device="cpu", random_state=0), y, 3)
+    assert beside <= 1.5 * alone
 
 
 @pytest.mark.parametrize("forecaster", [GRUForecaster, LSTMForecaster])

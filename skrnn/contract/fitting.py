@@ -32,6 +32,7 @@ from skrnn.forecasting.model import Model
 from skrnn.forecasting.validation import HeldOutPaths, validation
 from skrnn.network.devices import enough_memory, resolve_device
 from skrnn.network.randomness import RandomStreams
+from skrnn.network.threads import whole_operators
 from skrnn.training.averages import WeightAverage
 from skrnn.training.chunks import Chunks
 from skrnn.training.prior import NaivePrior
@@ -243,6 +244,7 @@ def untrained(
 
 
 @enough_memory()
+@whole_operators()
 def train(
     forecaster: Any,
     start: Untrained,
@@ -265,14 +267,14 @@ def train(
     if is_new:
         scores = start_training(model.network, chunks, streams)
         model = with_initial_weights(model, scores)
-    validate = None
-    if not held_out.is_empty:
-        validate = validation(model, panel, data, held_out, processes)
     training = Training(type(forecaster).__name__, model.network)
     if not num_epochs:
         return Trained(model, model, Record(training.history, 0))
-    linear = model.network.naive_forecasts.linear
-    chunks.look_up(linear)
+    naive_forecasts = model.network.naive_forecasts
+    looked_up = chunks.look_up(naive_forecasts, data)
+    validate = None
+    if not held_out.is_empty:
+        validate = validation(model, panel, data, looked_up, held_out, processes)
     n_before = model.network.n_observations.clone()
     model.network.n_observations += chunks.n_observations
     trainer = _trainer(forecaster, model, chunks, streams, training, forecaster.lr, processes)
@@ -306,7 +308,7 @@ def train(
         steps, lr = final_phase(forecaster, num_epochs * len(chunks))
         if steps:
             model.network.n_observations.copy_(n_before + whole.n_observations)
-            whole.look_up(linear)
+            whole.look_up(naive_forecasts, data)
             trainer = _trainer(forecaster, model, whole, streams, training, lr, processes)
             trainer.scheduler = one_cycle(trainer.optimizer, steps)
             trainer.callbacks.append(StopAfter(steps))
@@ -332,6 +334,7 @@ def fitted_of(forecaster: Any, start: Untrained, trained: Sequence[Trained]) -> 
 
 
 @enough_memory()
+@whole_operators()
 def train_on(
     forecaster: Any,
     fitted: Fitted,

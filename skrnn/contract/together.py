@@ -32,6 +32,7 @@ from skrnn.forecasting.stacked_validation import HeldOutPathsOfStack, StackValid
 from skrnn.network.devices import enough_memory
 from skrnn.network.randomness import RandomStreams
 from skrnn.network.stack import NetworkStack, is_stackable
+from skrnn.network.threads import whole_operators
 from skrnn.training.chunks import Chunks
 from skrnn.training.prior import ridge_strength
 from skrnn.training.schedules import (
@@ -165,7 +166,6 @@ class _StackTraining:
         # From which training starts: scores of each network's mix.
         self.scores = torch.zeros_like(self.stack.tensors["head.mix_bias"])
         self.on_device: dict[Any, DevicePanel] = {}
-        self.looked_up: dict[Any, DevicePanel] = {}
         self.members = [
             Member(
                 number=i,
@@ -177,6 +177,7 @@ class _StackTraining:
         ]
 
     @enough_memory()
+    @whole_operators()
     def run(self) -> list[Trained]:
         """Train all networks, and take them apart again."""
         held_out = self.parts[0].held_out
@@ -322,11 +323,6 @@ class _StackTraining:
         rate: Rate,
         steps: int | None = None,
     ) -> Lane:
-        source = *self._source(numbers[0]), chunks.stop.tobytes()
-        if source not in self.looked_up:
-            chunks.look_up(self.stack.template.naive_forecasts.linear)
-            self.looked_up[source] = chunks.data
-        chunks.data = self.looked_up[source]
         return Lane([self.members[i] for i in numbers], chunks, num_epochs, rate, steps)
 
     # ------------------------------------------------------------------------- the networks
@@ -388,7 +384,7 @@ class _StackTraining:
         stop = np.array(self.data.lengths)
         stop[places] = last
         data = self.data.cut(stop)
-        if all(lane.chunks.data.linear is not None for lane in lanes):
+        if all(lane.chunks.can_look_up for lane in lanes):
             data = looked_up(stack, data, lanes)
         return StackTrainer(
             stack=stack,

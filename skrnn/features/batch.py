@@ -57,9 +57,9 @@ class Targets(NamedTuple):
     known : calendar and numeric columns of X at each target, (B, L, J, Q); None if the target is
         the step itself, whose inputs hold them.
     codes : categories of X at each target, (B, L, J, E); None if there are none.
-    regressors : what the linear forecast reads; None if there is no linear forecast, or if it is
-        given.
-    linear : linear forecasts that were computed before, (B, L, J, C); None if there are none.
+    regressors : what the linear forecast reads; None if there is no linear forecast, or if the
+        naive forecasts are given.
+    naive : naive forecasts that were computed before, (B, L, J, C, N); None if there are none.
     scale : of each series and column, whose values are counts, (B, 1, 1, C); None for others.
     """
 
@@ -69,7 +69,7 @@ class Targets(NamedTuple):
     known: Tensor | None
     codes: Tensor | None
     regressors: Regressors | None = None
-    linear: Tensor | None = None
+    naive: Tensor | None = None
     scale: Tensor | None = None
 
 

@@ -17,10 +17,10 @@ from skrnn.data.timeline import Timeline
 from skrnn.features.batch import Regressors, Steps, Targets
 from skrnn.features.calendar import encode_calendar, ordinals
 from skrnn.features.features import Features
-from skrnn.features.linear_forecast import LinearForecast
 from skrnn.features.means import trailing_means
+from skrnn.features.naive_forecasts import NaiveForecasts
 
-# Rows of which linear forecasts are computed at once.
+# Rows of which naive forecasts are computed at once.
 ROWS_AT_ONCE = 4_096
 
 
@@ -54,7 +54,7 @@ class DevicePanel:
         self.first = self._put(panel.offsets[:-1])  # (S,)
         self._place(panel, features)
         self.last = self._put(panel.lengths - 1)  # (S,)
-        self.linear: Tensor | None = None  # (N, J, C)
+        self.naive: Tensor | None = None  # (N, J, C, F)
         self.scale = None
         if features.of_counts:
             scale = scaler.scale_[:, : features.n_columns]
@@ -143,30 +143,31 @@ class DevicePanel:
         return panel
 
     @torch.no_grad()
-    def with_linear(self, linear: LinearForecast) -> DevicePanel:
-        """The same panel, whose linear forecasts from every row are computed once and looked up.
-
-        The lags that they alone read are not read any more.
-        """
-        stop = np.cumsum(self.lengths)
-        n_rows, n_horizons = int(stop[-1]), len(self.features.horizons)
-        forecasts = self.values.new_empty(n_rows, n_horizons, self.features.n_outputs)
+    def with_naive(self, naive_forecasts: NaiveForecasts) -> DevicePanel:
+        """The same panel, whose naive forecasts from every row are computed once and looked up."""
+        stop, features = np.cumsum(self.lengths), self.features
+        n_rows, shape = int(stop[-1]), (len(features.horizons), features.n_outputs)
+        forecasts = self.values.new_empty(n_rows, *shape, features.n_mixed)
         for first in range(0, n_rows, ROWS_AT_ONCE):
             rows = np.arange(first, min(first + ROWS_AT_ONCE, n_rows))
             number = np.searchsorted(stop, rows, side="right")
             t = rows - (stop - self.lengths)[number]
             series = self._put(number)
-            targets = self.targets_of_linear(series, self._put(t)[:, None])
-            forecasts[first : first + len(rows)] = linear(targets)[:, 0]
-        return self.with_linear_forecasts(forecasts)
+            targets = self.targets(series, self._put(t)[:, None])
+            forecasts[first : first + len(rows)] = naive_forecasts(targets)[0][:, 0]
+        return self.holding(forecasts)
 
-    def with_linear_forecasts(self, forecasts: Tensor) -> DevicePanel:
-        """The same panel with linear forecasts from every row, (N, J, C)."""
+    def holding(self, naive: Tensor) -> DevicePanel:
+        """The same panel with naive forecasts from every row, (N, J, C, F).
+
+        What they alone read, but for the last value, is not read any more.
+        """
         panel = copy.copy(self)
-        panel.linear = forecasts
+        panel.naive = naive
+        # Recursively, the inputs of a step lie among the values that naive forecasts read.
         others = replace(self.features, linear_lags=())
         panel.offsets = self.offsets[: len(others.offsets)]
-        panel.naive_offsets = self.naive_offsets[: len(others.naive_offsets)]
+        panel.naive_offsets = self.naive_offsets[:1]
         return panel
 
     def with_calendar_from(self, order: np.ndarray, channels: slice) -> DevicePanel:
@@ -228,7 +229,7 @@ class DevicePanel:
     def regressors(self, series: Tensor, t: Tensor) -> Regressors | None:
         """What the linear forecast from the steps t (B, L) reads beside past values."""
         features = self.features
-        if not features.linear_lags or self.linear is not None:
+        if not features.linear_lags or self.naive is not None:
             return None
         rows = self.rows(series, t)
         rows = rows + _per_row(self.lead[series], rows)
@@ -240,9 +241,9 @@ class DevicePanel:
             known, before = (part[..., features.n_calendar :] for part in (known, before))
         return Regressors(self.ordinal[rows], calendar, known, before)
 
-    def linear_before(self, series: Tensor, t: Tensor) -> Tensor | None:
-        """Linear forecasts from the steps t (B, L), (B, L, J, C), if they have been computed."""
-        return None if self.linear is None else self.linear[self.rows(series, t)]
+    def naive_before(self, series: Tensor, t: Tensor) -> Tensor | None:
+        """Naive forecasts from the steps t (B, L), (B, L, J, C, F), if they have been computed."""
+        return None if self.naive is None else self.naive[self.rows(series, t)]
 
     def scale_of(self, series: Tensor) -> Tensor | None:
         """Scale of series (B,) of counts, (B, 1, 1, C); None of other values."""
@@ -250,7 +251,7 @@ class DevicePanel:
 
     def means_before(self, series: Tensor, t: Tensor) -> Tensor | None:
         """Trailing means (B, L, P, 1 + J, C) that the naive forecasts of the steps t read."""
-        if not self.features.mean_periods:
+        if not self.features.mean_periods or self.naive is not None:
             return None
         rows = self.rows(series, t[..., None, None] - self.mean_offsets)  # (B, L, P, 1 + J)
         return self.means[rows, self.mean_period]  # type: ignore[index]

@@ -74,11 +74,13 @@ class NaiveForecasts(nn.Module):
 
     def forward(self, targets: Targets) -> tuple[Tensor, Tensor]:
         """Naive forecasts, (B, L, J, C, N), and whether they exist, (B, L, J, 1, N)."""
+        exists = (targets.n_past[..., None, None] >= self.depth)[:, :, :, None]
+        if targets.naive is not None:
+            return targets.naive, exists
         stacked = self.of_values(targets)
         if self.linear is not None:
-            linear = self.linear(targets) if targets.linear is None else targets.linear
-            stacked = torch.cat([stacked, linear.to(stacked.dtype)[..., None]], -1)
-        exists = (targets.n_past[..., None, None] >= self.depth)[:, :, :, None]
+            linear = self.linear(targets).to(stacked.dtype)
+            stacked = torch.cat([stacked, linear[..., None]], -1)
         if self.has_users_own:
             # A weight of zero does not mask NaN, which such a forecast may be where none exists.
             last = targets.past[:, :, :1, : self.features.n_outputs, None]

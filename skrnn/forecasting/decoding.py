@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from itertools import accumulate, pairwise, starmap
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from skrnn.features.path_forecasts import PathForecasts
 from skrnn.forecasting.contributions import Contributions, Path, Trace
 from skrnn.network.cells import State, concatenated, each_part, select
 from skrnn.network.network import RecurrentNetwork
+from skrnn.network.threads import map_in_threads, n_threads_of_tasks, shares
 
 # Steps of all runs in one forward pass: large enough to fill the device, about 100 MB at hidden
 # size 128.
@@ -26,6 +28,9 @@ STEPS_AT_ONCE = 50_000
 VALUES_AT_ONCE = 20_000_000
 # Forecasts computed at once from states: each takes a few hundred bytes on the way.
 FORECASTS_AT_ONCE = 500_000
+# Cutoffs that are worth a thread: the operators of fewer take less time than the Python code around
+# them, which threads run in turn.
+FEWEST_OF_THREAD = 500
 
 
 class Runs:
@@ -167,19 +172,22 @@ class Decoder:
         shape = (len(features.horizons), features.n_outputs, n_parameters)
         result = np.empty((len(self.cutoff), *shape), dtype=np.float32)
         n_at_once = self._forecasts_at_once(len(features.horizons))
+
+        def decode(encoded: Encoded, part: slice) -> None:
+            cutoffs, run, step = encoded.cutoffs[part], encoded.run[part], encoded.step[part]
+            (t,) = self._put(self.cutoff[cutoffs])
+            targets = encoded.data.targets(encoded.series[part], t[:, None])
+            mixed = network.mixed(encoded.hidden[part, None], targets)
+            parameters = network.parameters_of(mixed, targets)
+            if self.contributions is not None:
+                path = Path(encoded.steps, run, step, [], targets, mixed)
+                channels = self.contributions.of_path(path)
+                parameters = torch.cat([parameters, channels], dim=-1)
+            result[cutoffs] = parameters[:, 0].cpu().numpy()
+
         for encoded in self._encoded(features.horizons[-1]):
-            cutoffs, run, step = encoded.cutoffs, encoded.run, encoded.step
-            series, (t,) = encoded.series, self._put(self.cutoff[cutoffs])
-            for first in range(0, len(cutoffs), n_at_once):
-                part = slice(first, first + n_at_once)
-                targets = encoded.data.targets(series[part], t[part, None])
-                mixed = network.mixed(encoded.hidden[part, None], targets)
-                parameters = network.parameters_of(mixed, targets)
-                if self.contributions is not None:
-                    path = Path(encoded.steps, run[part], step[part], [], targets, mixed)
-                    channels = self.contributions.of_path(path)
-                    parameters = torch.cat([parameters, channels], dim=-1)
-                result[cutoffs[part]] = parameters[:, 0].cpu().numpy()
+            parts = _parts(len(encoded.cutoffs), n_at_once)
+            map_in_threads(partial(decode, encoded), parts)
         return result
 
     @torch.no_grad()
@@ -197,29 +205,31 @@ class Decoder:
         n_values = (features.history + horizon) * n_paths  # of each cutoff
         if self.contributions is not None:  # what each step has read is kept
             n_values += horizon * len(features.offsets)
-        # Draws in the order of the series: what one series has seen changes no draw of another.
-        for encoded in self._encoded_with_states(n_values, horizon, by_length=not n_samples):
-            cutoffs, state = encoded.cutoffs, encoded.state
+
+        def decode(encoded: Encoded, part: slice) -> None:
+            cutoffs, series = encoded.cutoffs[part], encoded.series[part]
+            state = each_part(lambda states: states[:, part], encoded.state)
             (first,) = self._put(self.cutoff[cutoffs])
-            starts = [encoded.series, first, encoded.hidden]
+            hidden = encoded.hidden[part]
             naive = PathForecasts.of(
                 self.network.naive_forecasts,
                 encoded.data,
-                encoded.series,
+                series,
                 first,
                 earliest=int(self.cutoff.min()),
                 horizon=horizon,
                 n_paths=n_paths,
             )
-            if n_samples:
-                starts = [part.repeat_interleave(n_samples, 0) for part in starts]
-                state = each_part(lambda part: part.repeat_interleave(n_samples, 1), state)
-            of_series, first, hidden = starts
             trace: Trace | None = None if self.contributions is None else []
+            if n_samples:
+                series, first, hidden = (
+                    start.repeat_interleave(n_samples, 0) for start in (series, first, hidden)
+                )
+                state = each_part(lambda states: states.repeat_interleave(n_samples, 1), state)
             values = recursive(
                 self.network,
                 encoded.data,
-                of_series,
+                series,
                 first,
                 hidden,
                 state,
@@ -230,10 +240,16 @@ class Decoder:
             )
             values = values.unflatten(0, (-1, n_paths)).movedim(1, -1)  # (m, H, C, V)
             if self.contributions is not None and trace is not None:
-                path = Path.of(trace, encoded.steps, encoded.run, encoded.step)
+                path = Path.of(trace, encoded.steps, encoded.run[part], encoded.step[part])
                 channels = self.contributions.of_path(path)[:, :, 0]
                 values = torch.cat([values, channels], dim=-1)
             result[cutoffs] = values.cpu().numpy()
+
+        # Draws in the order of the series: what one series has seen changes no draw of another.
+        for encoded in self._encoded_with_states(n_values, horizon, by_length=not n_samples):
+            n = len(encoded.cutoffs)
+            parts = [slice(0, n)] if n_samples else _parts(n, n)
+            map_in_threads(partial(decode, encoded), parts)
         return result
 
     @torch.no_grad()
@@ -300,6 +316,13 @@ class Decoder:
 
     def _put(self, *arrays: np.ndarray) -> list[Tensor]:
         return [torch.from_numpy(array).to(self.data.device) for array in arrays]
+
+
+def _parts(n: int, at_once: int) -> list[slice]:
+    """Parts of n cutoffs to decode at once, or in as many threads as there are."""
+    n_parts = max(1, -(-n // at_once), min(n_threads_of_tasks(), n // FEWEST_OF_THREAD))
+    stops = list(accumulate(shares(n, n_parts)))
+    return list(starmap(slice, pairwise([0, *stops])))
 
 
 def runs_at_once(steps_per_run: int, patch_length: int, n_parts: int) -> int:

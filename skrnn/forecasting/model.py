@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +27,10 @@ from skrnn.forecasting.decoding import Decoder, Runs
 from skrnn.forecasting.strategies import ForecastingStrategy
 from skrnn.network.devices import enough_memory, in_parts, tf32
 from skrnn.network.network import RecurrentNetwork
+from skrnn.network.threads import whole_operators
+
+# Paths whose draws are worth dividing each operator among threads.
+FEWEST_DIVIDED_PATHS = 1_000
 
 
 @dataclass(frozen=True)
@@ -185,7 +190,9 @@ class Model:
             decoder = self.decoder(panel, data, series, rows, n_parts, contributions)
             return self.strategy.forecast(decoder, steps, n_samples, generator)
 
-        with tf32(self.allows_tf32):
+        # Paths that are drawn from one generator are not divided among threads of our own.
+        few = len(rows) * n_samples < FEWEST_DIVIDED_PATHS
+        with tf32(self.allows_tf32), whole_operators() if few else nullcontext():
             distribution, parameters = in_parts(in_batches)
         if contributions is not None:
             distribution = Explained(distribution, contributions)

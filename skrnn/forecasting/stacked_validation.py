@@ -55,7 +55,7 @@ class StackValidation:
         for part, weight in zip(parts, self.weight.flatten(1), strict=True):
             if not weight.any():  # alone, it raises its error
                 own = part.model.on_device(part.panel)
-                validation(part.model, part.panel, own, part.held_out, Processes())
+                validation(part.model, part.panel, own, own, part.held_out, Processes())
         self.paths = HeldOutPathsOfStack(parts, data, grid) if self._reads_paths else None
         self.place = None if self.paths is None else self.next_step.places(self.paths.cutoffs)
         self.first: np.ndarray | None = None  # losses of the untrained networks, (M, 2)

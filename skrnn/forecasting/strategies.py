@@ -70,8 +70,8 @@ class Recursive:
         """Past values and means; the calendar and X are inputs of the step itself."""
         past = data.past(series, t, data.naive_offsets) if steps is None else steps.past
         means, regressors = data.means_before(series, t), data.regressors(series, t)
-        linear, scale = data.linear_before(series, t), data.scale_of(series)
-        return Targets(past, means, t, None, None, regressors, linear, scale)
+        naive, scale = data.naive_before(series, t), data.scale_of(series)
+        return Targets(past, means, t, None, None, regressors, naive, scale)
 
     def direct(self, features: Features) -> Features | None:
         """All steps up to a season ahead."""
@@ -182,8 +182,8 @@ class MultiOutput:
         past = data.past(series, t, data.naive_offsets)
         known = data.known(series, t[..., None] + data.steps_after)
         means, regressors = data.means_before(series, t), data.regressors(series, t)
-        linear, scale = data.linear_before(series, t), data.scale_of(series)
-        return Targets(past, means, t, *known, regressors, linear, scale)
+        naive, scale = data.naive_before(series, t), data.scale_of(series)
+        return Targets(past, means, t, *known, regressors, naive, scale)
 
     def direct(self, features: Features) -> None:
         """None: every forecast is a direct one."""

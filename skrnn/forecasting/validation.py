@@ -27,14 +27,20 @@ SHARE_ROWS, SHARE_WIDTH = 50.0, 1.5
 
 
 def validation(
-    model: Model, panel: Panel, data: DevicePanel, held_out: HeldOut, processes: Processes
+    model: Model,
+    panel: Panel,
+    data: DevicePanel,
+    looked_up: DevicePanel,
+    held_out: HeldOut,
+    processes: Processes,
 ) -> Callable[[], float]:
     """Loss over the held-out rows, as forecasts are made later; each process makes a part of them.
 
     Where they choose the length of a recursive training, the error of paths over a season counts
-    as much as the loss of the next step.
+    as much as the loss of the next step. The next step reads the panel whose naive forecasts may be
+    looked up; paths compute them from their own values.
     """
-    next_step = _next_step_validation(model, panel, data, held_out, processes)
+    next_step = _next_step_validation(model, panel, looked_up, held_out, processes)
     if not held_out.is_trained_on or model.strategy.name != "recursive":
         return next_step
     paths = HeldOutPaths(model, panel, data, held_out, processes)

@@ -1,9 +1,6 @@
 """Drop-in replacements for torch.nn.GRU and torch.nn.LSTM that train faster on a CPU."""
 
-import ctypes
 import functools
-import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import torch
@@ -12,6 +9,8 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from skrnn.network.threads import n_threads, run_in_threads
+
 # Time steps, or steps times batch rows: for fewer of both, copying the weights into the kernels'
 # order costs more than they save.
 MIN_STEPS, MIN_ROWS = 8, 2048
@@ -19,7 +18,6 @@ MIN_STEPS, MIN_ROWS = 8, 2048
 MIN_MULTIPLICATIONS_PER_THREAD = 8_000_000
 # Batch rows: reading the weights in a time step takes as long as computing this many more rows.
 ROWS_WORTH_OF_READING_WEIGHTS = 2
-_IMPORTING_PROCESS = os.getpid()
 
 
 @functools.cache
@@ -30,59 +28,6 @@ def _kernels():
     except ImportError:
         return None
     return layer_kernels
-
-
-@functools.cache
-def _openmp():
-    """Return PyTorch's own OpenMP library, or None if it has no GNU entry point.
-
-    The kernels run in PyTorch's threads because these spin for a while after each operator. Other
-    threads, for instance Numba's, would compete with them for the cores.
-    """
-    if os.getpid() != _IMPORTING_PROCESS:
-        # A forked process inherits the library without its threads: a call would never return.
-        return None
-    library = ctypes.CDLL(torch._C.__file__)
-    return library if hasattr(library, "GOMP_parallel") else None
-
-
-@functools.cache
-def _pool():
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="skrnn")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_openmp.cache_clear)
-    os.register_at_fork(after_in_child=_pool.cache_clear)
-
-
-def run_in_threads(work, blocks, threads):
-    """Call work(thread, start, stop) in each thread, for equal shares of the range of blocks."""
-    bounds = [blocks * thread // threads for thread in range(threads + 1)]
-    shares = list(zip(range(threads), bounds[:-1], bounds[1:], strict=True))
-    openmp = _openmp()
-    if threads == 1:
-        work(*shares[0])
-    elif openmp is None:
-        futures = [_pool().submit(work, *share) for share in shares[1:]]
-        work(*shares[0])
-        for future in futures:
-            future.result()
-    else:
-        errors = []
-
-        @ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-        def parallel_region(_):
-            try:
-                # OpenMP may start fewer threads than asked for, for instance in nested regions.
-                for share in shares[openmp.omp_get_thread_num() :: openmp.omp_get_num_threads()]:
-                    work(*share)
-            except BaseException as error:  # ctypes would print it and go on
-                errors.append(error)
-
-        openmp.GOMP_parallel(parallel_region, None, threads, 0)
-        if errors:
-            raise errors[0]
 
 
 def _rows_per_block(batch, threads, heights):
@@ -126,7 +71,7 @@ def _forward(x, first, weights, batch_first, keep_states=False, keep_gates=False
     Hp, Cp = (_round_up(n, max(lanes, kernels.ROWS)) for n in (H, C))
     multiplications = L * B * G * H * (H + C)
     worthwhile = multiplications // MIN_MULTIPLICATIONS_PER_THREAD
-    threads = max(1, min(torch.get_num_threads(), worthwhile))
+    threads = max(1, min(n_threads(), worthwhile))
     rows = _rows_per_block(B, threads, kernels.HEIGHTS)
     blocks = -(-B // rows)
     out = x.new_empty(B, L, H).transpose(0, 1) if batch_first else x.new_empty(L, B, H)
@@ -191,7 +136,7 @@ class _Layer(Function):
         weight_h = _padded(weight_h, G, Hp, Hp)
 
         # Each thread sums the gradients of its blocks; the sums of all threads are added below.
-        threads = min(torch.get_num_threads(), ctx.threads)
+        threads = min(n_threads(), ctx.threads)
         d_gates = state.new_zeros(threads, slots, kernels.GATHER, Hp)
         d_inputs = state.new_empty(threads, rows, Cp)
         d_weight = state.new_zeros(threads, Hp + Cp, G, Hp)

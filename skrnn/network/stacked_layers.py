@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from skrnn.network.layers import _kernels, _round_up, _rows_per_block, run_in_threads
+from skrnn.network.layers import _kernels, _round_up, _rows_per_block
+from skrnn.network.threads import n_threads, run_in_threads
 
 
 def has_kernels() -> bool:
@@ -98,7 +99,7 @@ def _forward(x, first, weights, keep):
 def _run(kernel, n_models, tensors):
     """Run a kernel, with the models divided among threads."""
     arrays = [tensor.detach().numpy() for tensor in tensors]
-    threads = min(n_models, torch.get_num_threads())
+    threads = min(n_models, n_threads())
     run_in_threads(lambda _, *share: kernel(*share, *arrays), n_models, threads)
 
 

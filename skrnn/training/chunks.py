@@ -15,7 +15,7 @@ from torch import Tensor
 from skrnn.data.ragged import numbered
 from skrnn.features.batch import Chunk
 from skrnn.features.device_panel import DevicePanel
-from skrnn.features.linear_forecast import LinearForecast
+from skrnn.features.naive_forecasts import NaiveForecasts
 from skrnn.training.processes import Processes
 
 # Numbers read from the panel at once, 8 MB of them. At the defaults that is 16 batches. Reading
@@ -24,16 +24,18 @@ NUMBERS_PER_READ = 2**21
 # Training forecasts several horizons from so many steps that it visits each target about this
 # often. Forecasts of one target from neighbouring steps teach almost the same, at the same cost.
 VISITS_PER_TARGET = 4
-# Linear forecasts that are computed before training at most: 128 MB of them.
+# Naive forecasts that are computed before training at most: 128 MB of them.
 MOST_LOOKED_UP = 2**25
+# They are computed if so many epochs read all of them.
+MOST_EPOCHS_OF_LOOKED_UP = 8
 
 
-def _split(batch: Any, sizes: list[int]) -> Iterator[Any]:
+def split(batch: Any, sizes: list[int]) -> Iterator[Any]:
     """Cut the tensors of a named tuple, of tuples in it too, into such tuples of some rows."""
     if isinstance(batch, Tensor):
         return iter(batch.split(sizes))
     if isinstance(batch, tuple):
-        return starmap(type(batch), zip(*(_split(part, sizes) for part in batch), strict=False))
+        return starmap(type(batch), zip(*(split(part, sizes) for part in batch), strict=False))
     return repeat(batch)
 
 
@@ -157,7 +159,7 @@ class Chunks:
             rows = table[:, batches.firsts[first] : batches.stops[stop - 1]]
             drawn = self.gathered(rows, batches.lengths[first])
             sizes = (batches.stops - batches.firsts)[first:stop].tolist()
-            for chunk, n in zip(_split(drawn, sizes), batches.counts[first:stop], strict=True):
+            for chunk, n in zip(split(drawn, sizes), batches.counts[first:stop], strict=True):
                 yield chunk._replace(n_targets=n)
 
     def drawn(self, processes: Processes | None = None) -> DrawnBatches:
@@ -187,12 +189,24 @@ class Chunks:
         runs = [runs[i] for i in self.rng.permutation(len(runs))]
         return DrawnBatches(chunks, firsts, stops, lengths.tolist(), counts, runs)
 
-    def look_up(self, linear: LinearForecast | None) -> None:
-        """Compute the linear forecasts of all rows now, if an epoch reads most of them."""
-        n_forecasts = len(self.data.features.horizons) * self.data.features.n_outputs
+    @property
+    def can_look_up(self) -> bool:
+        """Whether a few epochs read the naive forecasts of all rows, and these fit into memory."""
+        features = self.data.features
+        n_forecasts = len(features.horizons) * features.n_outputs * features.n_mixed
         is_small = int(self.data.lengths.sum()) * n_forecasts <= MOST_LOOKED_UP
-        if linear is not None and self.every == 1 and is_small and self.data.is_whole:
-            self.data = self.data.with_linear(linear)
+        is_read = n_forecasts > 0 and self.every <= MOST_EPOCHS_OF_LOOKED_UP
+        return is_read and is_small and self.data.is_whole
+
+    def look_up(self, naive_forecasts: NaiveForecasts, data: DevicePanel) -> DevicePanel:
+        """Compute the naive forecasts of all rows of the whole panel now, if that saves time.
+
+        The chunks read them from the panel that is returned.
+        """
+        if self.can_look_up:
+            data = data.with_naive(naive_forecasts)
+            self.data = data.cut(self.stop)
+        return data
 
     def reading(self, data: DevicePanel) -> Chunks:
         """The same chunks, drawn from the same random numbers, of other data."""

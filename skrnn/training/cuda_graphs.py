@@ -34,12 +34,20 @@ def is_capturable(
     so may a callback that does not only observe.
     """
     return (
-        all(map(_is_known, network.modules()))
-        and not network.naive_forecasts.has_users_own
-        and network.distribution.is_capturable
+        runs_known_code(network)
         and type(optimizer) in CAPTURABLE_OPTIMIZERS
         and all(group["fused"] for group in optimizer.param_groups)
         and all(callback.only_observes for callback in callbacks)
+    )
+
+
+def runs_known_code(network: RecurrentNetwork) -> bool:
+    """Whether no module, hook, naive forecast or loss is a user's own."""
+    return (
+        all(map(_is_known, network.modules()))
+        and not any(parameter._backward_hooks for parameter in network.parameters())
+        and not network.naive_forecasts.has_users_own
+        and network.distribution.is_capturable
     )
 
 

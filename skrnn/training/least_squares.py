@@ -16,6 +16,7 @@ from skrnn.data.ragged import evenly_spaced, sampled, sampled_items
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.linear_forecast import LinearForecast
 from skrnn.features.means import accumulator_dtype
+from skrnn.network.threads import map_in_threads
 
 # Ridge penalties among which cross-validation chooses, for values in units of the scaled series.
 PENALTIES = tuple(np.logspace(-2, 4, 13))
@@ -76,7 +77,7 @@ def fit_linear(
     blocks = np.clip(counts[series] // (BLOCK_HORIZONS * horizons[-1]), N_FOLDS, MOST_BLOCKS)
     fold = blocks * k // counts[series] % N_FOLDS
     rows = _Rows(linear, data, series, k + begin[series])
-    folds = [rows.sums(fold == number) for number in np.unique(fold)]
+    folds = map_in_threads(lambda number: rows.sums(fold == number), np.unique(fold).tolist())
     if not linear.features.of_counts:  # which are not scaled by their means
         n_level_rows = LEVEL_HORIZONS * horizons[-1] * len(np.unique(series)) / len(folds)
         for sums in (each for columns in folds for each in columns):
@@ -91,10 +92,12 @@ def fit_linear(
     # Each fold is left out in turn.
     rests = [[whole - part for whole, part in zip(total, sums, strict=True)] for sums in folds]
     compared = _mask(len(fold), MOST_COMPARED)
-    errors = [
-        rows.errors(compared & (fold == k), [sums.candidates(chosen) for sums in rest], chosen)
-        for k, rest in enumerate(rests)
-    ]
+
+    def errors_without(k: int) -> Tensor:
+        candidates = [sums.candidates(chosen) for sums in rests[k]]
+        return rows.errors(compared & (fold == k), candidates, chosen)
+
+    errors = map_in_threads(errors_without, range(len(rests)))
     least, best = torch.stack(errors).sum(0).min(1)  # (C, J')
     best = best[:, nearest]
     _set(linear, total, best)
@@ -135,17 +138,17 @@ def _left_out(
 ) -> LeftOut:
     """Forecasts of some steps of each fold by coefficients of the other folds."""
     kept = _mask(len(fold), MOST_LEFT_OUT)
-    places, forecasts = [], []
-    for k, rest in enumerate(rests):
-        which = kept & (fold == k)
-        if which.any():
-            solutions = [
-                tuple(part[None, :, chosen] for part in sums.solution(best[c]))
-                for c, sums in enumerate(rest)
-            ]
-            places.append(np.flatnonzero(which))
-            forecasts.append(rows.forecasts(which, solutions, chosen))
-    place = np.concatenate(places)
+    left_out = [k for k in range(len(rests)) if (kept & (fold == k)).any()]
+
+    def forecasts_without(k: int) -> Tensor:
+        solutions = [
+            tuple(part[None, :, chosen] for part in sums.solution(best[c]))
+            for c, sums in enumerate(rests[k])
+        ]
+        return rows.forecasts(kept & (fold == k), solutions, chosen)
+
+    forecasts = map_in_threads(forecasts_without, left_out)
+    place = np.concatenate([np.flatnonzero(kept & (fold == k)) for k in left_out])
     series, t = (torch.from_numpy(a[place]).to(chosen.device) for a in (rows.series, rows.t))
     return LeftOut(series, t, chosen, nearest, torch.cat(forecasts), len(fold))
 
@@ -330,7 +333,7 @@ class _Rows:
         of_step = self.sizes[-1] + (2 + n_known) * n_horizons
         if len(series) * n_columns * of_step <= MOST_KEPT:
             every = torch.arange(len(series), device=data.device)
-            read = [self._read(places) for places in every.split(STEPS_AT_ONCE)]
+            read = map_in_threads(self._read, every.split(STEPS_AT_ONCE))
             self._kept = [_Block.joined(blocks) for blocks in zip(*read, strict=True)]
 
     def blocks(self, which: np.ndarray) -> Iterator[tuple[int, _Block]]:

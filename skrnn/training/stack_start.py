@@ -65,9 +65,9 @@ def start_stack(
 
 @torch.no_grad()
 def looked_up(stack: NetworkStack, data: DevicePanel, lanes: Sequence[Lane]) -> DevicePanel:
-    """The panel with the linear forecasts of each network from every row of its series."""
+    """The panel with the naive forecasts of each network from every row of its series."""
     features = data.features
-    shape = len(data.values), len(features.horizons), features.n_outputs
+    shape = len(data.values), len(features.horizons), features.n_outputs, features.n_mixed
     forecasts = data.values.new_zeros(shape)
     alike: dict[bytes, list[Lane]] = defaultdict(list)
     for lane in lanes:
@@ -82,14 +82,14 @@ def looked_up(stack: NetworkStack, data: DevicePanel, lanes: Sequence[Lane]) -> 
         at_once = max(1, ROWS_AT_ONCE // len(members))
         for s, row in zip(series.split(at_once), t.split(at_once), strict=True):
             of_all = (first[:, None] + s).flatten(), row.repeat(len(members))
-            targets = data.targets_of_linear(of_all[0], of_all[1][:, None])
+            targets = data.targets(of_all[0], of_all[1][:, None])
             place = data.first[of_all[0]] + of_all[1]
-            forecasts[place] = some.each(_linear, targets)[:, 0]
-    return data.with_linear_forecasts(forecasts)
+            forecasts[place] = some.each(_naive, targets)[:, 0]
+    return data.holding(forecasts)
 
 
-def _linear(network: RecurrentNetwork, targets: Targets) -> Tensor:
-    return network.naive_forecasts.linear(targets)  # type: ignore[misc]
+def _naive(network: RecurrentNetwork, targets: Targets) -> Tensor:
+    return network.naive_forecasts(targets)[0]
 
 
 def _each(

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import grad
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from skrnn.callbacks import Callback, Training
@@ -22,11 +23,16 @@ from skrnn.features.batch import Chunk
 from skrnn.network.devices import tf32
 from skrnn.network.network import RecurrentNetwork
 from skrnn.network.randomness import RandomStreams
+from skrnn.network.threads import map_in_threads, n_threads_of_tasks, shares
 from skrnn.training.averages import WeightAverage
-from skrnn.training.chunks import Chunks
-from skrnn.training.cuda_graphs import CudaGraphs, is_capturable
+from skrnn.training.chunks import Chunks, split
+from skrnn.training.cuda_graphs import CudaGraphs, is_capturable, runs_known_code
 from skrnn.training.divergence import check_finite, check_sensible
 from skrnn.training.processes import Processes
+
+# Steps of the network that are worth a thread. Fewer take less time than the Python code around
+# them, which threads run in turn.
+LEAST_STEPS_OF_THREAD = 512
 
 
 @dataclass
@@ -262,12 +268,53 @@ class Trainer:
 
     def _learn(self, chunk: Chunk) -> Tensor:
         """Forward, backward, clip and optimiser step: what a CUDA graph holds."""
-        loss = self._loss(chunk)
         for parameter in self._parameters:
             parameter.grad = None
-        (loss + self.penalty()).backward()
+        threads = self._threads(chunk)
+        if threads > 1:
+            loss, penalty = self._learn_in_threads(chunk, threads), self.penalty()
+            if isinstance(penalty, Tensor):
+                penalty.backward()
+        else:
+            loss = self._loss(chunk)
+            (loss + self.penalty()).backward()
         self._descend()
         return loss.detach()
+
+    def _threads(self, chunk: Chunk) -> int:
+        """Threads that each take a part of the batch forward and backward."""
+        if not self._is_divisible:
+            return 1
+        n_sequences, n_steps = chunk.steps.n_past.shape
+        worthwhile = n_sequences * n_steps // LEAST_STEPS_OF_THREAD
+        return max(1, min(n_threads_of_tasks(), n_sequences, worthwhile))
+
+    @cached_property
+    def _is_divisible(self) -> bool:
+        """Whether parts of a batch can be learned from at once, to the same gradients."""
+        return (
+            self._parameters[0].device.type == "cpu"
+            and self.precision != "bf16"  # autocast belongs to a thread
+            and not self.network.has_dropout  # its generator would be drawn from in any order
+            and runs_known_code(self.network)
+        )
+
+    def _learn_in_threads(self, chunk: Chunk, threads: int) -> Tensor:
+        """The loss; gradients of all parts of the batch are added up, in their order."""
+        network, parameters = self.network, self._parameters
+        weight = network.loss_weights(chunk.weight).sum().clamp(min=LEAST_WEIGHT)
+
+        def learned(part: Chunk) -> tuple[Tensor | None, ...]:
+            share = network.loss_weights(part.weight).sum() / weight
+            loss = share * self._loss(part)
+            return loss.detach(), *grad(loss, parameters, allow_unused=True)
+
+        parts = list(split(chunk, shares(len(chunk.values), threads)))
+        losses, *gradients = zip(*map_in_threads(learned, parts), strict=True)
+        for parameter, of_parts in zip(parameters, gradients, strict=True):
+            if of_parts[0] is not None:
+                parameter.grad = torch.stack(of_parts).sum(0)
+        return torch.stack(losses).sum()
 
     def _learn_together(self, chunk: Chunk, n_targets: Tensor) -> tuple[Tensor, Tensor]:
         """The same from a part of the batch: gradients and losses of all processes are added up.

@@ -21,6 +21,7 @@ from torch import nn
 from skrnn import GRUForecaster, LSTMForecaster
 from skrnn.datasets import make_hourly_load
 from skrnn.network import layer_kernels, layers
+from skrnn.network import threads as threads_module
 from skrnn.network.cells import CELLS as CELLS_BY_NAME
 from skrnn.network.cells import RecurrentLayers
 from skrnn.network.layers import GRU, LSTM
@@ -455,8 +456,8 @@ def test_pickle_copy_and_save_keep_the_network(cell):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_torchs_number_of_threads_is_used(no_fallback, cell, monkeypatch, threads, openmp):
     if not openmp:
-        monkeypatch.setattr(layers, "_openmp", lambda: None)
-    elif layers._openmp() is None:
+        monkeypatch.setattr(threads_module, "_openmp", lambda: None)
+    elif threads_module._openmp() is None:
         pytest.skip("this PyTorch has no GNU OpenMP")
     torch.manual_seed(0)
     network, x = our(cell, 3, 5, dtype=torch.float32), torch.randn(40, 6, 3)
@@ -477,14 +478,14 @@ def test_torchs_number_of_threads_is_used(no_fallback, cell, monkeypatch, thread
 @pytest.mark.parametrize("openmp", [True, False])
 def test_error_in_a_thread_reaches_the_caller(monkeypatch, openmp):
     if not openmp:
-        monkeypatch.setattr(layers, "_openmp", lambda: None)
+        monkeypatch.setattr(threads_module, "_openmp", lambda: None)
 
     def work(thread, start, stop):
         if thread == 1:
             raise KeyError(thread)
 
     with pytest.raises(KeyError):
-        layers.run_in_threads(work, 4, 2)
+        threads_module.run_in_threads(work, 4, 2)
 
 
 def test_python_threads_may_call_at_once(no_fallback, cell):

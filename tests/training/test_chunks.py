@@ -14,7 +14,12 @@ from skrnn.features.naive_forecasts import NaiveForecasts
 from skrnn.forecasting.strategies import MultiOutput, Recursive
 from skrnn.naive import NAIVE_FORECASTS, naive_kinds
 from skrnn.training import chunks as chunks_module
-from skrnn.training.chunks import NUMBERS_PER_READ, VISITS_PER_TARGET, Chunks
+from skrnn.training.chunks import (
+    MOST_EPOCHS_OF_LOOKED_UP,
+    NUMBERS_PER_READ,
+    VISITS_PER_TARGET,
+    Chunks,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -646,7 +651,7 @@ def test_series_of_the_same_dates_share_the_calendar():
     assert len(data.calendar) == 30
 
 
-# ------------------------------------------------------------ linear forecasts looked up
+# ------------------------------------------------------------- naive forecasts looked up
 
 
 def with_linear(horizons=None, n_rows=60):
@@ -662,15 +667,16 @@ def with_linear(horizons=None, n_rows=60):
     chunks, same = (
         Chunks(data, lengths - 5, W, 3, "dense", np.random.default_rng(0)) for _ in range(2)
     )
-    return naive, chunks, same
+    return naive, data, chunks, same
 
 
-@pytest.mark.parametrize("horizons", [None, (1, 2, 3)])
-def test_linear_forecasts_looked_up_are_those_computed_in_each_batch(horizons):
-    naive, computed, looked_up = with_linear(horizons)
-    looked_up.look_up(naive.linear)
+@pytest.mark.parametrize("horizons", [None, (1, 2, 3), tuple(range(1, 13))])
+def test_naive_forecasts_looked_up_are_those_computed_in_each_batch(horizons):
+    naive, data, computed, looked_up = with_linear(horizons)
+    looked_up.look_up(naive, data)
     for chunk, other in zip(computed.epoch(), looked_up.epoch(), strict=True):
         assert other.targets.regressors is None
+        assert other.targets.means is None
         assert other.targets.past.shape[2] < chunk.targets.past.shape[2]
         assert torch.equal(other.values, chunk.values)
         expected, exists = naive(chunk.targets)
@@ -681,15 +687,16 @@ def test_linear_forecasts_looked_up_are_those_computed_in_each_batch(horizons):
         torch.testing.assert_close(found[counts], expected[counts])
 
 
-def test_linear_forecasts_are_not_looked_up_where_an_epoch_reads_few_or_they_are_many(monkeypatch):
-    naive, chunks, _ = with_linear(tuple(range(1, 2 * VISITS_PER_TARGET + 1)))
-    chunks.look_up(naive.linear)
-    assert chunks.data.linear is None
-    naive, chunks, other = with_linear()
-    monkeypatch.setattr(chunks_module, "MOST_LOOKED_UP", len(chunks.data.values) - 1)
-    chunks.look_up(naive.linear)
-    assert chunks.data.linear is None
-    monkeypatch.setattr(chunks_module, "MOST_LOOKED_UP", len(chunks.data.values))
-    other.look_up(naive.linear)
-    assert other.data.linear.shape == (90, 1, 1)
-    other.look_up(None)  # a network without a linear forecast
+def test_naive_forecasts_are_not_looked_up_where_an_epoch_reads_few_or_they_are_many(monkeypatch):
+    horizons = tuple(range(1, 1 + VISITS_PER_TARGET * (1 + MOST_EPOCHS_OF_LOOKED_UP)))
+    naive, data, chunks, _ = with_linear(horizons, n_rows=100)
+    chunks.look_up(naive, data)
+    assert chunks.data.naive is None
+    naive, data, chunks, other = with_linear()
+    n_forecasts = len(chunks.data.values) * naive.features.n_mixed
+    monkeypatch.setattr(chunks_module, "MOST_LOOKED_UP", n_forecasts - 1)
+    chunks.look_up(naive, data)
+    assert chunks.data.naive is None
+    monkeypatch.setattr(chunks_module, "MOST_LOOKED_UP", n_forecasts)
+    other.look_up(naive, data)
+    assert other.data.naive.shape == (90, 1, 1, naive.features.n_mixed)

@@ -21,10 +21,14 @@ from torch import nn
 
 from skrnn import GRUForecaster, LSTMForecaster
 from skrnn.callbacks import Callback
-from skrnn.distributions import CRITERIA
+from skrnn.distributions import CRITERIA, distribution_of
+from skrnn.forecasting import decoding
+from skrnn.network.threads import whole_operators
+from skrnn.training import trainer as trainer_module
 from skrnn.training.divergence import DIVERGED_ERROR, N_CHECKED_BATCHES, check_sensible
 from skrnn.training.prior import ridge_strength
 from skrnn.training.schedules import one_cycle
+from skrnn.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -491,3 +495,85 @@ def test_validation_of_very_many_forecasts_takes_a_cutoff_of_each_stretch(monkey
     # Of each five held-out rows one: the fifth, the fourth and the third.
     errors = np.abs(np.diff(s))[[48, 52, 56]]
     assert loss == pytest.approx(errors.mean() / s[:45].std(), rel=1e-3)
+
+
+# ------------------------------------------------------------------------- threads
+
+
+@pytest.fixture
+def divided(monkeypatch):
+    """Two threads take parts of each batch; how many threads took each."""
+    found, learn = [], Trainer._learn_in_threads
+
+    def spy(self, chunk, threads):
+        found.append(threads)
+        return learn(self, chunk, threads)
+
+    monkeypatch.setattr(Trainer, "_learn_in_threads", spy)
+    monkeypatch.setattr(trainer_module, "LEAST_STEPS_OF_THREAD", 1)
+    torch.set_num_threads(2)
+    yield found
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("criterion", ["mae", "quantile"])
+@pytest.mark.parametrize("features", [FEATURES, SEVERAL_HORIZONS], ids=["step", "horizons"])
+def test_a_batch_divided_among_threads_has_the_gradients_of_the_whole(features, criterion, divided):
+    network = network_of(criterion, features)
+    chunk = next(iter(chunks_of(features=features).epoch()))
+    weight = chunk.weight.clone()
+    weight[0, ::2] = 0  # missing values: parts count by their targets
+    chunk = chunk._replace(weight=weight)
+    trainer = trainer_of(network, lr=0.0)
+    loss = trainer._learn(chunk)
+    assert not divided
+    expected = [parameter.grad.clone() for parameter in network.parameters()]
+    with whole_operators():
+        found = trainer._learn(chunk)
+    assert divided == [2]
+    torch.testing.assert_close(found, loss)
+    for parameter, gradient in zip(network.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
+def test_two_threads_train_and_forecast_as_one(strategy, divided, monkeypatch):
+    monkeypatch.setattr(decoding, "FEWEST_OF_THREAD", 1)
+
+    def forecast():
+        forecaster = GRUForecaster(strategy, num_epochs=4, batch_size=3, window_length=20)
+        forecaster.set_params(hidden_size=4, random_state=0, validation_split=0.2)
+        forecaster.fit(HOURLY.mask(np.arange(len(HOURLY)) % 31 == 7), fh=[1, 2])
+        # Intervals are made from forecasts of all held-out rows.
+        bounds = forecaster.predict_interval(coverage=[0.5, 0.9]).to_numpy()
+        forecasts = np.column_stack([forecaster.predict(), bounds])
+        return forecasts, forecaster.history_[["loss", "validation_loss"]].to_numpy()
+
+    found, losses = forecast()
+    assert set(divided) == {2}
+    torch.set_num_threads(1)
+    n_divided = len(divided)
+    expected, expected_losses = forecast()
+    assert len(divided) == n_divided
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-4)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_a_fit_leaves_the_number_of_threads_as_it_was(divided):
+    GRUForecaster(**SMALL).fit(Y)
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("own", ["dropout", "hook", "gradient hook", "criterion"])
+def test_a_batch_stays_whole_where_its_parts_would_not_add_up(own, divided):
+    criterion = nn.HuberLoss() if own == "criterion" else "mae"
+    network = network_of(distribution_of(criterion, (0.5,)), dropout=0.5 * (own == "dropout"))
+    seen = []
+    if own == "hook":
+        network.head.register_forward_hook(lambda *_: seen.append(0))
+    if own == "gradient hook":
+        network.head.mix_bias.register_hook(lambda _: seen.append(0))
+    with whole_operators():
+        trainer_of(network)._learn(one_chunk())
+    assert not divided
+    assert len(seen) == ("hook" in own)
