@@ -78,6 +78,7 @@ def main():
                         "ratio": beside / alone,
                     }
                 )
+    torch.set_num_threads(most)
     results.write(args.json, rows)
 
 

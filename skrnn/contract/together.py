@@ -32,7 +32,6 @@ from skrnn.forecasting.stacked_validation import HeldOutPathsOfStack, StackValid
 from skrnn.network.devices import enough_memory
 from skrnn.network.randomness import RandomStreams
 from skrnn.network.stack import NetworkStack, is_stackable
-from skrnn.network.threads import whole_operators
 from skrnn.training.chunks import Chunks
 from skrnn.training.prior import ridge_strength
 from skrnn.training.schedules import (
@@ -177,7 +176,6 @@ class _StackTraining:
         ]
 
     @enough_memory()
-    @whole_operators()
     def run(self) -> list[Trained]:
         """Train all networks, and take them apart again."""
         held_out = self.parts[0].held_out

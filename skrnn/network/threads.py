@@ -49,8 +49,11 @@ def n_threads() -> int:
 
 
 def n_threads_of_tasks() -> int:
-    """Number of threads that tasks of the caller are divided among; 1 where operators are."""
-    return getattr(_own, "n", None) or 1
+    """Number of threads that tasks of the caller are divided among; 1 where operators are.
+
+    In a process that uses CUDA it is 1: a GPU computes one task after the other.
+    """
+    return 1 if torch.cuda.is_initialized() else getattr(_own, "n", None) or 1
 
 
 @contextmanager

@@ -58,6 +58,12 @@ def test_one_thread_and_many_threads_stay_as_they_are(n):
         assert (torch.get_num_threads(), n_threads(), n_threads_of_tasks()) == (n, n, 1)
 
 
+def test_a_process_that_uses_a_gpu_divides_no_tasks(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    with whole_operators():
+        assert (n_threads(), n_threads_of_tasks()) == (2, 1)
+
+
 @pytest.mark.parametrize(("n", "n_threads", "sizes"), [(5, 2, [2, 3]), (6, 3, [2, 2, 2])])
 def test_shares_are_equal_parts(n, n_threads, sizes):
     assert shares(n, n_threads) == sizes
