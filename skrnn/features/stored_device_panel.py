@@ -48,7 +48,7 @@ class StoredDevicePanel(DevicePanel):
         self.panel, self.scaler, self.known_scaler = panel, scaler, known_scaler
         self.level_shift = level_shift
         self.last = self._put(panel.lengths - 1)  # (S,)
-        self.linear = self.scale = None
+        self.naive = self.scale = None
         if features.of_counts:
             scale = scaler.scale_[:, : features.n_columns]
             self.scale = self._put(scale.astype(np.float32))  # (S, C)
