@@ -3,10 +3,10 @@
     SKRNN_DATA=<folder of the PJM files> python examples/benchmarks/overhead.py
 
 The first table has the seconds of an epoch on PJM at the default size, with all threads, and the
-shares of its parts on one thread, measured with a clock around the parts of a step. The second table
-has the time of `fit` and `predict` on the 144 months of the airline series, and what remains of it
-without the epochs. Both are of the CPU: a GPU gets all parts of a step at once. The trainings take
-three minutes on two cores (AMD EPYC with AVX2, torch 2.13).
+shares of its parts on one thread, measured with a clock around the parts of a step. The second
+table has the time of `fit` and `predict` on the 144 months of the airline series, and what remains
+of it without the epochs. Both are of the CPU: a GPU gets all parts of a step at once.
+The trainings take three minutes on two cores (AMD EPYC with AVX2, torch 2.13).
 """
 
 import argparse
