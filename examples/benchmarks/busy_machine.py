@@ -57,8 +57,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     results.add_argument(parser)
     args = parser.parse_args()
-    (_, y), *_ = make_hourly_load(n_series=1, n_hours=args.hours, random_state=0).groupby(level=0)
-    y = y.droplevel(0).iloc[:, 0].asfreq("h")
+    y = make_hourly_load(n_series=1, n_hours=args.hours, random_state=0).droplevel(0).iloc[:, 0]
     rows, most = [], torch.get_num_threads()
     for name, Forecaster in FORECASTERS.items():
         for strategy in ("recursive", "multioutput"):

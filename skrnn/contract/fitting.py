@@ -267,14 +267,14 @@ def train(
     if is_new:
         scores = start_training(model.network, chunks, streams)
         model = with_initial_weights(model, scores)
-    training = Training(type(forecaster).__name__, model.network)
-    if not num_epochs:
-        return Trained(model, model, Record(training.history, 0))
     naive_forecasts = model.network.naive_forecasts
-    looked_up = chunks.look_up(naive_forecasts, data)
+    looked_up = chunks.look_up(naive_forecasts, data) if num_epochs else data
     validate = None
     if not held_out.is_empty:
         validate = validation(model, panel, data, looked_up, held_out, processes)
+    training = Training(type(forecaster).__name__, model.network)
+    if not num_epochs:
+        return Trained(model, model, Record(training.history, 0))
     n_before = model.network.n_observations.clone()
     model.network.n_observations += chunks.n_observations
     trainer = _trainer(forecaster, model, chunks, streams, training, forecaster.lr, processes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate, pairwise, starmap
+from itertools import pairwise, starmap
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from skrnn.features.path_forecasts import PathForecasts
 from skrnn.forecasting.contributions import Contributions, Path, Trace
 from skrnn.network.cells import State, concatenated, each_part, select
 from skrnn.network.network import RecurrentNetwork
-from skrnn.network.threads import map_in_threads, n_threads_of_tasks, shares
+from skrnn.network.threads import map_in_threads, n_threads_of_tasks, ranges
 
 # Steps of all runs in one forward pass: large enough to fill the device, about 100 MB at hidden
 # size 128.
@@ -321,8 +321,7 @@ class Decoder:
 def _parts(n: int, at_once: int) -> list[slice]:
     """Parts of n cutoffs to decode at once, or in as many threads as there are."""
     n_parts = max(1, -(-n // at_once), min(n_threads_of_tasks(), n // FEWEST_OF_THREAD))
-    stops = list(accumulate(shares(n, n_parts)))
-    return list(starmap(slice, pairwise([0, *stops])))
+    return list(starmap(slice, ranges(n, n_parts)))
 
 
 def runs_at_once(steps_per_run: int, patch_length: int, n_parts: int) -> int:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from itertools import accumulate
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch
@@ -19,8 +19,15 @@ T = TypeVar("T")
 # likely to hold one of the cores.
 MOST_THREADS_OF_WHOLE_OPERATORS = 4
 _IMPORTING_PROCESS = os.getpid()
-# Of a thread whose operators are whole: the number of threads for all else.
-_own = threading.local()
+
+
+class _Own(threading.local):
+    """Of a thread whose operators are whole, the number of threads for all else."""
+
+    n: int | None = None
+
+
+_own = _Own()
 
 
 @functools.cache
@@ -45,7 +52,7 @@ if hasattr(os, "register_at_fork"):
 
 def n_threads() -> int:
     """Number of threads that the caller may use: torch's, also where operators are whole."""
-    return getattr(_own, "n", None) or torch.get_num_threads()
+    return _own.n or torch.get_num_threads()
 
 
 def n_threads_of_tasks() -> int:
@@ -53,7 +60,7 @@ def n_threads_of_tasks() -> int:
 
     In a process that uses CUDA it is 1: a GPU computes one task after the other.
     """
-    return 1 if torch.cuda.is_initialized() else getattr(_own, "n", None) or 1
+    return 1 if torch.cuda.is_initialized() else _own.n or 1
 
 
 @contextmanager
@@ -63,7 +70,7 @@ def whole_operators() -> Iterator[None]:
     PyTorch divides an operator among threads of OpenMP, which wait for each other in a busy loop.
     Where another process uses one of the cores, an operator of a tenth of a millisecond waits for
     several milliseconds: training took 3.5 times as long beside one busy process on two cores.
-    Our own threads sleep while they wait, and join once a layer.
+    Our own threads sleep while they wait.
 
     More than `MOST_THREADS_OF_WHOLE_OPERATORS` threads divide operators as torch does.
     """
@@ -78,7 +85,7 @@ def whole_operators() -> Iterator[None]:
 @contextmanager
 def _one_thread(n_elsewhere: int) -> Iterator[None]:
     """Let this thread's operators use one thread, and everything else ``n_elsewhere``."""
-    openmp, before = _openmp(), getattr(_own, "n", None)
+    openmp, before = _openmp(), _own.n
     n = torch.get_num_threads()  # torch sets the number of a new thread at the first call
     # Both numbers belong to the calling thread.
     set_mkl = getattr(openmp, "MKL_Set_Num_Threads_Local", None)
@@ -94,19 +101,23 @@ def _one_thread(n_elsewhere: int) -> Iterator[None]:
             set_mkl(n_mkl)
 
 
-def shares(n: int, threads: int) -> list[int]:
-    """Sizes of equal parts of n, one for each thread."""
-    return [n * (thread + 1) // threads - n * thread // threads for thread in range(threads)]
+def ranges(n: int, parts: int) -> list[tuple[int, int]]:
+    """First and stop of equal parts of n."""
+    return list(pairwise(n * part // parts for part in range(parts + 1)))
+
+
+def shares(n: int, parts: int) -> list[int]:
+    """Sizes of equal parts of n."""
+    return [stop - first for first, stop in ranges(n, parts)]
 
 
 def run_in_threads(work: Callable[[int, int, int], None], blocks: int, threads: int) -> None:
     """Call work(thread, start, stop) in each thread, for equal shares of the range of blocks."""
-    stops = list(accumulate(shares(blocks, threads)))
-    calls = list(zip(range(threads), [0, *stops], stops, strict=False))
+    calls = [(thread, *share) for thread, share in enumerate(ranges(blocks, threads))]
     openmp = _openmp()
     if threads == 1:
         work(*calls[0])
-    elif openmp is None or getattr(_own, "n", None):
+    elif openmp is None or _own.n:
         futures = [_pool().submit(work, *share) for share in calls[1:]]
         try:
             work(*calls[0])

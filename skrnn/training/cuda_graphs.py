@@ -45,7 +45,9 @@ def runs_known_code(network: RecurrentNetwork) -> bool:
     """Whether no module, hook, naive forecast or loss is a user's own."""
     return (
         all(map(_is_known, network.modules()))
-        and not any(parameter._backward_hooks for parameter in network.parameters())
+        and not any(
+            p._backward_hooks or p._post_accumulate_grad_hooks for p in network.parameters()
+        )
         and not network.naive_forecasts.has_users_own
         and network.distribution.is_capturable
     )

@@ -272,9 +272,8 @@ class Trainer:
             parameter.grad = None
         threads = self._threads(chunk)
         if threads > 1:
-            loss, penalty = self._learn_in_threads(chunk, threads), self.penalty()
-            if isinstance(penalty, Tensor):
-                penalty.backward()
+            loss = self._learn_in_threads(chunk, threads)
+            self._add_penalty()
         else:
             loss = self._loss(chunk)
             (loss + self.penalty()).backward()
@@ -336,11 +335,15 @@ class Trainer:
         weight = weight.clamp(min=LEAST_WEIGHT)
         for parameter, part in zip(self._parameters, parts, strict=True):
             parameter.grad = (part / weight).view_as(parameter)
+        self._add_penalty()
+        self._descend()
+        return loss / weight, n_targets
+
+    def _add_penalty(self) -> None:
+        """Add the gradients of the penalty to those of the loss."""
         penalty = self.penalty()
         if isinstance(penalty, Tensor):
             penalty.backward()
-        self._descend()
-        return loss / weight, n_targets
 
     def _loss(self, chunk: Chunk) -> Tensor:
         with self._autocast(chunk.values.device.type):

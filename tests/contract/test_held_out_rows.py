@@ -52,3 +52,12 @@ def test_last_row_to_train_on_changes_weights(strategy):
     changed.iloc[191] += 100.0
     one, other = (weights_of(forecaster, frame, fh=[1, 30]) for frame in (y, changed))
     assert not all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("num_epochs", [0, 1])
+def test_held_out_rows_without_an_observation_are_refused_untrained_too(num_epochs):
+    y = make_hourly_load(n_series=1, n_hours=240, random_state=0)
+    y.iloc[-48:] = np.nan
+    forecaster = GRUForecaster(validation_split=0.2, **SMALL | {"num_epochs": num_epochs})
+    with pytest.raises(ValueError, match="validation_split must hold out an observation"):
+        forecaster.fit(y)

@@ -85,12 +85,9 @@ def small_is_large(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
+def one_thread(restored_threads):
     """Keep torch's layers quick on a busy machine; tests of threads ask for their own number."""
-    before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

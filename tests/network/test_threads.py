@@ -13,15 +13,10 @@ from skrnn.network.threads import (
     whole_operators,
 )
 
-pytestmark = pytest.mark.skipif(threads._openmp() is None, reason="this PyTorch has no GNU OpenMP")
-
-
-@pytest.fixture(autouse=True)
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+pytestmark = [
+    pytest.mark.skipif(threads._openmp() is None, reason="this PyTorch has no GNU OpenMP"),
+    pytest.mark.usefixtures("two_threads"),
+]
 
 
 def test_operators_use_one_thread_and_tasks_the_number_that_the_user_set():

@@ -700,3 +700,8 @@ def test_naive_forecasts_are_not_looked_up_where_an_epoch_reads_few_or_they_are_
     monkeypatch.setattr(chunks_module, "MOST_LOOKED_UP", n_forecasts)
     other.look_up(naive, data)
     assert other.data.naive.shape == (90, 1, 1, naive.features.n_mixed)
+    features = features_of((3,), (4,), (), ("hour",))
+    _, data = data_of([30], features, freq="h")
+    none = Chunks(data, np.array([30]), W, 3, "dense", np.random.default_rng(0))
+    none.look_up(NaiveForecasts(features), data)  # a network without naive forecasts
+    assert none.data.naive is None

@@ -501,7 +501,7 @@ def test_validation_of_very_many_forecasts_takes_a_cutoff_of_each_stretch(monkey
 
 
 @pytest.fixture
-def divided(monkeypatch):
+def divided(monkeypatch, two_threads):
     """Two threads take parts of each batch; how many threads took each."""
     found, learn = [], Trainer._learn_in_threads
 
@@ -511,9 +511,7 @@ def divided(monkeypatch):
 
     monkeypatch.setattr(Trainer, "_learn_in_threads", spy)
     monkeypatch.setattr(trainer_module, "LEAST_STEPS_OF_THREAD", 1)
-    torch.set_num_threads(2)
-    yield found
-    torch.set_num_threads(1)
+    return found
 
 
 @pytest.mark.parametrize("criterion", ["mae", "quantile"])
@@ -564,7 +562,9 @@ def test_a_fit_leaves_the_number_of_threads_as_it_was(divided):
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize("own", ["dropout", "hook", "gradient hook", "criterion"])
+@pytest.mark.parametrize(
+    "own", ["dropout", "hook", "gradient hook", "accumulation hook", "criterion"]
+)
 def test_a_batch_stays_whole_where_its_parts_would_not_add_up(own, divided):
     criterion = nn.HuberLoss() if own == "criterion" else "mae"
     network = network_of(distribution_of(criterion, (0.5,)), dropout=0.5 * (own == "dropout"))
@@ -573,6 +573,8 @@ def test_a_batch_stays_whole_where_its_parts_would_not_add_up(own, divided):
         network.head.register_forward_hook(lambda *_: seen.append(0))
     if own == "gradient hook":
         network.head.mix_bias.register_hook(lambda _: seen.append(0))
+    if own == "accumulation hook":
+        network.head.mix_bias.register_post_accumulate_grad_hook(lambda _: seen.append(0))
     with whole_operators():
         trainer_of(network)._learn(one_chunk())
     assert not divided
