@@ -262,16 +262,19 @@ class GRUForecaster(BaseRecurrentForecaster):
     The linear forecast for h steps ahead is s[t-1] plus a linear function of the last value, lags
     relative to it, the phase of each season, the calendar, holidays and X. Ridge regression fits
     it before training, with a penalty for each horizon by cross-validation over blocks of time.
+    Cross-validation also decides whether past values are read: noise about a season is forecast
+    better without them.
 
-    A, b, B and M start at zero. m starts at -4 log(error) of each forecast of the mix; recursively
-    and without a linear forecast, on short series, mostly the error over a season. With
-    "multioutput" it starts at weights that minimise the absolute error of the mix on left-out
-    steps. So training starts from a good naive
-    or linear forecaster. An L2 penalty on A, b, B and M keeps short series near
-    the naive mix, the more so the fewer seasons were observed. Each horizon's and column's loss is
-    divided by its e, so that all weigh the same. Recursively, each forecast beyond the first is
-    an input of the next step, and the recurrent state is carried along. The path is then averaged
-    with a direct forecast, a fixed mix of naive and linear forecasts for that step.
+    A, b, B and M start at zero. Recursively m starts at -(4 + 4 q) log(error) of each forecast of
+    the mix; q is S / (S + 30) / (1 + (n / 5000)^2) for n observations of S seasons of each series.
+    Without a linear forecast it starts at -4 log(error), on short series mostly that of the error
+    over a season. With "multioutput" it starts at weights that minimise the absolute error of the
+    mix on left-out steps. So training starts from a good naive or linear forecaster. An L2 penalty
+    on A, b, B and M keeps short series near the naive mix, the more so the fewer seasons were
+    observed. Each horizon's and column's loss is divided by its e, so that all weigh the same.
+    Recursively, each forecast beyond the first is an input of the next step, and the recurrent
+    state is carried along. The path is then averaged with a direct forecast, a fixed mix of naive
+    and linear forecasts for that step.
 
     By default the end of each series is held out, training ends where forecasts of it stop getting
     better, and a last quarter of the steps trains on all rows. The errors on the held-out rows, and

@@ -76,7 +76,8 @@ class LinearForecast(nn.Module):
     where :math:`\phi_p` is the phase of step t in the season p and :math:`\phi` that in the
     shortest season. z holds 1, the calendar, and of all columns, if there are several, the last
     value, its change and that since a season before. x holds the holidays and the numeric columns
-    of X, and v the first wave of the year, the last value and some of the d.
+    of X, and v the first wave of the year, the last value and some of the d. Where past values say
+    nothing, :math:`a_h = -1`, and no other coefficient of a past value differs from zero.
 
     Parameters
     ----------
@@ -142,6 +143,15 @@ class LinearForecast(nn.Module):
                 for phase in range(self.n_crossed_phases)
             ]
         return result
+
+    @property
+    def places_without_past(self) -> Tensor:
+        """Numbers of the regressors that are one, of the calendar, of X, or a phase."""
+        (n_lags, n_others, *phases), features = self.sizes, self.features
+        n_given = 1 + features.n_linear_calendar + features.n_linear_known
+        given = torch.arange(n_lags, n_lags + n_given)
+        of_season = torch.arange(n_lags + n_others, n_lags + n_others + sum(phases))
+        return torch.cat([given, of_season])
 
     def take(self, other: LinearForecast) -> None:
         """Take the coefficients of another linear forecast, of its last horizon for later ones."""

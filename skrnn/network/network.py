@@ -28,6 +28,9 @@ from skrnn.network.dropout import Dropout
 MOST_EMBEDDING_DIMENSIONS = 32
 # Initial weights of the naive forecasts go with their errors to the power -4 (decision 10).
 ERROR_EXPONENT = 4
+# Where a path is averaged with a direct forecast, the weights of its next step go with errors that
+# are certain to this power (decision 45).
+CERTAIN_ERROR_EXPONENT = 8
 # Largest share of the error a season ahead in the initial weights; the rest is that of the next
 # step (decision 11).
 SEASON_SHARE = 0.75
@@ -302,7 +305,13 @@ class RecurrentNetwork(nn.Module):
         return self.penalty_scale * squares
 
     @torch.no_grad()
-    def start_from(self, errors: Tensor, season_errors: Tensor | None, prior_weight: float) -> None:
+    def start_from(
+        self,
+        errors: Tensor,
+        season_errors: Tensor | None,
+        prior_weight: float,
+        certainty: float,
+    ) -> None:
         r"""Let training start from the mix that favours the best naive forecasts.
 
         Initial weights are proportional to :math:`e^{-4}`, e being the mean absolute error: a
@@ -311,7 +320,8 @@ class RecurrentNetwork(nn.Module):
         ahead. So the error over a season, :math:`e_s`, counts up to three times as much as that of
         the next step, less so the more observations there are per unit of the prior: the network
         then learns a mix of its own. Where paths are averaged with a direct forecast, which knows
-        the steps of a season, the next step's error alone counts.
+        the steps of a season, the next step's error alone counts. Initial weights are then
+        proportional to :math:`e^{-(4 + 4 q)}`, q being how certain the errors are.
 
         With e and :math:`e_s` those of the best naive forecast, also set are
 
@@ -330,6 +340,8 @@ class RecurrentNetwork(nn.Module):
             Those over a season, of a recursive network.
         prior_weight : float
             Weight of the prior: the observations that it counts as, per observation trained on.
+        certainty : float
+            How certain the errors are, q, from 0 to 1.
         """
         distribution = self.distribution
         if not self.features.naive:
@@ -340,7 +352,8 @@ class RecurrentNetwork(nn.Module):
         growth = torch.ones_like(least)  # (J, C)
         if season_errors is not None:
             growth = (season_errors.amin(-1) / least).clamp(min=1)
-        self.head.mix_bias.copy_(self.initial_scores(errors, season_errors, prior_weight))
+        scores = self.initial_scores(errors, season_errors, prior_weight, certainty)
+        self.head.mix_bias.copy_(scores)
         self.head.start_from(distribution.start(least))
         self.correction_scale.copy_((ERRORS_PER_CORRECTION * least[..., None]).clamp(max=1))
         size = least if distribution.has_unit else torch.ones_like(least)
@@ -350,14 +363,20 @@ class RecurrentNetwork(nn.Module):
             self.loss_weight.copy_(weight / weight.mean())
 
     def initial_scores(
-        self, errors: Tensor, season_errors: Tensor | None, prior_weight: float
+        self,
+        errors: Tensor,
+        season_errors: Tensor | None,
+        prior_weight: float,
+        certainty: float,
     ) -> Tensor:
         """Scores of the mix from which training starts, (J, C, N); see `start_from`."""
-        score = errors.log()
-        if season_errors is not None and self.direct is None:
+        score, exponent = errors.log(), float(ERROR_EXPONENT)
+        if self.direct is not None:
+            exponent += certainty * (CERTAIN_ERROR_EXPONENT - ERROR_EXPONENT)
+        elif season_errors is not None:
             share = SEASON_SHARE / (1 + 1 / prior_weight)
             score = share * season_errors.log() + (1 - share) * score
-        return -ERROR_EXPONENT * score
+        return -exponent * score
 
     def initial_weights(self) -> Tensor:
         """Weights of the mix before any correction, (J, C, N)."""

@@ -15,6 +15,8 @@ PRIOR_EXPONENT = 1.5
 # Ridge penalty of one observed season, where the naive forecasts cover the inputs, and the number
 # of observations that halves it (decision 12).
 PENALTY_OF_ONE_SEASON, HALVING_OBSERVATIONS = 500.0, 5_000.0
+# Seasons of a series after which the errors of its forecasts are half certain (decision 45).
+SEASONS_OF_HALF_CERTAINTY = 30.0
 
 
 class NaivePrior:
@@ -64,5 +66,19 @@ def ridge_strength(features: Features, n: float) -> float:
     """
     if not features.naive_covers_inputs:
         return prior_weight(features, n) ** PRIOR_EXPONENT
-    strength = PENALTY_OF_ONE_SEASON * features.longest_season / n
-    return strength / (1 + (n / HALVING_OBSERVATIONS) ** 2)
+    return PENALTY_OF_ONE_SEASON * features.longest_season / n * _share_of_few(n)
+
+
+def certainty_of_errors(features: Features, n: float, n_series: int) -> float:
+    r"""How far the errors of forecasts alone decide how they are mixed, from 0 to 1.
+
+    It is :math:`S / (S + 30) / (1 + (n / 5000)^2)` for n observations of S seasons of each series:
+    few seasons say little, and from many observations the network learns a mix of its own.
+    """
+    n_seasons = n / n_series / features.longest_season
+    return n_seasons / (n_seasons + SEASONS_OF_HALF_CERTAINTY) * _share_of_few(n)
+
+
+def _share_of_few(n: float) -> float:
+    """What is left of a rule for few observations, of which one half is left at 5,000."""
+    return 1 / (1 + (n / HALVING_OBSERVATIONS) ** 2)

@@ -13,7 +13,7 @@ from skrnn.network.network import RecurrentNetwork, error_weights
 from skrnn.network.randomness import RandomStreams
 from skrnn.training.chunks import Chunks
 from skrnn.training.least_squares import LeftOut, fit_linear
-from skrnn.training.prior import NaivePrior
+from skrnn.training.prior import NaivePrior, certainty_of_errors
 from skrnn.training.stacking import stacked_weights
 
 # A weight below this counts as this, so that it has a logarithm.
@@ -36,7 +36,7 @@ def start(network: RecurrentNetwork, chunks: Chunks, streams: RandomStreams) -> 
     """
     errors, season_errors, left_out = _compared(network, chunks, streams)
     prior = NaivePrior(network, chunks.n_observations)
-    network.start_from(errors, season_errors, prior.weight)
+    network.start_from(errors, season_errors, prior.weight, _certainty(network, chunks))
     scores = _stacked(network, chunks, network.head.mix_bias.detach().clone(), left_out)
     network.head.mix_bias.copy_(scores)
     return scores
@@ -64,10 +64,15 @@ def start_on_more(
         return before
     errors, season_errors, left_out = _compared(network, chunks, streams)
     prior = NaivePrior(network, chunks.n_observations)
-    scores = network.initial_scores(errors, season_errors, prior.weight)
+    certainty = _certainty(network, chunks)
+    scores = network.initial_scores(errors, season_errors, prior.weight, certainty)
     scores = _stacked(network, chunks, scores, left_out)
     network.head.mix_bias.add_(scores - before)
     return scores
+
+
+def _certainty(network: RecurrentNetwork, chunks: Chunks) -> float:
+    return certainty_of_errors(network.features, chunks.n_observations, len(chunks.stop))
 
 
 def _compared(

@@ -10,6 +10,7 @@ from builders import features_of, forecast_of, network_of, read
 from skrnn.distributions import Normal, Quantiles
 from skrnn.features.batch import Chunk, Steps, Targets
 from skrnn.network.network import (
+    CERTAIN_ERROR_EXPONENT,
     ERROR_EXPONENT,
     ERRORS_PER_CORRECTION,
     LEAST_ERROR_SHARE,
@@ -37,7 +38,7 @@ def chunk_of(past, target, weight, features, n_past=None):
 
 def start(network, chunks):
     """Let training start from the errors on these chunks."""
-    network.start_from(network.naive_forecasts.errors(chunks), None, FEW_DATA)
+    network.start_from(network.naive_forecasts.errors(chunks), None, FEW_DATA, 0.5)
 
 
 @torch.no_grad()
@@ -153,9 +154,21 @@ def test_start_of_each_horizon_weighs_by_the_errors_of_that_horizon():
 def test_start_weighs_by_the_season_ahead_the_more_the_fewer_data_there_are(prior_weight, share):
     network = network_of(features_of(sp=(2,), naive=("last", "seasonal")))
     error, season = torch.tensor([[[0.1, 0.2]]]), torch.tensor([[[0.9, 0.3]]])
-    network.start_from(error, season, prior_weight)
+    network.start_from(error, season, prior_weight, 0.5)
     expected = weights_of(*(error ** (1 - share) * season**share)[0, 0])
     assert network.initial_weights().ravel().tolist() == expected
+
+
+@pytest.mark.parametrize(("certainty", "exponent"), [(0.0, 4), (0.5, 6), (1.0, 8)])
+def test_next_step_beside_a_direct_forecast_weighs_certain_errors_more(certainty, exponent):
+    network = network_of(features_of(sp=(2,), naive=("last", "seasonal"), linear_lags=(1, 2)))
+    assert network.direct is not None
+    error, season = torch.tensor([[[0.1, 0.2, 0.15]]]), torch.tensor([[[0.9, 0.3, 0.1]]])
+    network.start_from(error, season, FEW_DATA, certainty)
+    expected = np.array([0.1, 0.2, 0.15]) ** -exponent
+    np.testing.assert_allclose(
+        network.initial_weights().ravel(), expected / expected.sum(), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize(
@@ -168,7 +181,7 @@ def test_penalty_scale_grows_as_the_square_of_an_error_over_a_season(
 ):
     features = features_of(sp=(2,), naive=("last", "seasonal"))
     network = network_of(features, distribution=distribution)
-    network.start_from(torch.tensor([[[0.1, 0.2]]]), torch.tensor([[season]]), FEW_DATA)
+    network.start_from(torch.tensor([[[0.1, 0.2]]]), torch.tensor([[season]]), FEW_DATA, 0.5)
     assert network.penalty_scale.item() == pytest.approx(size * growth**2)
     # The unit of a correction is that of the next step's error.
     assert network.correction_scale.item() == 1.0
@@ -286,6 +299,7 @@ def test_start_without_naive_forecasts_changes_nothing():
 def test_constants_are_those_of_the_decisions():
     # The tests above compute with these numbers.
     assert (ERROR_EXPONENT, ERRORS_PER_CORRECTION) == (4, 10)  # decision 10
+    assert CERTAIN_ERROR_EXPONENT == 8  # decision 45
     assert (SEASON_SHARE, LEAST_ERROR_SHARE) == (0.75, 0.1)  # decision 11
 
 
@@ -303,7 +317,7 @@ def test_start_of_one_step_by_hand():
     # Errors 0.05 and 0.1 of the next step, 0.4 and 0.2 over a season; as many prior observations
     # as there are data: the season counts 3 / 8.
     network = network_of(features_of(sp=(2,), naive=("last", "seasonal")), distribution="mae")
-    network.start_from(torch.tensor([[[0.05, 0.1]]]), torch.tensor([[[0.4, 0.2]]]), 1.0)
+    network.start_from(torch.tensor([[[0.05, 0.1]]]), torch.tensor([[[0.4, 0.2]]]), 1.0, 0.5)
     errors = np.array([0.05**0.625 * 0.4**0.375, 0.1**0.625 * 0.2**0.375])
     expected = errors**-4.0 / (errors**-4.0).sum()
     np.testing.assert_allclose(network.initial_weights().ravel(), expected, rtol=1e-5)
@@ -317,5 +331,5 @@ def test_start_of_one_step_by_hand():
 def test_start_leaves_the_recurrent_layer_as_it_is():
     network = network_of(features_of(sp=(2,), naive=("last", "seasonal")))
     before = [weight.clone() for weight in network.recurrent.parameters()]
-    network.start_from(torch.tensor([[[0.05, 0.1]]]), None, 1.0)
+    network.start_from(torch.tensor([[[0.05, 0.1]]]), None, 1.0, 0.5)
     assert all(map(torch.equal, before, network.recurrent.parameters()))

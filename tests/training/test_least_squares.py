@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.signal import lfilter
 
 from builders import device_panel_of, features_of, panel_of
 from skrnn import GRUForecaster
@@ -27,6 +28,11 @@ def fitted(values, X=None, stop=None, begin=13, index=None, **settings):
     return linear, data, left_out
 
 
+def persistent(n, rng):
+    """An autoregression, whose past values are worth reading."""
+    return lfilter([1.0], [1.0, -0.8], rng.normal(size=n))
+
+
 def by_hand(s, X, rows, h, penalty, n_level_rows):
     """Coefficients of last value, two changes and one; and of X before and at the target."""
     columns = [s[rows - 1], s[rows - 2] - s[rows - 1], s[rows - 3] - s[rows - 1], 1 + 0 * rows]
@@ -44,13 +50,61 @@ def by_hand(s, X, rows, h, penalty, n_level_rows):
 def test_coefficients_are_those_of_a_ridge_regression(monkeypatch, penalty, with_X):
     monkeypatch.setattr(least_squares, "PENALTIES", (penalty,))
     rng = np.random.default_rng(0)
-    s, X = rng.normal(size=200), rng.normal(size=(200, 1)) if with_X else None
+    s, X = persistent(200, rng), rng.normal(size=(200, 1)) if with_X else None
     linear, _, _ = fitted(s, X, horizons=(1, 4))
     rows = np.arange(13, 200 - 4 + 1)
     for j, h in enumerate((1, 4)):
         expected = by_hand(s, X, rows, h, penalty, LEVEL_HORIZONS * 4)
         made = linear.coefficients[:, j, 0].tolist() + linear.known_coefficients[:, j, 0].tolist()
         np.testing.assert_allclose(made, expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("with_X", [False, True])
+def test_noise_is_forecast_by_its_season_and_X_alone(monkeypatch, with_X):
+    monkeypatch.setattr(least_squares, "PENALTIES_WITHOUT_PAST", (2.0,))
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1_000, 1)) if with_X else None
+    s = np.array([0.0, 2, -1, 1])[np.arange(1_000) % 4] + rng.normal(size=1_000)
+    s += 3 * X[:, 0] if with_X else 0
+    linear, data, _ = fitted(s, X, horizons=(1, 3), sp=(4,))
+    rows = np.arange(13, 1_000 - 3 + 1)
+    given = [np.ones(len(rows)), *([X[rows - 1, 0]] if with_X else [])]
+    phases = np.eye(4)[data.ordinal[rows].numpy() % 4].T
+    for j, h in enumerate((1, 3)):
+        z = np.stack([*given, *phases, *([X[rows + h - 1, 0]] if with_X else [])], axis=1)
+        w = np.linalg.solve(z.T @ z + 2.0 * np.eye(z.shape[1]), z.T @ s[rows + h - 1])
+        of_past = linear.coefficients[: linear.sizes[0], j, 0]
+        assert of_past.tolist() == [-1.0] + [0.0] * (len(of_past) - 1)
+        made = linear.coefficients[linear.sizes[0] : linear.n_plain, j, 0].tolist()
+        made += linear.known_coefficients[:, j, 0].tolist()
+        np.testing.assert_allclose(made, w, atol=2e-4)
+
+
+@pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
+def test_noise_about_a_weekly_profile_is_forecast_by_the_profile(strategy):
+    rng = np.random.default_rng(0)
+    profile, days = 20 + np.array([0.0, 2, 4, 6, 8, 10, -6]), np.arange(914) % 7
+    index = pd.date_range("2020-01-06", periods=900, freq="D")
+    distances = []
+    for _ in range(4):
+        y = pd.Series(profile[days[:900]] + 8 * rng.normal(size=900), index)
+        forecaster = GRUForecaster(strategy, num_epochs=0, random_state=0).fit(y, fh=range(1, 15))
+        distances.append(np.abs(forecaster.predict() - profile[days[900:]]).mean())
+    # The means of 129 weeks are off by .6, those of three by 3.7, and the last week by 6.4.
+    assert np.mean(distances) < 1.3
+
+
+@pytest.mark.parametrize(("kept", "reads_past"), [(1.0, True), (0.0, False)])
+def test_past_values_are_read_where_a_deviation_from_the_season_stays(kept, reads_past):
+    """Left-out blocks in the middle of a random walk are near the means of those around them."""
+    first = []
+    for seed in range(8):
+        errors = np.random.default_rng(seed).normal(size=144)
+        walk = lfilter([1.0], [1.0, -kept], errors)
+        walk = (walk - walk.mean()) / walk.std()
+        linear, _, _ = fitted(walk, horizons=tuple(range(1, 15)))
+        first.append(linear.coefficients[0].numpy())
+    assert (np.array(first) > -1).all() if reads_past else np.mean(np.array(first) == -1) > 0.6
 
 
 def test_steps_of_which_no_target_was_observed_do_not_count(monkeypatch):
@@ -103,7 +157,7 @@ def test_noise_gets_the_largest_penalty_and_an_exact_relation_a_small_one():
 
 def test_left_out_forecasts_are_made_by_coefficients_of_the_other_folds(monkeypatch):
     monkeypatch.setattr(least_squares, "PENALTIES", (1.0,))
-    s = np.random.default_rng(0).normal(size=113)
+    s = persistent(113, np.random.default_rng(0))
     _, _, left_out = fitted(s)
     rows = np.arange(13, 113)
     fold = np.arange(100) * 20 // 100 % N_FOLDS
@@ -141,8 +195,10 @@ def test_few_steps_leave_none_out_and_take_the_largest_penalty():
 
 def test_errors_of_overfitted_coefficients_are_known_to_be_larger_than_they_look(monkeypatch):
     monkeypatch.setattr(least_squares, "PENALTIES", (1e-3,))
-    noise = np.random.default_rng(0).normal(size=160)
-    many, _, _ = fitted(noise, begin=61, linear_lags=tuple(range(1, 61)))
-    few, _, _ = fitted(noise, begin=61, linear_lags=(1, 2))
+    # Without past values all forecasts are near 0, and all errors near 100.
+    monkeypatch.setattr(least_squares, "PENALTIES_WITHOUT_PAST", (1e9,))
+    walk = 100 + np.random.default_rng(0).normal(size=160).cumsum()
+    many, _, _ = fitted(walk, begin=61, linear_lags=tuple(range(1, 61)))
+    few, _, _ = fitted(walk, begin=61, linear_lags=(1, 2))
     assert few.optimism.item() < 1.1
     assert many.optimism.item() > 2

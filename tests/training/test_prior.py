@@ -9,7 +9,9 @@ from skrnn.training.prior import (
     PENALTY_OF_ONE_SEASON,
     PRIOR_OBSERVATIONS,
     PRIOR_OBSERVATIONS_WITH_X,
+    SEASONS_OF_HALF_CERTAINTY,
     NaivePrior,
+    certainty_of_errors,
     prior_weight,
     ridge_strength,
 )
@@ -24,6 +26,7 @@ PERIOD = 4
 def test_constants_are_those_of_the_decisions():
     assert (PRIOR_OBSERVATIONS, PRIOR_OBSERVATIONS_WITH_X) == (2_000, 50)
     assert (PENALTY_OF_ONE_SEASON, HALVING_OBSERVATIONS) == (500, 5_000)
+    assert SEASONS_OF_HALF_CERTAINTY == 30
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,27 @@ def test_prior_of_a_network_that_was_trained_on_more_before_stays_weak():
     assert NaivePrior(network, 57).ridge == ridge_strength(FEATURES, 1e6)
     network.n_observations.fill_(5)
     assert NaivePrior(network, 57).weight == PRIOR_OBSERVATIONS / 57
+
+
+@pytest.mark.parametrize(
+    ("n_seasons", "n_series", "certainty"),
+    [
+        (30, 1, 1 / 2),
+        (10, 1, 1 / 4),
+        (30, 2, 1 / 2),  # of each of two series
+        (0.01, 1, 0.0),
+        (1e7, 1, 0.0),  # from which the network learns a mix of its own
+    ],
+)
+def test_errors_of_many_seasons_and_few_observations_are_certain(n_seasons, n_series, certainty):
+    n = n_seasons * n_series * PERIOD
+    assert certainty_of_errors(FEATURES, n, n_series) == pytest.approx(certainty, abs=5e-3)
+
+
+def test_certainty_of_errors_by_hand():
+    n = 2 * 60 * PERIOD
+    expected = 60 / 90 / (1 + (n / 5_000) ** 2)
+    assert certainty_of_errors(FEATURES, n, 2) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
