@@ -266,7 +266,7 @@ class GRUForecaster(BaseRecurrentForecaster):
     better without them.
 
     A, b, B and M start at zero. Recursively m starts at -(4 + 4 q) log(error) of each forecast of
-    the mix; q is S / (S + 30) / (1 + (n / 5000)^2) for n observations of S seasons of each series.
+    the mix; q is S / (S + 150) / (1 + (n / 5000)^2) for n observations of S seasons of each series.
     Without a linear forecast it starts at -4 log(error), on short series mostly that of the error
     over a season. With "multioutput" it starts at weights that minimise the absolute error of the
     mix on left-out steps. So training starts from a good naive or linear forecaster. An L2 penalty

@@ -16,7 +16,7 @@ PRIOR_EXPONENT = 1.5
 # of observations that halves it (decision 12).
 PENALTY_OF_ONE_SEASON, HALVING_OBSERVATIONS = 500.0, 5_000.0
 # Seasons of a series after which the errors of its forecasts are half certain (decision 45).
-SEASONS_OF_HALF_CERTAINTY = 30.0
+SEASONS_OF_HALF_CERTAINTY = 150.0
 
 
 class NaivePrior:
@@ -72,7 +72,7 @@ def ridge_strength(features: Features, n: float) -> float:
 def certainty_of_errors(features: Features, n: float, n_series: int) -> float:
     r"""How far the errors of forecasts alone decide how they are mixed, from 0 to 1.
 
-    It is :math:`S / (S + 30) / (1 + (n / 5000)^2)` for n observations of S seasons of each series:
+    It is :math:`S / (S + 150) / (1 + (n / 5000)^2)` for n observations of S seasons of each series:
     few seasons say little, and from many observations the network learns a mix of its own.
     """
     n_seasons = n / n_series / features.longest_season

@@ -26,7 +26,7 @@ PERIOD = 4
 def test_constants_are_those_of_the_decisions():
     assert (PRIOR_OBSERVATIONS, PRIOR_OBSERVATIONS_WITH_X) == (2_000, 50)
     assert (PENALTY_OF_ONE_SEASON, HALVING_OBSERVATIONS) == (500, 5_000)
-    assert SEASONS_OF_HALF_CERTAINTY == 30
+    assert SEASONS_OF_HALF_CERTAINTY == 150
 
 
 @pytest.mark.parametrize(
@@ -57,22 +57,17 @@ def test_prior_of_a_network_that_was_trained_on_more_before_stays_weak():
 @pytest.mark.parametrize(
     ("n_seasons", "n_series", "certainty"),
     [
-        (30, 1, 1 / 2),
-        (10, 1, 1 / 4),
-        (30, 2, 1 / 2),  # of each of two series
+        (150, 1, 1 / 2),
+        (50, 1, 1 / 4),
+        (150, 2, 1 / 2),  # of each of two series
         (0.01, 1, 0.0),
-        (1e7, 1, 0.0),  # from which the network learns a mix of its own
+        (1e6, 1, 0.0),  # from which the network learns a mix of its own
     ],
 )
 def test_errors_of_many_seasons_and_few_observations_are_certain(n_seasons, n_series, certainty):
     n = n_seasons * n_series * PERIOD
-    assert certainty_of_errors(FEATURES, n, n_series) == pytest.approx(certainty, abs=5e-3)
-
-
-def test_certainty_of_errors_by_hand():
-    n = 2 * 60 * PERIOD
-    expected = 60 / 90 / (1 + (n / 5_000) ** 2)
-    assert certainty_of_errors(FEATURES, n, 2) == pytest.approx(expected)
+    expected = certainty / (1 + (n / HALVING_OBSERVATIONS) ** 2)
+    assert certainty_of_errors(FEATURES, n, n_series) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize(
