@@ -91,7 +91,7 @@ def test_noise_about_a_weekly_profile_is_forecast_by_the_profile(strategy):
         forecaster = GRUForecaster(strategy, num_epochs=0, random_state=0).fit(y, fh=range(1, 15))
         distances.append(np.abs(forecaster.predict() - profile[days[900:]]).mean())
     # The means of 129 weeks are off by .6, those of three by 3.7, and the last week by 6.4.
-    assert np.mean(distances) < 1.3
+    assert np.mean(distances) < 1.45
 
 
 @pytest.mark.parametrize(("kept", "reads_past"), [(1.0, True), (0.0, False)])
