@@ -82,11 +82,13 @@ def fit_linear(
     rows = _Rows(linear, data, series, k + begin[series])
     folds = map_in_threads(lambda number: rows.sums(fold == number), np.unique(fold).tolist())
     n_level_rows = LEVEL_HORIZONS * horizons[-1] * len(np.unique(series))
-    persistence = torch.stack([sums.persistence() for sums in _added(folds)])
+    total = [reduce(_Sums.__add__, sums) for sums in zip(*folds, strict=True)]
+    persistence = torch.stack([sums.persistence() for sums in total])
     if not linear.features.of_counts:  # which are not scaled by their means
         for sums in (each for columns in folds for each in columns):
             sums.hold_level(linear.level_columns, n_level_rows / len(folds))
-    total = _added(folds)
+        for sums in total:
+            sums.hold_level(linear.level_columns, n_level_rows)
     chosen = torch.from_numpy(evenly_spaced(len(horizons), MOST_CHOSEN_HORIZONS)).to(data.device)
     nearest = (torch.arange(len(horizons), device=data.device)[:, None] - chosen).abs().argmin(1)
     if len(folds) < N_FOLDS:
@@ -119,11 +121,6 @@ def fit_linear(
     optimism = (least / fit_errors.clamp(min=LEAST_ERROR)).clamp(min=1)
     linear.optimism.copy_(optimism[:, nearest].T)
     return _left_out(rows, fold, rests, best, chosen, nearest)
-
-
-def _added(folds: list[list[_Sums]]) -> list[_Sums]:
-    """Sums of each column over all folds."""
-    return [reduce(_Sums.__add__, sums) for sums in zip(*folds, strict=True)]
 
 
 def _mask(n: int, most: int) -> np.ndarray:

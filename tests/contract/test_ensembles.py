@@ -64,6 +64,14 @@ def chosen():
 # ------------------------------------------------------------------------- the networks
 
 
+@pytest.mark.parametrize("strategy", ["recursive", "multioutput"])
+@pytest.mark.parametrize("cls", [GRUForecaster, LSTMForecaster])
+def test_the_first_network_starts_from_the_weights_of_a_single_one(cls, strategy):
+    several, one = (ensemble(cls=cls, n=n, strategy=strategy, num_epochs=0) for n in (2, 1))
+    for name, weight in one.network_.state_dict().items():
+        assert torch.equal(several.networks_[0].state_dict()[name], weight)
+
+
 @pytest.mark.parametrize("cls", [GRUForecaster, LSTMForecaster])
 @pytest.mark.parametrize(
     "parameters",
