@@ -15,6 +15,9 @@ import sys
 import textwrap
 from pathlib import Path
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
 import skrnn
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -31,7 +34,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -88,6 +90,8 @@ suppress_warnings = ["config.cache"]  # sphinx-gallery's settings hold functions
 # ---------------------------------------------------------------------------------- HTML
 
 html_theme = "pydata_sphinx_theme"
+# Browsers draw MathML themselves; MathJax is a script that each reader fetches from another host.
+html_math_renderer = "mathml"
 html_title = "skrnn"
 html_static_path = ["_static"]
 html_css_files = ["skrnn.css"]
@@ -138,8 +142,24 @@ def plain_terms(app, what, name, obj, options, lines):
     lines[:] = [re.sub(r":term:`([^`<]+?)(?: <[^>]*>)?`", r"\1", line) for line in lines]
 
 
+def write_formula(translator, node):
+    """Write a formula within a sentence as MathML."""
+    translator.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def write_equation(translator, node):
+    """Write an equation of its own lines as MathML, aligned where it has several."""
+    tex = node.astext().strip()
+    if r"\\" in tex and not tex.startswith(r"\begin"):
+        tex = rf"\begin{{aligned}}{tex}\end{{aligned}}"
+    translator.body.append(f'<div class="equation">{tex2mathml(tex, as_block=True)}</div>')
+    raise nodes.SkipNode
+
+
 def setup(app):
     """Connect the hooks of this file."""
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_equation, None))
     app.connect("builder-inited", lambda app: formulas.draw_all())
     app.connect("source-read", drop_blank_ends)
     app.connect("source-read", compute)
