@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
 
+from skrnn.contract.parameters import check_flags
 from skrnn.files.panel_file import PanelFile
 
 __all__ = ["PanelFile", "fetch_pjm_load", "make_hourly_load"]
@@ -132,6 +133,12 @@ def fetch_pjm_load(
     >>> load.loc["AEP", "load_mw"].iloc[:2].tolist()  # doctest: +SKIP
     [12379.0, 11935.0]
     """
+    check_flags(
+        "fetch_pjm_load",
+        download_if_missing=download_if_missing,
+        regular=regular,
+        add_observed=add_observed,
+    )
     regions = _check_regions(regions)
     folder = _find_folder(data_home)
     panels = {}

@@ -11,15 +11,22 @@ import numpy as np
 import pandas as pd
 from sktime.datatypes import convert_to
 from sktime.exceptions import FitFailedWarning
+from sktime.forecasting.base import BaseForecaster
 from sktime.forecasting.model_evaluation import evaluate as sktime_evaluate
 from sktime.split import SameLocSplitter
 from sktime.split.base import BaseSplitter
 from sktime.utils.parallel import backend_dict
-from sktime.utils.validation.forecasting import check_cv, check_scoring
+from sktime.utils.validation.forecasting import check_cv
 
 from skrnn.backtesting import backtest
 from skrnn.contract.forecaster import BaseRecurrentForecaster
-from skrnn.contract.scores import SplitForecasts, objects, scored_output, scores_of
+from skrnn.contract.scores import (
+    SplitForecasts,
+    metric_of,
+    objects,
+    scored_output,
+    scores_of,
+)
 from skrnn.contract.splits import HorizonError, ReadSplits, Splits
 
 __all__ = ["evaluate"]
@@ -133,7 +140,7 @@ def evaluate(
     >>> len(table), bool(table["test_SMAPE"].mean() < 20)
     (77, True)
     """
-    _check_options(backend, error_score)
+    _check_options(forecaster, backend, error_score)
     arguments = {
         "forecaster": forecaster,
         "cv": cv,
@@ -153,12 +160,12 @@ def evaluate(
     one_fit = isinstance(forecaster, BaseRecurrentForecaster) and strategy == "no-update_params"
     if not one_fit or return_model or cv_X is not None or cv_global is not None:
         return sktime_evaluate(**arguments)
-    metrics = [check_scoring(m) for m in (scoring if isinstance(scoring, list) else [scoring])]
+    given = scoring if isinstance(scoring, list) else [scoring]
+    metrics = [metric_of("evaluate", metric) for metric in given]
     if any(scored_output(metric) != "pred" for metric in metrics):
         _check_probabilistic(forecaster, metrics)
         return sktime_evaluate(**arguments)
-    y = convert_to(y, PANDAS)
-    X = X if X is None else convert_to(X, PANDAS)
+    y, X = _as_pandas("y", y), None if X is None else _as_pandas("X", X)
     try:
         splits = Splits.of(check_cv(cv, enforce_start_with_window=True), y)
     except HorizonError:
@@ -295,8 +302,14 @@ def _fitted_once(forecaster: BaseRecurrentForecaster) -> _FittedOnce:
     return type(type(forecaster).__name__, (_FittedOnce,), {})(forecaster)
 
 
-def _check_options(backend: Any, error_score: Any) -> None:
-    if backend is not None and backend not in list(backend_dict):
+def _check_options(forecaster: Any, backend: Any, error_score: Any) -> None:
+    if not isinstance(forecaster, BaseForecaster):
+        msg = (
+            f"The 'forecaster' parameter of evaluate must be a forecaster of skrnn or sktime, but "
+            f"got {type(forecaster).__name__}."
+        )
+        raise TypeError(msg)
+    if backend is not None and not (isinstance(backend, str) and backend in backend_dict):
         msg = (
             f"The 'backend' parameter of evaluate must be None or one of "
             f"{', '.join(map(repr, backend_dict))}. Got {backend!r} instead."
@@ -312,6 +325,17 @@ def _check_options(backend: Any, error_score: Any) -> None:
             f"np.nan. Got {error_score!r} instead."
         )
         raise ValueError(msg)
+
+
+def _as_pandas(name: str, given: Any) -> pd.Series | pd.DataFrame:
+    try:
+        return convert_to(given, PANDAS)
+    except (TypeError, ValueError) as error:
+        msg = (
+            f"The {name!r} parameter of evaluate must be pandas, or another container that sktime "
+            f"converts to pandas. Got {type(given).__name__}, and sktime says: {error}"
+        )
+        raise TypeError(msg) from error
 
 
 def _check_covariates(X: Any, y: pd.Series | pd.DataFrame, splits: Splits) -> None:

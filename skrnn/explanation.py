@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 
 from skrnn.backtesting import Cutoffs, check_forecaster, check_tables
 from skrnn.contract.forecaster import BaseRecurrentForecaster
+from skrnn.contract.parameters import check_flags, check_seed
 from skrnn.data.covariates import Covariates, check_columns, is_number
 from skrnn.data.panel import Panel
 from skrnn.features.device_panel import DevicePanel
@@ -122,6 +123,7 @@ def explain(
     ['lags', 'intercept', 'calendar', 'season']
     """
     check_forecaster("explain", forecaster)
+    check_flags("explain", inputs=inputs)
     forecaster.check_is_fitted()
     if counterfactual is None:
         return _explained(forecaster, fh, X, inputs)
@@ -266,6 +268,7 @@ def importance(
     if not isinstance(n_repeats, Integral) or isinstance(n_repeats, bool) or n_repeats < 1:
         msg = f"The 'n_repeats' parameter must be an int of at least 1. Got {n_repeats!r}."
         raise ValueError(msg)
+    check_seed("importance", random_state)
     scoring = _mean_absolute_error if scoring is None else scoring
     if not callable(scoring):
         msg = (

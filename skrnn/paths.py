@@ -13,6 +13,7 @@ from sktime.utils.validation.forecasting import check_fh
 
 from skrnn.contract.forecaster import BaseRecurrentForecaster
 from skrnn.contract.horizons import steps_ahead
+from skrnn.contract.parameters import check_seed
 from skrnn.forecasting.joint import joint_paths
 from skrnn.network.randomness import RandomStreams
 
@@ -107,7 +108,7 @@ def sample_paths(
     >>> bool(half_year.quantile(0.05) < forecaster.predict(fh=range(1, 7)).sum())
     True
     """
-    _check(forecaster, X, n_paths)
+    _check(forecaster, X, n_paths, random_state)
     forecaster.check_is_fitted()
     fitted: Any = forecaster.fitted_
     fh = forecaster.fh if fh is None else check_fh(fh, freq=forecaster.cutoff)
@@ -141,7 +142,7 @@ def _index(index: pd.Index, n_series: int, n_steps: int, n_paths: int) -> pd.Mul
     )
 
 
-def _check(forecaster: Any, X: Any, n_paths: Any) -> None:
+def _check(forecaster: Any, X: Any, n_paths: Any, random_state: Any) -> None:
     if not isinstance(forecaster, BaseRecurrentForecaster):
         msg = (
             f"The 'forecaster' parameter of sample_paths must be a forecaster of skrnn, but got "
@@ -157,6 +158,7 @@ def _check(forecaster: Any, X: Any, n_paths: Any) -> None:
     if not isinstance(n_paths, Integral) or isinstance(n_paths, bool) or n_paths < 1:
         msg = f"The 'n_paths' parameter must be an int of at least 1. Got {n_paths!r} instead."
         raise ValueError(msg)
+    check_seed("sample_paths", random_state)
 
 
 def _check_rows_held_out(forecaster: BaseRecurrentForecaster) -> None:

@@ -170,7 +170,7 @@ def plot_forecast(
         )
     if "paths" in tables:
         drawn = tables["paths"]
-        drawn = np.vstack([np.broadcast_to(last, (len(last), drawn.shape[1])), drawn])
+        drawn = np.vstack([np.repeat(last.to_numpy()[:, None], drawn.shape[1], axis=1), drawn])
         times = last.index.append(tables["paths"].index)
         lines = ax.plot(times, drawn, color=COLORS[0], linewidth=0.6, alpha=0.35, zorder=1.5)
         lines[0].set_label("paths")
@@ -419,7 +419,7 @@ def plot_explanation(
         ("around", around, ("mean", "zero")),
         ("n_largest", n_largest, range(1, len(COLORS) + 1)),
     ):
-        if value not in allowed:
+        if not pd.api.types.is_hashable(value) or value not in allowed:
             msg = (
                 f"The {name!r} parameter of plot_explanation must be one of "
                 f"{', '.join(map(repr, allowed))}. Got {value!r} instead."

@@ -73,7 +73,7 @@ def save(
     >>> loaded.predict(fh=[1, 2]).equals(forecaster.predict(fh=[1, 2]))
     True
     """
-    if history not in HISTORIES:
+    if not isinstance(history, str) or history not in HISTORIES:
         msg = f"history must be one of {list(HISTORIES)}. Got {history!r} instead."
         raise ValueError(msg)
     cls = type(forecaster)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from sklearn.model_selection import ParameterGrid
 from sktime.exceptions import FitFailedWarning
 from sktime.forecasting.model_selection import ForecastingGridSearchCV
-from sktime.utils.validation.forecasting import check_cv, check_scoring
+from sktime.utils.validation.forecasting import check_cv
 
 from skrnn.contract.candidates import Fold, fit_candidates, folds_of
 from skrnn.contract.forecaster import BaseRecurrentForecaster
-from skrnn.contract.scores import scored_output
+from skrnn.contract.scores import metric_of, scored_output
 from skrnn.forecasters import GRUForecaster
 from skrnn.metrics import SMAPE
 
@@ -135,6 +136,8 @@ class RecurrentGridSearchCV(ForecastingGridSearchCV):
     refit: bool
 
     def _fit(self, y: Any, X: Any, fh: Any) -> RecurrentGridSearchCV:
+        check_cv(self.cv)
+        self._check_grid()
         if not isinstance(self.forecaster, BaseRecurrentForecaster):
             return super()._fit(y, X, fh)
         refit = self.refit
@@ -147,6 +150,18 @@ class RecurrentGridSearchCV(ForecastingGridSearchCV):
         if refit:
             self._refit(y, X, fh)
         return self
+
+    def _check_grid(self) -> None:
+        """Raise TypeError or ValueError unless there are candidates."""
+        grid = self.param_grid
+        if not isinstance(grid, (Mapping, Sequence)) or isinstance(grid, (str, bytes)) or not grid:
+            msg = (
+                f"The 'param_grid' parameter of RecurrentGridSearchCV must be a dict of lists or a "
+                f"list of such dicts. Got {grid!r} instead; pass, for example, "
+                f"{{'lr': [0.001, 0.01]}}."
+            )
+            raise TypeError(msg)
+        ParameterGrid(grid)  # checks the lists
 
     def _refit(self, y: Any, X: Any, fh: Any) -> None:
         """Fit the best forecasters to all data; sktime fits the very best of them twice."""
@@ -172,7 +187,7 @@ class RecurrentGridSearchCV(ForecastingGridSearchCV):
 
     def _evaluated_together(self, candidates: list[dict[str, Any]]) -> dict[int, pd.Series]:
         """Rows of ``cv_results_`` of the candidates that are trained together, by their number."""
-        metric = check_scoring(self.scoring, obj=self)
+        metric = metric_of("RecurrentGridSearchCV", self.scoring)
         is_recurrent = isinstance(self.forecaster, BaseRecurrentForecaster)
         if not is_recurrent or self.strategy != "refit" or scored_output(metric) != "pred":
             return {}

@@ -12,6 +12,7 @@ import pandas as pd
 
 from skrnn.contract.forecaster import BaseRecurrentForecaster
 from skrnn.contract.intervals import check_levels, refuse_without_distribution
+from skrnn.contract.parameters import check_flags
 from skrnn.forecasting.fitted import Fitted
 from skrnn.forecasting.streams import FittedStream
 
@@ -107,6 +108,7 @@ class Stream:
                 f"{type(forecaster).__name__}. For others, call update and predict."
             )
             raise TypeError(msg)
+        check_flags("Stream", remember=remember)
         forecaster.check_is_fitted()
         if fh is None:
             fh = _steps_of_fit(forecaster)
@@ -360,6 +362,7 @@ class Stream:
         >>> stream.predict(as_frame=True).index.astype(str).tolist()
         ['1961-01', '1961-12']
         """
+        check_flags("predict", as_frame=as_frame)
         steps = self._steps if fh is None else _steps(fh)
         distribution, parameters = self._stream.forecast(steps, self._known_ahead(X, steps))
         values = distribution.point(parameters)
@@ -412,6 +415,7 @@ class Stream:
         >>> bool(low < high)
         True
         """
+        check_flags("predict_quantiles", as_frame=as_frame)
         forecaster = self._forecaster
         refuse_without_distribution(forecaster, "predict_quantiles")
         steps = self._steps if fh is None else _steps(fh)

@@ -227,7 +227,7 @@ def test_data_of_the_forecaster_stay():
         ({"fh": 200}, ValueError, "held-out rows"),
         ({"fh": [1, 58]}, ValueError, "58 steps ahead from at least 5 cutoffs, but there are 3"),
         ({"X": [1]}, TypeError, "'X' parameter of sample_paths must be pandas"),
-        ({"random_state": "x"}, ValueError, "seed"),
+        ({"random_state": "x"}, ValueError, "random_state"),
         ({"forecaster": NaiveForecaster()}, TypeError, "got NaiveForecaster"),
         ({"forecaster": GRUForecaster()}, NotFittedError, "not been fitted"),
     ],
@@ -256,5 +256,7 @@ def test_paths_are_drawn_behind_the_forecast(fitted_to_noise):
     assert len(lines) == 50
     np.testing.assert_array_equal(lines[7].get_ydata()[1:], wide(paths)[7])
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["observed", "paths", "forecast"]
+    alone = plot_forecast(fitted_to_noise.predict(FH), paths=paths).get_lines()
+    np.testing.assert_array_equal(alone[7].get_ydata(), wide(paths)[7])
     with pytest.raises(ValueError, match="'path' before the time"):
         plot_forecast(fitted_to_noise.predict(FH), paths=noise())

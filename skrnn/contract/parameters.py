@@ -125,6 +125,23 @@ def check_parameters(caller: str, params: Mapping[str, Any]) -> None:
     _check_quantiles(params)
 
 
+def check_flags(caller: str, **flags: Any) -> None:
+    """Raise TypeError unless each parameter of a function is True or False."""
+    for name, value in flags.items():
+        if not isinstance(value, (bool, np.bool_)):
+            msg = (
+                f"The {name!r} parameter of {caller} must be True or False. Got {value!r} instead."
+            )
+            raise TypeError(msg)
+
+
+def check_seed(caller: str, random_state: Any) -> None:
+    """Raise ValueError or TypeError unless scikit-learn makes random numbers from it."""
+    validate_parameter_constraints(
+        {"random_state": CONSTRAINTS["random_state"]}, {"random_state": random_state}, caller
+    )
+
+
 def _check_range(given: Any) -> None:
     if given is None or isinstance(given, str):
         return

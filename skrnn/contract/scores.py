@@ -19,6 +19,7 @@ from sktime.performance_metrics.forecasting import (
     MedianSquaredError,
     MedianSquaredScaledError,
 )
+from sktime.utils.validation.forecasting import check_scoring
 
 from skrnn.contract.splits import Splits
 
@@ -75,6 +76,17 @@ class SplitForecasts:
         return pd.DataFrame(
             self.values[k].reshape(len(index), -1), index=index, columns=self.y.columns
         )
+
+
+def metric_of(caller: str, scoring: Any) -> Any:
+    """The metric that ``scoring`` stands for, as in sktime."""
+    if isinstance(scoring, type):
+        msg = (
+            f"The 'scoring' parameter of {caller} must be a metric, not a class. Got {scoring!r} "
+            f"instead; pass {scoring.__name__}()."
+        )
+        raise TypeError(msg)
+    return check_scoring(scoring)
 
 
 def scored_output(metric: Any) -> str:

@@ -22,15 +22,18 @@ MAX_PATHS = 50
 
 
 def frame_of(name: str, table: Any) -> pd.DataFrame:
-    """The table as a DataFrame with at least one row; ``name`` is its name in errors."""
+    """The table as a DataFrame with at least one value; ``name`` is its name in errors."""
     if not isinstance(table, (pd.Series, pd.DataFrame)):
         msg = (
             f"{name} must be a pandas Series or DataFrame with its time stamps as the index. Got "
             f"{type(table).__name__} instead; convert it."
         )
         raise TypeError(msg)
-    if len(table) == 0:
-        msg = f"{name} must have at least one row, but it is empty. Pass the rows to draw."
+    if table.size == 0:
+        msg = (
+            f"{name} must have at least one row and column, but its shape is {table.shape}. Pass "
+            f"the rows to draw."
+        )
         raise ValueError(msg)
     return table.to_frame() if isinstance(table, pd.Series) else table
 
@@ -40,7 +43,7 @@ def choose(parameter: str, wanted: Any, names: Iterable, kind: str) -> Any:
     names = list(names)
     if wanted is None and len(names) == 1:
         return names[0]
-    if wanted not in names:
+    if not pd.api.types.is_hashable(wanted) or wanted not in names:
         listed = ", ".join(map(repr, names[:MAX_NAMES_IN_MESSAGE]))
         listed += ", ..." * (len(names) > MAX_NAMES_IN_MESSAGE)
         msg = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import reprlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ class PanelFile:
             The name of a series, a label or a tuple of labels, its values, a pd.Series or
             pd.DataFrame, and its covariates, a pd.DataFrame of numbers.
         names : sequence, optional
-            Names of the index levels that the labels become.
+            Names of the index levels that the labels become, and, if you like, of that of time.
         freq : str or pd.offsets.BaseOffset, optional
             Frequency of the time stamps. By default it is that of the longest of the first series,
             about 260,000 rows of them.
@@ -143,6 +144,9 @@ class PanelFile:
             If the file cannot be written, because the disk is full or for another reason. What was
             written is removed.
         """
+        if names is not None and not _is_list(names):
+            msg = f"names must be a list of names of index levels. Got {names!r} instead."
+            raise TypeError(msg)
         with PanelWriter(path, freq) as writer:
             ready: list[tuple[Any, pd.DataFrame, pd.DataFrame | None]] = []
             n_rows = 0
@@ -155,6 +159,10 @@ class PanelFile:
                     )
                     raise TypeError(msg)
                 key, y, *others = item
+                parts = [y, *(X for X in others if X is not None)]
+                if not all(isinstance(part, (pd.Series, pd.DataFrame)) for part in parts):
+                    msg = f"y and X of series {key!r} must be pandas. Convert them."
+                    raise TypeError(msg)
                 y = y.to_frame("y" if y.name is None else y.name) if y.ndim == 1 else y
                 ready.append((key, y, *others) if others else (key, y, None))
                 n_rows += len(y)
@@ -287,7 +295,10 @@ class PanelFile:
         OSError
             See `from_frames`.
         """
-        names = columns
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
+            kind = getattr(values, "dtype", type(values).__name__)
+            msg = f"values must be an array of real numbers, but got {kind}. Convert it."
+            raise TypeError(msg)
         if values.ndim not in (1, 2):
             msg = (
                 f"values must have the shape (N,) or (N, C), but it has {values.shape}. Reshape "
@@ -295,9 +306,13 @@ class PanelFile:
             )
             raise ValueError(msg)
         n_columns = 1 if values.ndim == 1 else values.shape[1]
-        if names is None:
-            names = ["y"] if n_columns == 1 else [f"y{c}" for c in range(n_columns)]
-        counts = np.asarray([len(values)] if lengths is None else lengths, dtype=np.int64)
+        names = pd.Index(["y"] if n_columns == 1 else [f"y{c}" for c in range(n_columns)])
+        if columns is not None:
+            names = _names("columns", columns, n_columns)
+        counts = np.asarray([len(values)] if lengths is None else lengths)
+        if counts.ndim != 1 or counts.dtype.kind not in "iu":
+            msg = f"lengths must be a list of integers. Got {lengths!r} instead."
+            raise TypeError(msg)
         if counts.sum() != len(values) or (counts <= 0).any():
             msg = (
                 f"lengths must be positive and add up to the {len(values):,} rows of values, but "
@@ -306,16 +321,28 @@ class PanelFile:
             raise ValueError(msg)
         labels = None
         if lengths is not None:
-            labels = pd.RangeIndex(len(counts)) if keys is None else pd.Index(keys)
-            if len(labels) != len(counts):
-                msg = f"keys must name {len(counts)} series, but there are {len(labels)} of them."
-                raise ValueError(msg)
+            labels = pd.RangeIndex(len(counts))
+            if keys is not None:
+                labels = _names("keys", keys, len(counts))
         timeline, origin = timeline_of(start, freq, len(counts))
         with PanelWriter(path, freq) as writer:
             writer.timeline = timeline
-            for panel in pieces_of(values, counts, labels, timeline, origin, pd.Index(names)):
+            for panel in pieces_of(values, counts, labels, timeline, origin, names):
                 writer.add_panel(panel)
         return cls(path)
+
+
+def _is_list(given: Any) -> bool:
+    return pd.api.types.is_list_like(given) and getattr(given, "ndim", 1) == 1
+
+
+def _names(parameter: str, given: Any, n: int) -> pd.Index:
+    """The names of n columns or series."""
+    if not _is_list(given) or len(given) != n:
+        got = reprlib.repr(given)
+        msg = f"The {parameter!r} parameter must be a list of {n} names. Got {got} instead."
+        raise ValueError(msg)
+    return pd.Index(given)
 
 
 def panel_of(

@@ -82,6 +82,13 @@ class PanelWriter:
     def add_frames(self, frames: Sequence[tuple], names: Sequence[Any] | None) -> None:
         """Add series, each a key, y, and X or None."""
         keys = [key for key, _, _ in frames]
+        n_levels = len(keys[0]) if isinstance(keys[0], tuple) else 1
+        if names is not None and len(names) not in (n_levels, n_levels + 1):
+            msg = (
+                f"names must name the {n_levels} levels of the keys, such as {keys[0]!r}, and may "
+                f"name that of time. Got {list(names)} instead."
+            )
+            raise ValueError(msg)
         y = pd.concat([y for _, y, _ in frames], keys=keys, names=names)
         with_X = [X is not None for _, _, X in frames]
         if any(with_X) and not all(with_X):
@@ -108,7 +115,7 @@ class PanelWriter:
         timeline = self.timeline
         if timeline is None and self.freq is not None:
             stamps = y.index.get_level_values(-1)
-            timeline = Timeline(stamps[:1], pd.tseries.frequencies.to_offset(self.freq))
+            timeline = Timeline(stamps[:1], offset_of(self.freq))
         self.add_panel(Panel.from_pandas(y, X, covariates, timeline))
 
     def add_panel(self, panel: Panel) -> None:
@@ -274,9 +281,22 @@ def plain_keys(column: pd.Series) -> pd.Series:
     return column
 
 
+def offset_of(freq: Any) -> pd.offsets.BaseOffset:
+    """The offset of pandas that a frequency names."""
+    try:
+        return pd.tseries.frequencies.to_offset(freq)
+    except (TypeError, ValueError) as error:
+        msg = f"freq must be a frequency of pandas, such as 'h' or 'MS'. Got {freq!r} instead."
+        raise ValueError(msg) from error
+
+
 def timeline_of(start: Any, freq: Any, n_series: int) -> tuple[Timeline, np.ndarray]:
     """The timeline of series that begin at these stamps, and the position of each start."""
     stamps = start if isinstance(start, pd.Index) else pd.Index([start])
+    is_dates = isinstance(stamps, (pd.DatetimeIndex, pd.PeriodIndex)) and not stamps.hasnans
+    if not is_dates and not pd.api.types.is_integer_dtype(stamps):
+        msg = f"start must be an int, a date, a period or an index of them. Got {start!r} instead."
+        raise TypeError(msg)
     if len(stamps) not in (1, n_series):
         msg = (
             f"start must be one time stamp, or one for each of {n_series} series, but there are "
@@ -290,7 +310,7 @@ def timeline_of(start: Any, freq: Any, n_series: int) -> tuple[Timeline, np.ndar
         if freq is None:
             msg = "freq must say how far apart dates are, but it is None. Pass it, such as 'h'."
             raise ValueError(msg)
-        timeline = Timeline(first, pd.tseries.frequencies.to_offset(freq))
+        timeline = Timeline(first, offset_of(freq))
     else:
         timeline = Timeline(first, 1)
     return timeline, np.broadcast_to(timeline.positions(stamps), n_series)

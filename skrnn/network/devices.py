@@ -24,7 +24,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     ValueError
         If torch does not know the device or this machine does not have it.
     """
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(device)

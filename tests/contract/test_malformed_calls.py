@@ -6,10 +6,13 @@ of each kind.
 
 import copy
 import inspect
+import io
 import os
+import tempfile
 import traceback
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,9 +20,15 @@ import sklearn
 import sktime
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sktime.split import ExpandingWindowSplitter
 
 import skrnn
-from skrnn import GRUForecaster, backtest, smape
+from skrnn import GRUForecaster, RecurrentGridSearchCV, Stream, backtest, plotting, smape
+from skrnn.datasets import PanelFile, fetch_pjm_load, make_hourly_load
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -35,7 +44,8 @@ FITTED = GRUForecaster(**SMALL, validation_split=0.2).fit(Y[:30])
 DOCUMENTED = (TypeError, ValueError, NotImplementedError, OSError)
 # Where errors are raised on purpose; in any other module a call was not checked.
 CHECKED = [Path(package.__file__).parent for package in (skrnn, sktime)]
-CHECKED.append(Path(sklearn.__file__).parent / "utils" / "_param_validation.py")
+OF_SKLEARN = "utils/_param_validation.py", "model_selection/_search.py"
+CHECKED += [Path(sklearn.__file__).parent / file for file in OF_SKLEARN]
 
 odd_numbers = st.one_of(
     st.integers(-1_000, 0), st.floats(max_value=0.0), st.just(float("nan")), st.booleans()
@@ -154,25 +164,148 @@ def test_update(y, update_params):
 
 
 @attempts
-@given(
-    name=st.sampled_from(["y", "X", "fh", "start", "step_length", "alpha", "cutoffs"]),
-    value=anything,
-)
-def test_backtest(name, value):
-    check(lambda: backtest(FITTED, **{"y": Y, "start": 30, "fh": [1]} | {name: value}))
-
-
-@attempts
 @given(y_true=anything, y_pred=anything)
 def test_metric(y_true, y_pred):
     check(lambda: smape(y_true, y_pred) and None)
 
 
-@attempts
-@given(file=anything.filter(lambda file: not isinstance(file, (str, bool))))
-def test_file(file):
-    check(lambda: skrnn.save(FITTED, file))
-    check(lambda: skrnn.load(file) and None)
+def saved():
+    file = io.BytesIO()
+    skrnn.save(FITTED, file)
+    return file.getvalue()
+
+
+def discarding(call):
+    """The same call, whose result is not looked at."""
+    return lambda **arguments: call(**arguments) and None
+
+
+def closing(plot):
+    """The same plot, whose figure is closed."""
+
+    def draw(**arguments):
+        try:
+            plot(**arguments)
+        finally:
+            plt.close("all")
+
+    return draw
+
+
+def panel_file(build):
+    def write(**arguments):
+        with tempfile.TemporaryDirectory() as folder:
+            build(f"{folder}/panel", **arguments)
+
+    return write
+
+
+def to_stream(values, X, series):
+    Stream(FITTED, fh=[1, 2]).update(values, X=X, series=series)
+
+
+def search(**arguments):
+    RecurrentGridSearchCV(GRUForecaster(**SMALL), backend="None", **arguments).fit(Y)
+
+
+CV = ExpandingWindowSplitter(initial_window=34, fh=[1, 2], step_length=3)
+STREAM = Stream(FITTED, fh=[1, 2], alpha=[0.1, 0.5])
+# Each function with arguments that it takes; one of them is replaced.
+FUNCTIONS = {
+    "backtest": (
+        backtest,
+        {"forecaster": FITTED, "y": Y, "X": None, "fh": [1], "start": 30, "step_length": 1}
+        | {"cutoffs": None, "alpha": None},
+    ),
+    "evaluate": (
+        lambda **arguments: len(skrnn.evaluate(**arguments)),
+        {"forecaster": FITTED, "cv": CV, "y": Y, "X": None, "strategy": "no-update_params"}
+        | {"scoring": None, "error_score": "raise", "backend": None, "cv_X": None},
+    ),
+    "explain": (
+        lambda **arguments: skrnn.explain(**arguments).dropna(),
+        {"forecaster": FITTED, "fh": [1, 2], "X": None, "inputs": False, "counterfactual": None},
+    ),
+    "importance": (
+        lambda **arguments: len(skrnn.importance(**arguments)),
+        {"forecaster": FITTED, "y": Y, "X": None, "fh": 1, "start": 0.9, "step_length": 1}
+        | {"cutoffs": None, "scoring": None, "n_repeats": 1, "random_state": 0},
+    ),
+    "sample_paths": (
+        skrnn.sample_paths,
+        {"forecaster": FITTED, "fh": [1, 2], "X": None, "n_paths": 3, "random_state": 0},
+    ),
+    "RecurrentGridSearchCV": (
+        search,
+        {"cv": CV, "param_grid": {"lr": [0.01]}, "scoring": None, "error_score": "raise"},
+    ),
+    "Stream": (
+        lambda **arguments: Stream(**arguments).predict(),
+        {"forecaster": FITTED, "fh": [1, 2], "alpha": [0.1], "remember": False},
+    ),
+    "Stream.update": (to_stream, {"values": [3.0], "X": None, "series": None}),
+    "Stream.predict": (STREAM.predict, {"fh": [1, 2], "X": None, "as_frame": False}),
+    "Stream.predict_quantiles": (
+        STREAM.predict_quantiles,
+        {"fh": [1, 2], "alpha": [0.1], "X": None, "as_frame": False},
+    ),
+    "plot_forecast": (
+        closing(plotting.plot_forecast),
+        {"y_pred": FITTED.predict([1, 2]), "y": Y, "y_true": None, "series": None, "column": None}
+        | {"intervals": FITTED.predict_interval([1, 2]), "n_history": "auto", "ax": None}
+        | {"paths": skrnn.sample_paths(FITTED, [1, 2], n_paths=3, random_state=0)},
+    ),
+    "plot_comparison": (
+        closing(plotting.plot_comparison),
+        {"tables": {"GRU": backtest(FITTED, Y, start=30)}, "series": None, "column": None}
+        | {"step": 1, "window": 20, "ax": None},
+    ),
+    "plot_explanation": (
+        closing(plotting.plot_explanation),
+        {"explanation": skrnn.explain(FITTED, [1, 2]), "by": "source", "n_largest": 6}
+        | {"around": "mean", "series": None, "column": None, "ax": None},
+    ),
+    "plot_history": (closing(plotting.plot_history), {"forecasters": FITTED, "ax": None}),
+    "make_hourly_load": (make_hourly_load, {"n_series": 2, "n_hours": 30, "random_state": 0}),
+    "fetch_pjm_load": (
+        fetch_pjm_load,
+        {"regions": "DUQ", "data_home": ".", "download_if_missing": False, "regular": True}
+        | {"add_observed": False},
+    ),
+    "PanelFile.from_array": (
+        panel_file(PanelFile.from_array),
+        {"values": VALUES.reshape(-1, 2), "lengths": [N // 2], "keys": ["a"], "start": 0}
+        | {"freq": None, "columns": ["p", "q"]},
+    ),
+    "PanelFile.from_frames": (
+        panel_file(PanelFile.from_frames),
+        {"frames": [("a", Y)], "names": ["series"], "freq": "D"},
+    ),
+    "pretrain": (
+        lambda **arguments: GRUForecaster(**SMALL).pretrain(**arguments) and None,
+        {"y": Y, "X": None, "fh": [1]},
+    ),
+    "of_series": (discarding(FITTED.of_series), {"key": "a"}),
+    "to_onnx": (FITTED.to_onnx, {"path": io.BytesIO(), "alpha": None}),
+    "predict_blocks": (
+        lambda **arguments: pd.concat(FITTED.predict_blocks(**arguments)).dropna(),
+        {"fh": [1], "X": None},
+    ),
+    "save": (skrnn.save, {"forecaster": FITTED, "path": io.BytesIO(), "history": "context"}),
+    "load": (discarding(skrnn.load), {"source": saved(), "device": "cpu"}),
+}
+few = settings(attempts, max_examples=-(-attempts.max_examples // 4))
+
+
+@pytest.mark.parametrize("function", list(FUNCTIONS))
+@few
+@given(data=st.data())
+def test_argument(function, data):
+    call, arguments = FUNCTIONS[function]
+    name, value = data.draw(st.sampled_from(sorted(arguments))), data.draw(anything)
+    names_a_file = isinstance(value, (str, bool)) and name in ("path", "source")
+    if not names_a_file:
+        check(lambda: call(**arguments | {name: value}))
 
 
 def test_network_beyond_memory_names_the_settings_to_lower():
