@@ -65,6 +65,13 @@ def numbers(forecaster, fh=(1, 2)):
     criterion="quantile",
     cls=GRUForecaster,
 )
+@example(  # a longer run of steps
+    lengths=[12, 12],
+    n_new=[0, 1, 0, 0, 0],
+    strategy="recursive",
+    criterion="studentt",
+    cls=LSTMForecaster,
+)
 def test_new_rows_of_some_series_change_no_forecast_of_the_others(
     lengths, n_new, strategy, criterion, cls
 ):
@@ -78,8 +85,10 @@ def test_new_rows_of_some_series_change_no_forecast_of_the_others(
         return
     forecaster.update(pd.concat(new), update_params=False)
     after = numbers(forecaster)
+    # torch multiplies the inputs of all steps of an LSTM at once: their number decides the rounding.
+    rounding = 1e-6 if cls is LSTMForecaster else 0
     for key in whole:
-        same = np.array_equal(before.loc[key].to_numpy(), after.loc[key].to_numpy())
+        same = np.allclose(before.loc[key], after.loc[key], rtol=rounding, atol=rounding)
         # Simulated paths are drawn for all series one after the other, from the same numbers.
         assert same == (key not in new)
 
