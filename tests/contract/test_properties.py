@@ -85,7 +85,8 @@ def test_new_rows_of_some_series_change_no_forecast_of_the_others(
         return
     forecaster.update(pd.concat(new), update_params=False)
     after = numbers(forecaster)
-    # torch multiplies the inputs of all steps of an LSTM at once: their number decides the rounding.
+    # torch multiplies the inputs of all steps of an LSTM at once.
+    # Their number decides the rounding.
     rounding = 1e-6 if cls is LSTMForecaster else 0
     for key in whole:
         same = np.allclose(before.loc[key], after.loc[key], rtol=rounding, atol=rounding)
