@@ -419,7 +419,8 @@ def plot_explanation(
         ("around", around, ("mean", "zero")),
         ("n_largest", n_largest, range(1, len(COLORS) + 1)),
     ):
-        if not pd.api.types.is_hashable(value) or value not in allowed:
+        is_known = pd.api.types.is_hashable(value) and value in allowed
+        if not is_known or isinstance(value, bool):
             msg = (
                 f"The {name!r} parameter of plot_explanation must be one of "
                 f"{', '.join(map(repr, allowed))}. Got {value!r} instead."
