@@ -19,7 +19,7 @@ from skrnn.datasets import make_hourly_load
 from skrnn.features import means
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.means import accumulator_dtype, trailing_means
-from skrnn.training import least_squares
+from skrnn.training import least_squares, ridge
 from skrnn.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -90,7 +90,7 @@ class OneDevice(TorchDispatchMode):
 @pytest.fixture
 def device(monkeypatch):
     """Accept "meta" as a device without float64, and count reads of values of its tensors."""
-    for module in (means, least_squares):
+    for module in (means, least_squares, ridge):
         monkeypatch.setattr(module, "accumulator_dtype", lambda device: MPS_SUMS)
     reads, mode = Counter(), OneDevice()
 
