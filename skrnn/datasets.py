@@ -100,7 +100,7 @@ def fetch_pjm_load(
     Raises
     ------
     TypeError
-        If ``regions`` or ``data_home`` is of another type.
+        If a parameter is of another type.
     ValueError
         If a region is unknown or named twice, or if a file does not have its SHA-256 sum.
     FileNotFoundError

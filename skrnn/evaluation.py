@@ -103,6 +103,9 @@ def evaluate(
     NotImplementedError
         If a metric scores intervals, quantiles or distributions, and the forecaster makes point
         forecasts only.
+    TypeError
+        If ``forecaster`` is none of sktime's, ``scoring`` is no metric, or ``y`` or ``X`` cannot be
+        converted to pandas.
     ValueError
         If ``backend`` or ``error_score`` is none of those that sktime knows, if ``X`` lacks a row,
         or if a horizon in units of time does not lie on the index of ``y``.

@@ -88,6 +88,9 @@ class RecurrentGridSearchCV(ForecastingGridSearchCV):
     ------
     NotFittedError
         If the fits of all candidates fail.
+    TypeError, ValueError
+        If ``cv`` is no splitter of sktime, ``param_grid`` is no grid, or another parameter is out
+        of its range.
 
     See Also
     --------

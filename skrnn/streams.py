@@ -55,7 +55,7 @@ class Stream:
     sktime.exceptions.NotFittedError
         If the forecaster is not fitted.
     TypeError
-        If it is none of this package.
+        If it is none of this package, or ``remember`` is no bool.
     ValueError
         If ``fh`` holds something else than steps from 1 on, ``alpha`` something else than levels in
         (0, 1); if errors cannot move the quantiles: a recursive forecaster of a distribution
@@ -352,6 +352,8 @@ class Stream:
         ValueError
             If ``fh`` holds something else than steps from 1 on, or X is missing or of another
             shape.
+        TypeError
+            If ``as_frame`` is no bool.
 
         Examples
         --------

@@ -290,8 +290,10 @@ class PanelFile:
         Raises
         ------
         ValueError
-            If the lengths do not add up to the rows, or the file of a memmap has become shorter
-            than the map; and as `from_frames` does.
+            If the lengths do not add up to the rows, names are too few or too many, or the file of
+            a memmap has become shorter than the map; and as `from_frames` does.
+        TypeError
+            If ``values`` is no array of real numbers, or another parameter is of another type.
         OSError
             See `from_frames`.
         """
