@@ -11,6 +11,14 @@ import torch
 T = TypeVar("T")
 # Batches of forecasts are not divided further than into so many parts.
 MOST_PARTS = 1_024
+# What torch says where memory is short: its allocators for the CPU and for CUDA, the CUDA runtime,
+# and cuDNN and cuBLAS. Only the allocator for CUDA has a class of errors for it.
+OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "STATUS_ALLOC_FAILED",
+)
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -96,9 +104,7 @@ def in_parts(compute: Callable[[int], T]) -> T:
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    # On the CPU torch has no class for it.
-    on_cpu = "can't allocate memory" in str(error) or "not enough memory" in str(error)
-    return on_cpu or isinstance(error, torch.cuda.OutOfMemoryError)
+    return any(text in str(error) for text in OUT_OF_MEMORY)
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -106,11 +107,21 @@ def test_paths_in_smaller_batches_begin_with_the_same_random_numbers(monkeypatch
     np.testing.assert_array_equal(found, expected)
 
 
-def test_forecast_that_never_fits_into_memory_names_the_settings(monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+    ids=["allocator", "runtime", "cuDNN", "cuBLAS"],
+)
+def test_forecast_that_never_fits_into_memory_names_the_settings(monkeypatch, error):
     panel = panel_of()
     model = model_of(network_of(), panel)
-    passes = too_large(monkeypatch, 0, torch.cuda.OutOfMemoryError("CUDA out of memory. Tried"))
-    with pytest.raises(MemoryError, match=r"CUDA out of memory\. Tried Lower batch_size"):
+    passes = too_large(monkeypatch, 0, error)
+    with pytest.raises(MemoryError, match=rf"{re.escape(str(error))} Lower batch_size"):
         model.forecast(panel, SERIES, ROWS, np.array([1]))
     assert len(passes) == 11  # divided by 1 to 1,024
 
