@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,8 +25,11 @@ RANK_TOLERANCE = 1e-9
 # Step sizes of adaptive conformal inference: after each error, a quantile moves by so much of the
 # distance between the 10 % and the 90 % quantile, divided by the root of the steps ahead.
 ADAPTATIONS = np.array([0.0, 0.01, 0.04, 0.16])
-# Their weights fall by this exponent with each unit of pinball loss, in units of that distance. A
-# loss counts by this share less after each row: weights follow the last thousand rows.
+# Other quantiles follow the size of the errors, which reacts sooner: it moves by so much of the way
+# to the size of each error, divided by the same root.
+SIZE_RATES = np.array([0.02, 0.06, 0.18])
+# The weights of all of them fall by this exponent with each unit of pinball loss, in units of that
+# distance. A loss counts by this share less after each row: weights follow the last thousand rows.
 WEIGHT_RATE, FORGETTING = 0.3, 0.001
 
 
@@ -61,9 +64,10 @@ class HeldOutErrors:
         q at level a moves by :math:`\eta\,(a - 1[e \le q'])`, where q' is the quantile as it was
         when the forecast was made. So in the long run a share a of errors lies below theirs,
         whatever changes in the series. A small step size :math:`\eta`, or none, is best while
-        nothing changes, a large one after a change. The result is the mean over those in
-        `ADAPTATIONS`, with weights :math:`\exp(-0.3\,L)`, L being the sum of the pinball losses so
-        far, see `FORGETTING`.
+        nothing changes, a large one after a change. Other quantiles are the first ones times the
+        mean size of the latest errors, in units of that of the first ones. The result is the mean
+        over those of `ADAPTATIONS` and `SIZE_RATES`, with weights :math:`\exp(-0.3\,L)`, L being
+        the sum of the pinball losses so far, see `FORGETTING`.
 
         Parameters
         ----------
@@ -76,8 +80,8 @@ class HeldOutErrors:
         before, n_recent = adaptation.before, int(adaptation.before.max()) + 1
         horizon = np.arange(len(self.steps))
         # The latest quantiles; the place of those after k errors is the remainder of k.
-        quantile, loss = adaptation.begin(len(self.errors))
-        recent = np.tile(quantile, (n_recent, *(1,) * quantile.ndim))
+        state = adaptation.begin(len(self.errors))
+        recent = np.tile(state.quantile, (n_recent, *(1,) * state.quantile.ndim))
         result = np.empty((len(self.errors), len(counts), *adaptation.start.shape))
         place = np.searchsorted(counts, np.arange(counts[-1] + 1))
         # Before the first of the later errors nothing moves.
@@ -86,30 +90,43 @@ class HeldOutErrors:
         begin = min(moves[0], counts[-1]) if len(moves) else counts[-1]
         result[:, counts < begin] = adaptation.start
         for k in range(begin, counts[-1] + 1):
-            recent[k % n_recent] = quantile
+            recent[k % n_recent] = state.quantile
             if counts[place[k]] == k:
-                result[:, place[k]] = adaptation.mean(quantile, loss)
+                result[:, place[k]] = adaptation.mean(state)
             if k == counts[-1]:
                 break
             made_with = recent[np.maximum(k - before, 0) % n_recent, :, :, horizon]
             made_with = np.moveaxis(made_with, 0, 2)  # (E, S, J, C, A)
             error = self.errors[:, k]  # (S, J, C)
             stays = self.is_first[:, k, :, None] | np.isnan(error)
-            quantile, loss = adaptation.moved(quantile, loss, made_with, error, stays)
+            state = adaptation.moved(state, made_with, error, stays)
         return np.sort(result, axis=-1)
 
     def adaptation(self, levels: np.ndarray) -> Adaptation:
         """How quantiles at ascending levels (A,) follow errors, and from where."""
         n_horizons, n_columns = self.errors.shape[2:]
         start = np.empty((n_horizons, n_columns, len(levels)))
-        width = np.empty((n_horizons, n_columns, 1))
+        width, size = np.empty((n_horizons, n_columns, 1)), np.empty((n_horizons, n_columns))
         for j in range(n_horizons):
             for c in range(n_columns):
                 pooled = self.errors[:, :, j, c][self.is_first[:, :, j]]
                 pooled = np.sort(pooled[~np.isnan(pooled)])
                 start[j, c] = _ranked(pooled, levels)
                 width[j, c] = np.ptp(_ranked(pooled, [0.1, 0.9]))
-        return Adaptation(levels, start, width, self.steps, self.stride)
+                size[j, c] = np.abs(pooled).mean()
+        return Adaptation(levels, start, width, size, self.steps, self.stride)
+
+
+class Followed(NamedTuple):
+    """Quantiles that follow errors in E ways, of which the last F follow the size of the errors.
+
+    quantile, loss : (E, S, J, C, A).
+    size : mean size of the latest errors, in units of that of the first ones, (F, S, J, C).
+    """
+
+    quantile: np.ndarray
+    loss: np.ndarray
+    size: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -124,6 +141,8 @@ class Adaptation:
         The first quantiles.
     width : np.ndarray of shape (J, C, 1)
         Distance between the 10 % and the 90 % quantile.
+    size : np.ndarray of shape (J, C)
+        Mean size of the first errors.
     steps : np.ndarray of shape (J,)
     stride : int
     """
@@ -131,6 +150,7 @@ class Adaptation:
     levels: np.ndarray
     start: np.ndarray
     width: np.ndarray
+    size: np.ndarray
     steps: np.ndarray
     stride: int
 
@@ -139,45 +159,45 @@ class Adaptation:
         """How many cutoffs before a forecast the last one is whose error is known, (J,)."""
         return -(-self.steps // self.stride) - 1
 
-    def begin(self, n_series: int) -> tuple[np.ndarray, np.ndarray]:
-        """Quantiles for each of E step sizes, and their losses, (E, S, J, C, A) each."""
-        quantile = np.tile(self.start, (len(ADAPTATIONS), n_series, 1, 1, 1))
-        return quantile, np.zeros_like(quantile)
+    def begin(self, n_series: int) -> Followed:
+        """The first quantiles, before any error moved them."""
+        n_ways = len(ADAPTATIONS) + len(SIZE_RATES)
+        quantile = np.tile(self.start, (n_ways, n_series, 1, 1, 1))
+        size = np.ones((len(SIZE_RATES), *quantile.shape[1:-1]))
+        return Followed(quantile, np.zeros_like(quantile), size)
 
     def moved(
-        self,
-        quantile: np.ndarray,
-        loss: np.ndarray,
-        made_with: np.ndarray,
-        error: np.ndarray,
-        stays: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Quantiles and losses, (E, S, J, C, A) each, after an error of each series and horizon.
+        self, state: Followed, made_with: np.ndarray, error: np.ndarray, stays: np.ndarray
+    ) -> Followed:
+        """The state after an error of each series and horizon.
 
         Parameters
         ----------
-        quantile, loss : np.ndarray of shape (E, S, J, C, A)
+        state : Followed
         made_with : np.ndarray of shape (E, S, J, C, A)
             Quantiles as they were when the forecast was made.
         error, stays : np.ndarray of shape (S, J, C)
             The error, and whether it moves nothing.
         """
-        step = self.stride * self.width / np.sqrt(self.steps)[:, None, None]
-        step = ADAPTATIONS[:, None, None, None, None] * step  # (E, 1, J, C, 1)
+        root, n = np.sqrt(self.steps)[:, None], len(ADAPTATIONS)
+        relative = np.divide(np.abs(error), self.size, np.ones_like(error), where=self.size > 0)
+        rate = 1 - (1 - SIZE_RATES[:, None, None, None]) ** self.stride
+        size = np.where(stays, state.size, state.size + rate / root * (relative - state.size))
         width = np.maximum(self.width, np.finfo(np.float64).tiny)
         error, stays = error[..., None], stays[..., None]
         is_below = error <= made_with
+        step = ADAPTATIONS[:, None, None, None, None] * self.stride * self.width / root[..., None]
+        move = np.where(stays, 0.0, step * (self.levels - is_below[:n]))
+        quantile = np.concatenate([state.quantile[:n] + move, size[..., None] * self.start])
         pinball = (self.levels - is_below) * (error - made_with) / width
         kept = (1 - FORGETTING) ** self.stride
-        return (
-            quantile + np.where(stays, 0.0, step * (self.levels - is_below)),
-            np.where(stays, loss, kept * loss + self.stride * pinball),
-        )
+        loss = np.where(stays, state.loss, kept * state.loss + self.stride * pinball)
+        return Followed(quantile, loss, size)
 
-    def mean(self, quantile: np.ndarray, loss: np.ndarray) -> np.ndarray:
-        """The mean over the step sizes, weighed by their losses, (S, J, C, A)."""
-        weight = np.exp(WEIGHT_RATE * (loss.min(0) - loss))
-        return (weight * quantile).sum(0) / weight.sum(0)
+    def mean(self, state: Followed) -> np.ndarray:
+        """The mean of the quantiles, weighed by their losses, (S, J, C, A)."""
+        weight = np.exp(WEIGHT_RATE * (state.loss.min(0) - state.loss))
+        return (weight * state.quantile).sum(0) / weight.sum(0)
 
 
 class Calibrated(Predictive):

@@ -15,7 +15,7 @@ from skrnn.data.panel import Panel
 from skrnn.distributions import Predictive
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.sliding_panel import SlidingPanel
-from skrnn.forecasting.conformal import N_SIMULATED, center_and_size
+from skrnn.forecasting.conformal import N_SIMULATED, Followed, center_and_size
 from skrnn.forecasting.decoding import VALUES_AT_ONCE, Decoder, Encoded, runs_at_once, states
 from skrnn.forecasting.fitted import Fitted, bounded
 from skrnn.forecasting.model import Model
@@ -242,9 +242,10 @@ class Tracker:
         # Position of the first cutoff of each series; far in the future where there is none.
         self.first = np.where(first < stop, panel.origin + first, np.iinfo(np.int64).max)
         self.levels, self.adaptation = levels, errors.adaptation(levels)
-        self.quantile, self.loss = self.adaptation.begin(panel.n_series)
+        self.state = self.adaptation.begin(panel.n_series)
         n_recent = int(self.adaptation.before.max()) + 1
-        self.recent = np.tile(self.quantile, (n_recent, *(1,) * self.quantile.ndim))
+        quantile = self.state.quantile
+        self.recent = np.tile(quantile, (n_recent, *(1,) * quantile.ndim))
         # Errors so far, of each series and horizon; all of them are followed once more.
         latest = panel.lengths[:, None] - steps  # (S, J)
         n_errors = (errors.cutoff[:, :, None] <= latest[:, None]).sum(1)
@@ -266,13 +267,13 @@ class Tracker:
         back = np.maximum(count - self.adaptation.before, 0) % n_recent
         made_with = np.moveaxis(self.recent[back, :, series[:, None], horizon], 2, 0)
         stays = (~is_due | is_first)[..., None] | np.isnan(error)
-        quantile, loss = self.adaptation.moved(
-            self.quantile[:, series], self.loss[:, series], made_with, error, stays
-        )
-        self.quantile[:, series], self.loss[:, series] = quantile, loss
+        state = Followed(*(part[:, series] for part in self.state))
+        moved = self.adaptation.moved(state, made_with, error, stays)
+        for part, new in zip(self.state, moved, strict=True):
+            part[:, series] = new
         self.count[series] = count = count + is_due
         place = count % n_recent
-        self.recent[place, :, series[:, None], horizon] = np.moveaxis(quantile, 0, 2)
+        self.recent[place, :, series[:, None], horizon] = np.moveaxis(moved.quantile, 0, 2)
 
     def is_cutoff(self, series: np.ndarray, position: np.ndarray) -> np.ndarray:
         """Whether forecasts from these positions (m, ...) of series (m,) have errors."""
@@ -308,7 +309,7 @@ class Tracker:
 
     def quantiles(self) -> np.ndarray:
         """The quantiles of the errors of forecasts from the end of each series, (S, J, C, A)."""
-        return np.sort(self.adaptation.mean(self.quantile, self.loss), axis=-1)
+        return np.sort(self.adaptation.mean(self.state), axis=-1)
 
 
 class FittedStream:

@@ -6,6 +6,7 @@ from skrnn.forecasting import conformal
 from skrnn.forecasting.conformal import (
     ADAPTATIONS,
     FORGETTING,
+    SIZE_RATES,
     WEIGHT_RATE,
     Calibrated,
     HeldOutErrors,
@@ -116,7 +117,15 @@ def test_variance_of_residuals_grows_with_the_square_of_the_size_of_the_errors()
 @pytest.fixture
 def one_step_size(monkeypatch):
     monkeypatch.setattr(conformal, "ADAPTATIONS", np.array([0.08]))
+    monkeypatch.setattr(conformal, "SIZE_RATES", np.array([]))
     return 0.08
+
+
+@pytest.fixture
+def one_size_rate(monkeypatch):
+    monkeypatch.setattr(conformal, "ADAPTATIONS", np.array([]))
+    monkeypatch.setattr(conformal, "SIZE_RATES", np.array([0.1]))
+    return 0.1
 
 
 def test_quantile_moves_by_the_step_size_after_each_error_and_as_far_as_it_was_wrong(one_step_size):
@@ -141,7 +150,31 @@ def test_errors_are_compared_with_the_quantile_that_the_forecast_was_made_with(o
     np.testing.assert_allclose(found[3:], expected)
 
 
-def test_step_sizes_are_weighed_by_their_pinball_losses(monkeypatch):
+def test_quantiles_are_the_first_ones_times_the_size_of_the_latest_errors(one_size_rate):
+    errors = np.sort(rng.normal(size=99))
+    table = np.concatenate([errors, [3.0, np.nan, -5.0, 0.0]])[None, :, None, None]
+    found = held_out(table, 99).tracked(np.array([0.2, 0.9]), np.arange(104))[0, :, 0, 0]
+    sizes = [1.0]
+    for error in (3.0, None, 5.0, 0.0):
+        relative = sizes[-1] if error is None else error / np.abs(errors).mean()
+        sizes.append(sizes[-1] + one_size_rate * (relative - sizes[-1]))
+    first = errors[[19, 89]]  # ranks 20 and 90 of 99
+    np.testing.assert_allclose(found[99:], np.array(sizes)[:, None] * first)
+
+
+def test_size_of_errors_several_steps_ahead_moves_less(one_size_rate):
+    table = np.concatenate([np.full(9, 1.0), [3.0]])[None, :, None, None]
+    found = held_out(table, 9, steps=[4]).tracked(np.array([0.5]), np.arange(11))[0, :, 0, 0, 0]
+    assert found[10] == pytest.approx(1 + one_size_rate / 2 * (3 - 1))
+
+
+def test_quantiles_of_forecasts_that_never_erred_follow_errors_all_the_same():
+    table = np.concatenate([np.zeros(20), [1.0, 1.0]])[None, :, None, None]
+    found = held_out(table, 20).tracked(np.array([0.1, 0.9]), np.arange(23))
+    assert np.isfinite(found).all()
+
+
+def test_step_sizes_and_size_rates_are_weighed_by_their_pinball_losses(monkeypatch):
     table = np.concatenate([np.sort(rng.normal(size=99)), rng.normal(size=40) + 1])
     errors = held_out(table[None, :, None, None], 99)
     counts, level = np.arange(140), np.array([0.9])
@@ -149,9 +182,14 @@ def test_step_sizes_are_weighed_by_their_pinball_losses(monkeypatch):
     alone = []
     for step_size in ADAPTATIONS:
         monkeypatch.setattr(conformal, "ADAPTATIONS", np.array([step_size]))
+        monkeypatch.setattr(conformal, "SIZE_RATES", np.array([]))
+        alone.append(errors.tracked(level, counts)[0, :, 0, 0, 0])
+    for rate in SIZE_RATES:
+        monkeypatch.setattr(conformal, "ADAPTATIONS", np.array([]))
+        monkeypatch.setattr(conformal, "SIZE_RATES", np.array([rate]))
         alone.append(errors.tracked(level, counts)[0, :, 0, 0, 0])
     width = table[89] - table[9]
-    loss = np.zeros(len(ADAPTATIONS))
+    loss = np.zeros(len(alone))
     for k in range(99, 139):
         over = table[k] - np.array([quantile[k] for quantile in alone])
         loss = (1 - FORGETTING) * loss + np.maximum(0.9 * over, -0.1 * over) / width
