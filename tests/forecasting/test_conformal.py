@@ -208,6 +208,18 @@ def test_coverage_recovers_after_the_spread_of_the_errors_has_doubled():
     assert abs(inside[600:].mean() - 0.9) < 0.02
 
 
+def test_coverage_recovers_within_some_forty_errors_after_the_spread_has_doubled():
+    errors = rng.normal(size=(100, 548)) * np.where(np.arange(548) < 500, 1, 2)
+    is_first = np.broadcast_to((np.arange(548) < 300)[:, None], (100, 548, 1))
+    cutoff = np.tile(np.arange(548), (100, 1))
+    held = HeldOutErrors(cutoff, errors[..., None, None], is_first, np.array([1]), 1)
+    found = held.tracked(np.array([0.05, 0.95]), np.arange(549))[:, :548, 0, 0]
+    inside = (errors >= found[..., 0]) & (errors <= found[..., 1])
+    assert abs(inside[:, 300:500].mean() - 0.9) < 0.01
+    assert inside[:, 500:507].mean() < 0.7
+    assert inside[:, 528:].mean() > 0.77  # with the step sizes alone 0.72
+
+
 def test_missing_errors_move_nothing():
     table = np.array([1.0, 2.0, np.nan, np.nan])[None, :, None, None]
     found = held_out(table, 2).tracked(np.array([0.5]), np.arange(5))[0, :, 0, 0, 0]
