@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy.special import stdtrit
 
 from skrnn.data.held_out import HeldOut
 from skrnn.data.panel import Panel
@@ -22,6 +23,9 @@ MOST_CUTOFFS, MOST_SIMULATED_CUTOFFS, N_SIMULATED = 2_000, 300, 20
 PSEUDO_ERRORS = 10.0
 # 0.95 times 20 is rank 19, whatever floating point makes of it.
 RANK_TOLERANCE = 1e-9
+# Errors that overlap count as fewer, but as two at least. Quantiles further out than these levels
+# are widened as these are (decision 47).
+FEWEST_ERRORS, OUTERMOST = 2.0, (0.05, 0.95)
 # Step sizes of adaptive conformal inference: after each error, a quantile moves by so much of the
 # distance between the 10 % and the 90 % quantile, divided by the root of the steps ahead.
 ADAPTATIONS = np.array([0.0, 0.01, 0.04, 0.16])
@@ -60,7 +64,8 @@ class HeldOutErrors:
     def tracked(self, levels: np.ndarray, counts: np.ndarray) -> np.ndarray:
         r"""Quantiles at ascending levels after so many errors, (S, U, J, C, A).
 
-        The first ones are those of split conformal prediction. After each later error e a quantile
+        The first ones are those of split conformal prediction, widened where errors are few and
+        overlap. After each later error e a quantile
         q at level a moves by :math:`\eta\,(a - 1[e \le q'])`, where q' is the quantile as it was
         when the forecast was made. So in the long run a share a of errors lies below theirs,
         whatever changes in the series. A small step size :math:`\eta`, or none, is best while
@@ -112,6 +117,8 @@ class HeldOutErrors:
                 pooled = self.errors[:, :, j, c][self.is_first[:, :, j]]
                 pooled = np.sort(pooled[~np.isnan(pooled)])
                 start[j, c] = _ranked(pooled, levels)
+                overlap, median = max(1.0, self.steps[j] / self.stride), _ranked(pooled, [0.5])
+                start[j, c] = _widened(start[j, c], levels, median, len(pooled), overlap)
                 width[j, c] = np.ptp(_ranked(pooled, [0.1, 0.9]))
                 size[j, c] = np.abs(pooled).mean()
         return Adaptation(levels, start, width, size, self.steps, self.stride)
@@ -468,3 +475,21 @@ def _ranked(errors: np.ndarray, levels: Sequence[float] | np.ndarray) -> np.ndar
     place = (n + 1) * level
     rank = np.where(level > 0.5, np.ceil(place - RANK_TOLERANCE), np.floor(place + RANK_TOLERANCE))
     return errors[np.clip(rank, 1, n).astype(np.int64) - 1]
+
+
+def _widened(
+    quantiles: np.ndarray, levels: np.ndarray, median: np.ndarray, n: int, overlap: float
+) -> np.ndarray:
+    r"""The quantiles of n errors as far from their median as fewer independent errors would ask.
+
+    The errors of forecasts k steps ahead from neighbouring rows share steps. If those of single
+    steps are independent, n of them tell as much of the spread as :math:`m = 3 n k / (2 k^2 + 1)`
+    independent ones. Distances grow by the ratio of the quantiles of Student's t with m and with n
+    degrees of freedom.
+    """
+    n_independent = 3 * n * overlap / (2 * overlap**2 + 1)
+    n_independent = min(n, max(FEWEST_ERRORS, n_independent))
+    level = np.clip(levels, *OUTERMOST)
+    ratio = np.ones(len(level))
+    np.divide(stdtrit(n_independent, level), stdtrit(n, level), ratio, where=level != 0.5)
+    return median + ratio * (quantiles - median)

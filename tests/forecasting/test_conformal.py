@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from skpro_checks import INDICES, check_quantiles_and_labels, check_variance, columns_of
 from skrnn.forecasting import conformal
@@ -82,6 +83,20 @@ def test_interval_covers_its_share_of_exchangeable_residuals(n, coverage):
         low, high = others.quantiles(parameters, [(1 - coverage) / 2, (1 + coverage) / 2])[0, 0]
         inside += low <= values[k] <= high
     assert inside >= coverage * (n + 1) - 1e-9
+
+
+def test_quantiles_of_few_overlapping_errors_are_wider():
+    errors = np.sort(rng.normal(size=40)) + 3
+    levels = np.array([0.01, 0.05, 0.25, 0.5, 0.9, 0.95])
+    table = errors[None, :, None, None]
+    first = held_out(table, 40, steps=[1]).adaptation(levels).start
+    far = held_out(table, 40, steps=[4]).adaptation(levels).start
+    n = 3 * 40 * 4 / (2 * 4**2 + 1)  # errors four steps ahead tell as much as so many
+    outer = np.array([0.05, 0.05, 0.25, 0.9, 0.95])
+    ratio = np.insert(stats.t.ppf(outer, n) / stats.t.ppf(outer, 40), 3, 1)
+    median = first[0, 0, 3]
+    np.testing.assert_allclose(far[0, 0], median + ratio * (first[0, 0] - median))
+    assert 1.04 < ratio[1] < 1.05
 
 
 def test_residuals_are_those_of_the_horizon_and_the_column():
