@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from skrnn import GRUForecaster, backtest
 from skrnn.data.held_out import HeldOut
@@ -75,7 +76,12 @@ def test_interval_of_a_panel_is_that_of_relative_errors_times_the_size_of_the_se
             ranked = np.sort(np.concatenate(every[h]))
             n = len(ranked)
             low, high = np.floor((n + 1) * 0.1), np.ceil((n + 1) * 0.9)
-            expected = size * ranked[[int(low) - 1, int(high) - 1]]
+            quantiles = ranked[[int(low) - 1, int(high) - 1]]
+            if h == 1:  # errors two steps ahead overlap: 9 of them tell as much as 6
+                median, independent = ranked[int(np.floor((n + 1) / 2)) - 1], 2 * n / 3
+                ratio = stats.t.ppf(0.9, independent) / stats.t.ppf(0.9, n)
+                quantiles = median + ratio * (quantiles - median)
+            expected = size * quantiles
             np.testing.assert_allclose(interval[s, h] - point[s, h], expected, rtol=1e-3, atol=1e-4)
 
 
