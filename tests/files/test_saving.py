@@ -396,7 +396,8 @@ def test_golden_file_of_format_1_forecasts_what_it_did_when_it_was_written(name)
     _, y, X, settings = CASES[name]
     X = None if X is None else X(y).drop(columns=settings["past_covariates"])
     values = np.concatenate([np.ravel(part) for part in numbers(loaded, X)])
-    # Not to the bit: another processor or version of torch adds in another order.
+    # Not to the bit: another processor or version of torch adds in another order. Intervals several
+    # steps ahead are those since decision 47, which widened them; the files are as they were.
     np.testing.assert_allclose(values, np.loadtxt(path.with_suffix(".txt")), rtol=1e-4)
 
 
