@@ -143,7 +143,7 @@ def evaluate(
     >>> len(table), bool(table["test_SMAPE"].mean() < 20)
     (77, True)
     """
-    _check_options(forecaster, backend, error_score)
+    _check_options(forecaster, strategy, backend, error_score)
     arguments = {
         "forecaster": forecaster,
         "cv": cv,
@@ -305,12 +305,15 @@ def _fitted_once(forecaster: BaseRecurrentForecaster) -> _FittedOnce:
     return type(type(forecaster).__name__, (_FittedOnce,), {})(forecaster)
 
 
-def _check_options(forecaster: Any, backend: Any, error_score: Any) -> None:
+def _check_options(forecaster: Any, strategy: Any, backend: Any, error_score: Any) -> None:
     if not isinstance(forecaster, BaseForecaster):
         msg = (
             f"The 'forecaster' parameter of evaluate must be a forecaster of skrnn or sktime, but "
             f"got {type(forecaster).__name__}."
         )
+        raise TypeError(msg)
+    if not isinstance(strategy, str):  # of a str, sktime says whether it knows it
+        msg = f"The 'strategy' parameter of evaluate must be a str. Got {strategy!r} instead."
         raise TypeError(msg)
     if backend is not None and not (isinstance(backend, str) and backend in backend_dict):
         msg = (

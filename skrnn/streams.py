@@ -532,6 +532,8 @@ def _without_data(forecaster: BaseRecurrentForecaster) -> BaseRecurrentForecaste
 
 def _array(values: Any, dtype: Any, name: str) -> np.ndarray:
     try:
+        if np.iscomplexobj(values):
+            raise TypeError("they are complex")
         return np.asarray(values, dtype=dtype)
     except (TypeError, ValueError) as error:
         msg = f"{name} must hold numbers, one in each place, but {error}. Convert them."

@@ -310,6 +310,7 @@ BAD_ROWS = {
     "two values": ([1.0, 2.0], "shape (1, 1), but got shape (2,)"),
     "infinite": (np.inf, "column 'y0' holds inf"),
     "text": ("high", "must hold numbers"),
+    "complex": (np.array([1.0 + 1.0j]), "must hold numbers"),
     "ragged": ([[1.0], [1.0, 2.0]], "must hold numbers"),
     "empty": ([], "but got shape (0,)"),
 }

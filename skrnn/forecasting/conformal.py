@@ -113,14 +113,14 @@ class HeldOutErrors:
         start = np.empty((n_horizons, n_columns, len(levels)))
         width, size = np.empty((n_horizons, n_columns, 1)), np.empty((n_horizons, n_columns))
         for j in range(n_horizons):
+            overlap = max(1.0, self.steps[j] / self.stride)
             for c in range(n_columns):
                 pooled = self.errors[:, :, j, c][self.is_first[:, :, j]]
                 pooled = np.sort(pooled[~np.isnan(pooled)])
-                start[j, c] = _ranked(pooled, levels)
-                overlap, median = max(1.0, self.steps[j] / self.stride), _ranked(pooled, [0.5])
-                start[j, c] = _widened(start[j, c], levels, median, len(pooled), overlap)
-                width[j, c] = np.ptp(_ranked(pooled, [0.1, 0.9]))
-                size[j, c] = np.abs(pooled).mean()
+                low, median, high = _ranked(pooled, [0.1, 0.5, 0.9])
+                ranked = _ranked(pooled, levels)
+                start[j, c] = _widened(ranked, levels, median, len(pooled), overlap)
+                width[j, c], size[j, c] = high - low, np.abs(pooled).mean()
         return Adaptation(levels, start, width, size, self.steps, self.stride)
 
 
@@ -478,7 +478,7 @@ def _ranked(errors: np.ndarray, levels: Sequence[float] | np.ndarray) -> np.ndar
 
 
 def _widened(
-    quantiles: np.ndarray, levels: np.ndarray, median: np.ndarray, n: int, overlap: float
+    quantiles: np.ndarray, levels: np.ndarray, median: float, n: int, overlap: float
 ) -> np.ndarray:
     r"""The quantiles of n errors as far from their median as fewer independent errors would ask.
 

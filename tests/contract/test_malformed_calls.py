@@ -10,6 +10,7 @@ import io
 import os
 import tempfile
 import traceback
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -164,9 +165,26 @@ def test_update(y, update_params):
 
 
 @attempts
+@given(
+    name=st.sampled_from(["y", "X", "fh", "start", "step_length", "alpha", "cutoffs"]),
+    value=anything,
+)
+def test_backtest(name, value):
+    check(lambda: backtest(FITTED, **{"y": Y, "start": 30, "fh": [1]} | {name: value}))
+
+
+@attempts
 @given(y_true=anything, y_pred=anything)
 def test_metric(y_true, y_pred):
     check(lambda: smape(y_true, y_pred) and None)
+
+
+@attempts
+@given(file=anything.filter(lambda file: not isinstance(file, (str, bool))))
+def test_file(file):
+    check(lambda: skrnn.save(FITTED, file))
+    check(lambda: FITTED.to_onnx(file))
+    check(lambda: skrnn.load(file) and None)
 
 
 def saved():
@@ -212,11 +230,7 @@ CV = ExpandingWindowSplitter(initial_window=34, fh=[1, 2], step_length=3)
 STREAM = Stream(FITTED, fh=[1, 2], alpha=[0.1, 0.5])
 # Each function with arguments that it takes; one of them is replaced.
 FUNCTIONS = {
-    "backtest": (
-        backtest,
-        {"forecaster": FITTED, "y": Y, "X": None, "fh": [1], "start": 30, "step_length": 1}
-        | {"cutoffs": None, "alpha": None},
-    ),
+    "backtest": (partial(backtest, y=Y, start=30), {"forecaster": FITTED}),
     "evaluate": (
         lambda **arguments: len(skrnn.evaluate(**arguments)),
         {"forecaster": FITTED, "cv": CV, "y": Y, "X": None, "strategy": "no-update_params"}
@@ -286,13 +300,13 @@ FUNCTIONS = {
         {"y": Y, "X": None, "fh": [1]},
     ),
     "of_series": (discarding(FITTED.of_series), {"key": "a"}),
-    "to_onnx": (FITTED.to_onnx, {"path": io.BytesIO(), "alpha": None}),
+    "to_onnx": (partial(FITTED.to_onnx, io.BytesIO()), {"alpha": None}),
     "predict_blocks": (
         lambda **arguments: pd.concat(FITTED.predict_blocks(**arguments)).dropna(),
         {"fh": [1], "X": None},
     ),
-    "save": (skrnn.save, {"forecaster": FITTED, "path": io.BytesIO(), "history": "context"}),
-    "load": (discarding(skrnn.load), {"source": saved(), "device": "cpu"}),
+    "save": (partial(skrnn.save, path=io.BytesIO()), {"forecaster": FITTED, "history": "context"}),
+    "load": (discarding(partial(skrnn.load, saved())), {"device": "cpu"}),
 }
 few = settings(attempts, max_examples=-(-attempts.max_examples // 4))
 
@@ -303,9 +317,7 @@ few = settings(attempts, max_examples=-(-attempts.max_examples // 4))
 def test_argument(function, data):
     call, arguments = FUNCTIONS[function]
     name, value = data.draw(st.sampled_from(sorted(arguments))), data.draw(anything)
-    names_a_file = isinstance(value, (str, bool)) and name in ("path", "source")
-    if not names_a_file:
-        check(lambda: call(**arguments | {name: value}))
+    check(lambda: call(**arguments | {name: value}))
 
 
 def test_network_beyond_memory_names_the_settings_to_lower():
