@@ -17,9 +17,11 @@ from skrnn.data.stored_panel import StoredPanel
 from skrnn.distributions import Predictive
 from skrnn.distributions.bounded import Bounded
 from skrnn.features.device_panel import DevicePanel
-from skrnn.forecasting.conformal import HeldOutErrors, calibrated, held_out_errors
+from skrnn.forecasting.adaptation import HeldOutErrors
+from skrnn.forecasting.conformal import calibrated
 from skrnn.forecasting.contributions import RANGE, Contributions, Explained
 from skrnn.forecasting.ensemble import AnyModel, combined
+from skrnn.forecasting.held_out_errors import held_out_errors
 from skrnn.forecasting.model import Model
 from skrnn.forecasting.samples import Samples
 from skrnn.network.randomness import RandomStreams

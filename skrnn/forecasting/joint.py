@@ -10,8 +10,9 @@ import pandas as pd
 from scipy import stats
 
 from skrnn.distributions import Predictive
-from skrnn.forecasting.conformal import Calibrated, held_out_scores
+from skrnn.forecasting.conformal import Calibrated
 from skrnn.forecasting.fitted import MOST_VALUES_AHEAD, Fitted
+from skrnn.forecasting.held_out_errors import held_out_scores
 from skrnn.forecasting.samples import ranks
 from skrnn.network.randomness import RandomStreams
 

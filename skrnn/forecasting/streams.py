@@ -15,9 +15,10 @@ from skrnn.data.panel import Panel
 from skrnn.distributions import Predictive
 from skrnn.features.device_panel import DevicePanel
 from skrnn.features.sliding_panel import SlidingPanel
-from skrnn.forecasting.conformal import N_SIMULATED, Followed, center_and_size
+from skrnn.forecasting.adaptation import Followed
 from skrnn.forecasting.decoding import VALUES_AT_ONCE, Decoder, Encoded, runs_at_once, states
 from skrnn.forecasting.fitted import Fitted, bounded
+from skrnn.forecasting.held_out_errors import N_SIMULATED, center_and_size
 from skrnn.forecasting.model import Model
 from skrnn.forecasting.strategies import ForecastingStrategy
 from skrnn.network.cells import State, each_part, select

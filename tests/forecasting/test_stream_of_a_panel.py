@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from skrnn import GRUForecaster
-from skrnn.forecasting.conformal import held_out_errors
+from skrnn.forecasting.held_out_errors import held_out_errors
 from skrnn.forecasting.streams import Tracker
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.mark.parametrize("most_cutoffs", [2_000, 9], ids=["every row", "every third row"])
 def test_quantiles_are_those_of_all_errors_at_once(monkeypatch, most_cutoffs):
-    monkeypatch.setattr("skrnn.forecasting.conformal.MOST_CUTOFFS", most_cutoffs)
+    monkeypatch.setattr("skrnn.forecasting.held_out_errors.MOST_CUTOFFS", most_cutoffs)
     rng = np.random.default_rng(0)
     y = pd.Series(rng.normal(size=90) * np.repeat([1.0, 4.0], [60, 30]))
     settings = {"hidden_size": 3, "num_epochs": 1, "window_length": 8, "random_state": 0}

@@ -9,8 +9,8 @@ from scipy import stats
 
 from skrnn import GRUForecaster, backtest
 from skrnn.data.held_out import HeldOut
-from skrnn.forecasting import conformal
-from skrnn.forecasting.conformal import PSEUDO_ERRORS, held_out_errors
+from skrnn.forecasting import held_out_errors as module
+from skrnn.forecasting.held_out_errors import PSEUDO_ERRORS, held_out_errors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -193,7 +193,7 @@ def test_cutoffs_of_many_held_out_rows_are_spread_evenly(monkeypatch):
     y = noise(200)
     forecaster = GRUForecaster(validation_split=0.25, **SMALL).fit(y)
     every, _ = errors_of(forecaster, 1)
-    monkeypatch.setattr(conformal, "MOST_CUTOFFS", 10)
+    monkeypatch.setattr(module, "MOST_CUTOFFS", 10)
     some, _ = errors_of(forecaster, 1)
     assert len(some[0][0]) == 10
     sizes = np.abs(every[0][0]).mean() / np.abs(some[0][0]).mean()
