@@ -83,6 +83,8 @@ RUNS = {
     ),
     "many_networks": "benchmarks/many_networks.py --threads 2",
     "panel_file": "benchmarks/panel_file.py --values 1e7 3e7",
+    "panel_file-huge": "benchmarks/panel_file.py --values 1e9 --ways file --forecast 1000000",
+    "processes": "benchmarks/processes.py",
     "search_speed-one_size": "benchmarks/search_speed.py --threads 1 --sizes 32 --rates 32",
     "search_speed-one_thread": "benchmarks/search_speed.py --threads 1",
     "search_speed-two_threads": "benchmarks/search_speed.py --threads 2",
