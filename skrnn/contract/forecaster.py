@@ -44,6 +44,7 @@ from skrnn.contract.parameters import (
     tuple_of,
 )
 from skrnn.contract.persistence import copied, pickled, put_back
+from skrnn.contract.shards import whole
 from skrnn.contract.summary import naive_table, summary_table
 from skrnn.contract.tags import TAGS, contract_settings, tags_of
 from skrnn.data.diagnosis import explain_refusal
@@ -194,10 +195,12 @@ class BaseRecurrentForecaster(BaseForecaster):
         fh: Any,
         pretrained: AnyModel | None,
     ) -> BaseRecurrentForecaster:
-        """Fit one model to all series."""
+        """Fit one model to all series, those of other processes as well."""
+        processes = Processes.joined()
+        shard = y
+        y, X = whole(processes, y, X)
         panel = read(self, y, X, pretrained)
         warn_of_outliers(panel)
-        processes = Processes.joined()
         checkpoint = Checkpoint.of(self, panel, pretrained, processes)
         streams = checkpoint.streams(RandomStreams.of(self.random_state))
         start = untrained(self, panel, fh, pretrained, streams)
@@ -207,6 +210,8 @@ class BaseRecurrentForecaster(BaseForecaster):
         self.history_ = history_of([one.record.history for one in trained])
         self.num_epochs_ = num_epochs_of([one.record for one in trained])
         checkpoint.remove()
+        if y is not shard:
+            self._set_cutoff_from_y(pd.DataFrame(index=self.fitted_.last_stamps()))
         return self
 
     @torch.inference_mode(False)
@@ -219,9 +224,10 @@ class BaseRecurrentForecaster(BaseForecaster):
             self.fitted_, self.history_ = fitted_each, history
             self._set_cutoff_from_y(pd.DataFrame(index=fitted_each.last_stamps()))
             return self
+        processes = Processes.joined() if update_params else Processes()
+        y, X = whole(processes, y, X)
         fitted, history = self.fitted_.appended(y, X), self.history_
         if update_params:
-            processes = Processes.joined()
             checkpoint = Checkpoint.of(self, fitted.panel, fitted.model, processes)
             end = self.fitted_.panel.end
             fitted, history = train_all_on(

@@ -97,6 +97,13 @@ class Processes:
             distributed.broadcast_object_list(values, src=0)
         return values[0]
 
+    def gathered(self, value: Any) -> list[Any]:
+        """The values of all processes, in their order."""
+        values: list[Any] = [None] * self.n
+        with self._connected():
+            distributed.all_gather_object(values, value)
+        return values
+
     @torch.no_grad()
     def take_weights_of_first(self, network: nn.Module) -> None:
         """Copy weights and buffers from the first process, whose last bits may differ."""
@@ -116,9 +123,7 @@ class Processes:
         """
         if self.n == 1:
             return
-        identities: list[Any] = [None] * self.n
-        with self._connected():
-            distributed.all_gather_object(identities, dict(identity))
+        identities = self.gathered(dict(identity))
         for rank, other in enumerate(identities):
             names = {*other, *identities[0]}
             differing = sorted(name for name in names if other.get(name) != identities[0].get(name))

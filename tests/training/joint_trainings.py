@@ -14,6 +14,7 @@ from torch import distributed
 from skrnn import GRUForecaster, LSTMForecaster
 from skrnn.callbacks import Callback
 from skrnn.datasets import make_hourly_load
+from skrnn.training.processes import Processes
 
 SMALL = {"hidden_size": 8, "window_length": 24, "batch_size": 5, "sp": 24, "random_state": 0}
 # Adam divides by the size of the gradients: where they are nearly 0, rounding grows at every step.
@@ -76,6 +77,31 @@ def pretraining_and_update(folder):
     return numbers(forecaster)
 
 
+def of_this_process(data):
+    """Of several processes, each one's part of the series; alone, all of them."""
+    if not distributed.is_initialized():
+        return data
+    processes = Processes(distributed.get_rank(), distributed.get_world_size())
+    keys = data.index.get_level_values(0).unique()
+    first, stop = processes.share(len(keys))
+    return data.loc[keys[first:stop]]
+
+
+def shards_of_a_panel(folder):
+    y = PANEL.drop(PANEL.index[-10:])  # its last series ends first
+    names = y.index.get_level_values(0)
+    X = pd.DataFrame({"place": names.str[-1], "open": np.arange(len(y)) % 24 < 12}, index=y.index)
+    y, X = of_this_process(y), of_this_process(X)
+    forecaster = GRUForecaster(**FEW).fit(y.groupby(level=0).head(180), X)
+    cutoff = forecaster.cutoff
+    forecaster.update(y, X)
+    return {
+        "weights": weights(forecaster),
+        "in the sample": forecaster.predict(fh=[-2, 0], X=X).to_numpy(),
+        "cutoffs": [stamps[0].value for stamps in (cutoff, forecaster.cutoff)],
+    }
+
+
 class StopAtThird(Callback):
     """Known to the first process alone."""
 
@@ -122,6 +148,7 @@ ALIKE = [
     length_from_held_out_rows,
     early_stopping,
     pretraining_and_update,
+    shards_of_a_panel,
     callback_of_the_first,
     checkpoint,
 ]
@@ -137,9 +164,13 @@ def without_a_seed(folder):
 def unlike(folder):
     rank = distributed.get_rank()
     y = PANEL if rank == 0 else PANEL + 1
+    others = PANEL.drop(PANEL.index[0][0], level=0) if rank else PANEL
+    renamed = of_this_process(PANEL).rename(columns=lambda name: f"{name} {rank}")
     messages = []
     for forecaster, data in [
         (GRUForecaster(**FEW), y),
+        (GRUForecaster(**FEW), others),
+        (GRUForecaster(**FEW), renamed),
         (GRUForecaster(**FEW | {"hidden_size": 8 + rank, "lr": 1e-3 + rank}), PANEL),
     ]:
         try:

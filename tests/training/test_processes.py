@@ -66,8 +66,10 @@ def test_processes_without_a_seed_train_with_that_of_the_first(together):
 
 def test_unlike_data_and_parameters_are_named_by_all_processes(together):
     for results in together:
-        data, parameters = results["unlike"]["messages"]
+        data, series, columns, parameters = results["unlike"]["messages"]
         assert "process 1 differs from process 0 in the data. Give all" in data
+        assert "processes 0 and 1 both have series 'region_01', and not all" in series
+        assert "process 1 differs from process 0 in the columns of y. Give all" in columns
         assert "process 1 differs from process 0 in hidden_size, lr. Give all" in parameters
 
 
