@@ -149,3 +149,27 @@ def test_learning_rate_of_a_schedule_reaches_captured_steps(monkeypatch, capture
 
 def zero_after(optimizer, n_steps):
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: float(step < n_steps))
+
+
+@pytest.fixture
+def little_memory():
+    """No more memory of the GPU than is taken now, and 64 MB."""
+    torch.cuda.empty_cache()
+    allowed = torch.cuda.memory_reserved() + 2**26
+    torch.cuda.set_per_process_memory_fraction(
+        allowed / torch.cuda.get_device_properties(0).total_memory
+    )
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+@FORECASTERS
+def test_fit_beyond_the_memory_names_what_to_lower_and_the_forecaster_stays_usable(
+    little_memory, forecaster
+):
+    y = make_hourly_load(n_series=20, n_hours=2_000, random_state=0)
+    large = forecaster(device="cuda", hidden_size=1_024, batch_size=512, num_epochs=1)
+    with pytest.raises(MemoryError, match=r"Lower batch_size, window_length, hidden_size"):
+        large.fit(y)
+    small = large.set_params(hidden_size=8, batch_size=16)
+    assert np.isfinite(small.fit(y).predict([1, 2]).to_numpy()).all()
