@@ -1,4 +1,5 @@
 # `values` is an array of ours here, never that of pandas.
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +30,7 @@ from skrnn.forecasting.decoding import Runs
 from skrnn.forecasting.strategies import Recursive
 from skrnn.naive import naive_kinds
 from skrnn.network.cells import CELLS
+from skrnn.network.threads import whole_operators
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -120,6 +122,21 @@ def test_first_steps_of_a_longer_forecast_are_the_shorter_forecast(horizon):
     np.testing.assert_allclose(longer[:, :horizon], shorter, rtol=0, atol=1e-5)
     one = forecast_of(network, panel, data, series, cutoff)
     np.testing.assert_allclose(longer[:, :1], one, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_samples", [0, 3])
+def test_two_threads_forecast_and_draw_what_one_does(monkeypatch, two_threads, n_samples):
+    monkeypatch.setattr(decoding, "FEWEST_OF_THREAD", 2)
+    panel = panel_of()
+    network = network_of(distribution=Normal()) if n_samples else network_of()
+    series, cutoff = np.repeat([0, 1, 2], 3), np.tile([3, 5, 6], 3)
+    decoder = decoder_of(network, panel, data_of(panel), series, cutoff)
+    made = []
+    for threads in (nullcontext(), whole_operators()):
+        with threads:
+            generator = torch.Generator().manual_seed(0) if n_samples else None
+            made.append(decoder.paths(4, n_samples, generator))
+    np.testing.assert_allclose(*made, rtol=0, atol=1e-6)
 
 
 # ------------------------------------------------------------------ the future
