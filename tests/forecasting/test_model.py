@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pandas as pd
@@ -105,6 +106,25 @@ def test_paths_in_smaller_batches_begin_with_the_same_random_numbers(monkeypatch
     too_large(monkeypatch, 7, RuntimeError("DefaultCPUAllocator: can't allocate memory"))
     _, found = model.forecast(*args, torch.Generator().manual_seed(1))
     np.testing.assert_array_equal(found, expected)
+
+
+def test_paths_that_are_begun_anew_draw_the_same_random_numbers(monkeypatch):
+    panel, steps = panel_of(), np.array([1, 2])
+    model = model_of(network_of(distribution=Normal()), panel)
+    monkeypatch.setattr(decoding, "STEPS_AT_ONCE", 1)  # a run at a time
+    args = panel, SERIES, ROWS, steps, 5
+    _, expected = model.forecast(*args, torch.Generator().manual_seed(1))
+    inputs, passes = RecurrentNetwork.inputs, count()
+
+    def fails_once(self, steps):
+        if next(passes) == 3:  # after the paths of the first cutoff
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return inputs(self, steps)
+
+    monkeypatch.setattr(RecurrentNetwork, "inputs", fails_once)
+    _, found = model.forecast(*args, torch.Generator().manual_seed(1))
+    np.testing.assert_array_equal(found, expected)
+    assert next(passes) > 4
 
 
 @pytest.mark.parametrize(
