@@ -5,7 +5,8 @@
 Twelve simulated regions are trained on with the defaults for some steps. Each process computes its
 share of every batch, and one all-reduce a step adds the gradients (gloo, over the loopback device).
 A step takes the median of the times between the ends of batches, in the first process. Efficiency
-is the time of one process over n times that of n. The all-reduce alone is timed as well.
+is the time of one process over n times that of n. The all-reduce alone is timed as well, and two
+processes that train on half a batch each at the same time, and do not join: what the machine costs.
 
 Steps of more processes are predicted: one process is timed with the n-th part of the batch, and a
 ring of all-reduce takes the latency of a network 2 (n - 1) times, and 2 (n - 1) / n times the time
@@ -90,19 +91,19 @@ def child(folder, rank, n, args):
     return row
 
 
-def run(n, args, parts=1):
+def run(n, args, parts=1, is_group=True):
     """Train on n processes, on the given part of a batch; returns the row of the first."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     given = ["--hours", str(args.hours), "--parts", str(parts)]
     with tempfile.TemporaryDirectory() as folder:
         children = [
             subprocess.Popen(
-                [sys.executable, __file__, *given, "--child", folder, str(rank), str(n)],
+                [sys.executable, __file__, *given, "--child", folder, *map(str, place)],
                 stdout=subprocess.PIPE,
                 text=True,
                 env=environment,
             )
-            for rank in range(n)
+            for place in ([(rank, n) for rank in range(n)] if is_group else [(0, 1)] * n)
         ]
         outputs = [process.communicate()[0] for process in children]
     if any(process.returncode for process in children):
@@ -129,7 +130,8 @@ def main():
         folder, rank, n = args.child
         print(json.dumps(child(Path(folder), int(rank), int(n), args)))
         return
-    rows = [{"way": "measured", **run(n, args)} for n in MEASURED]
+    rows = [{"way": "joined", **run(n, args)} for n in MEASURED]
+    rows += [{"way": "side by side", **run(n, args, parts=n, is_group=False)} for n in MEASURED[1:]]
     rows += [{"way": "predicted", **predicted(n, args)} for n in PREDICTED]
     alone = rows[0]["step ms"]
     for row in rows:
