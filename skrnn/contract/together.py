@@ -44,7 +44,6 @@ from skrnn.training.schedules import (
 )
 from skrnn.training.stack_start import looked_up, start_stack
 from skrnn.training.stack_trainer import Lane, Member, Rate, StackTrainer
-from skrnn.training.start import draw_as_start
 
 # Numbers in memory of the networks that are trained at once: weights, and what the kernels keep of
 # each step. At the defaults and 144 months these are 400 networks; with gradients, averages and the
@@ -52,8 +51,6 @@ from skrnn.training.start import draw_as_start
 NUMBERS_AT_ONCE = 2**26
 # What the kernels keep of each step, in numbers for each hidden unit.
 KEPT_PER_UNIT = 6
-# The scores of the mix, among the weights of a network.
-MIX_SCORES = "head.mix_bias"
 
 
 @dataclass(frozen=True)
@@ -166,7 +163,7 @@ class _StackTraining:
         self.grid = origin, model.window_length, model.stride, model.features.patch_length
         self.stack = NetworkStack.of([start.model.network for start in starts])
         # From which training starts: scores of each network's mix.
-        self.scores = torch.zeros_like(self.stack.tensors[MIX_SCORES])
+        self.scores = torch.zeros_like(self.stack.tensors["head.mix_bias"])
         self.on_device: dict[Any, DevicePanel] = {}
         self.members = [
             Member(
@@ -311,10 +308,10 @@ class _StackTraining:
             self.on_device[source] = part.model.on_device(part.panel)
         return chunks_of(self.tasks[number].forecaster, self.on_device[source], stop, streams)
 
-    def _source(self, number: int) -> tuple[int, ...]:
-        """What the start of a training reads: trainings that differ in their weights share it."""
-        part, model = self.parts[number], self.parts[number].model
-        return tuple(map(id, (part.panel, model.scaler, model.known_scaler, model.level_shift)))
+    def _source(self, number: int) -> tuple[int, int]:
+        """The model and panel that a training starts from; several trainings may share them."""
+        part = self.parts[number]
+        return id(part.model), id(part.panel)
 
     def _lane(
         self,
@@ -331,61 +328,34 @@ class _StackTraining:
     def _start(self, lanes: list[_Lane], goes_on: bool = False) -> None:
         """Let trainings start from the naive mix; the learning rate and their length do not count.
 
-        What starts from the same data is started once: with the same random numbers, or with any
-        where the start reads every target. With ``goes_on`` they go on from what they have learned.
+        What starts from one model and panel with the same random numbers is started once. With
+        ``goes_on`` they go on from what they have learned.
         """
         alike: dict[Any, list[_Lane]] = defaultdict(list)
         for lane in lanes:
             (number, *_), chunks, streams = lane
             drawn = str(chunks.rng.bit_generator.state) if chunks.is_random else ""
             lengths = self.parts[number].panel.lengths.tobytes(), chunks.stop.tobytes()
-            alike[(*lengths, chunks.batch_size, streams.seed, drawn)].append(lane)
-        firsts: dict[Any, int] = {}
-        copies: dict[int, list[int]] = {}  # of each network that is started, with itself
-        for key, same in alike.items():
-            read = key[:2] if same[0][1].reads_every_target else key
-            for i in (i for numbers, _, _ in same for i in numbers):
-                first = firsts.setdefault((read, self._source(i)), i)
-                copies.setdefault(first, []).append(i)
+            key = (*lengths, chunks.batch_size, streams.seed, drawn)
+            alike[key].append(lane)
         for same in alike.values():
             _, chunks, streams = same[0]
-            started = [i for numbers, _, _ in same for i in numbers if i in copies]
-            if started:
-                some, before = self.stack.select(started), self.scores[started]
-                scores = start_stack(
-                    some,
-                    self.data,
-                    self.first_series[started],
-                    chunks,
-                    streams,
-                    before if goes_on else None,
-                )
-                for k, first in enumerate(started):
-                    moved = scores[k] - before[k] if goes_on else None
-                    self._take_start(copies[first], some, k, moved)
-                    self.scores[copies[first]] = scores[k]
-                self._put_back(some, started)
-            else:
-                draw_as_start(self.stack.template, chunks, streams)
+            copies: dict[Any, list[int]] = defaultdict(list)
+            for i in (i for numbers, _, _ in same for i in numbers):
+                copies[i if goes_on else self._source(i)].append(i)
+            started = [first for first, *_ in copies.values()]
+            some = self.stack.select(started)
+            before = self.scores[started] if goes_on else None
+            places = self.first_series[started]
+            scores = start_stack(some, self.data, places, chunks, streams, before)
+            self._put_back(some, started)
+            for own, (first, *others) in zip(scores, copies.values(), strict=True):
+                self.scores[[first, *others]] = own
+                if others:
+                    for tensor in self.stack.tensors.values():
+                        tensor[others] = tensor[first].clone()
             for _, others_chunks, _ in same[1:]:
                 others_chunks.rng.bit_generator.state = chunks.rng.bit_generator.state
-
-    def _take_start(
-        self, numbers: list[int], some: NetworkStack, k: int, moved: torch.Tensor | None
-    ) -> None:
-        """Change networks as the first of them was by its start, which is number k of some.
-
-        What a start does not set stays. The scores of networks that go on are ``moved``.
-        """
-        first, *others = numbers
-        if not others:
-            return
-        for name, tensor in self.stack.tensors.items():
-            if moved is not None and name == MIX_SCORES:
-                tensor[others] += moved
-            else:
-                after = some.tensors[name][k]
-                tensor[others] = torch.where(after != tensor[first], after, tensor[others])
 
     def _count(self, numbers: list[int], chunks: Chunks) -> None:
         """Note how many observations are trained on."""

@@ -221,11 +221,6 @@ class Chunks:
         return not (self.dense and is_one_chunk and self.every == 1 and self.patch_length == 1)
 
     @property
-    def reads_every_target(self) -> bool:
-        """Whether an epoch reads every target, whatever is drawn."""
-        return self.dense and self.every == 1 and self.patch_length == 1
-
-    @property
     def _numbers_per_step(self) -> int:
         """About how many numbers are read for a step."""
         features = self.data.features

@@ -71,13 +71,6 @@ def start_on_more(
     return scores
 
 
-def draw_as_start(network: RecurrentNetwork, chunks: Chunks, streams: RandomStreams) -> None:
-    """Draw the random numbers of a `start` that is taken from another network."""
-    chunks.drawn()
-    if network.ahead is not None:
-        streams.numpy.spawn(1)
-
-
 def _certainty(network: RecurrentNetwork, chunks: Chunks) -> float:
     return certainty_of_errors(network.features, chunks.n_observations, len(chunks.stop))
 
