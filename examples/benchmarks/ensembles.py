@@ -116,7 +116,9 @@ def summary(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=[2_000, 8_760], help="hours of PJM")
-    parser.add_argument("--m4", type=Path, metavar="FOLDER", help="of Hourly-train.csv and Hourly-test.csv")
+    parser.add_argument(
+        "--m4", type=Path, metavar="FOLDER", help="of Hourly-train.csv and Hourly-test.csv"
+    )
     parser.add_argument("--series", type=int, help="of each kind at most")
     parser.add_argument("--p1", action="store_true", help="the pooled regions as well")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
