@@ -179,7 +179,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         if file is not None:
             refuse_local(self)
             self._fit_one(file, None, fh, pretrained)
-            self._set_cutoff_from_y(pd.DataFrame(index=self.fitted_.last_stamps()))
+            self._set_cutoff_from_fitted()
             return self
         if self.pooling == "local" and isinstance(y.index, pd.MultiIndex):
             self.fitted_, records = local.fit_each(self, y, X, fh, pretrained)
@@ -211,7 +211,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         self.num_epochs_ = num_epochs_of([one.record for one in trained])
         checkpoint.remove()
         if y is not shard:
-            self._set_cutoff_from_y(pd.DataFrame(index=self.fitted_.last_stamps()))
+            self._set_cutoff_from_fitted()
         return self
 
     @torch.inference_mode(False)
@@ -222,7 +222,7 @@ class BaseRecurrentForecaster(BaseForecaster):
         if isinstance(self.fitted_, LocalFitted):
             fitted_each, history = local.update_each(self, y, X, update_params)
             self.fitted_, self.history_ = fitted_each, history
-            self._set_cutoff_from_y(pd.DataFrame(index=fitted_each.last_stamps()))
+            self._set_cutoff_from_fitted()
             return self
         processes = Processes.joined() if update_params else Processes()
         y, X = whole(processes, y, X)
@@ -236,7 +236,7 @@ class BaseRecurrentForecaster(BaseForecaster):
             checkpoint.remove()
         # Nothing has changed so far: an update that fails or is refused leaves everything as it is.
         self.fitted_, self.history_ = fitted, history
-        self._set_cutoff_from_y(pd.DataFrame(index=fitted.last_stamps()))
+        self._set_cutoff_from_fitted()
         return self
 
     @torch.inference_mode(False)
@@ -597,6 +597,10 @@ class BaseRecurrentForecaster(BaseForecaster):
         if isinstance(y, pd.DataFrame) and len(y):
             y = y.iloc[series_offsets(y.index)[1:] - 1]
         super()._set_cutoff_from_y(y)
+
+    def _set_cutoff_from_fitted(self) -> None:
+        """Set the cutoff from the last rows of all series, of which sktime may have seen a part."""
+        self._set_cutoff_from_y(pd.DataFrame(index=self.fitted_.last_stamps()))
 
     def clone(self) -> BaseRecurrentForecaster:
         """An unfitted copy with the same parameters, configuration and pretrained model."""

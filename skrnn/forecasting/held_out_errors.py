@@ -122,8 +122,8 @@ class _HeldOutForecasts:
         """Forecast from the first held-out row of each series on, up to its end."""
         n_columns = len(model.columns)
         first, stop = held_out.rows(panel)
-        is_simulated = model.strategy.name == "recursive" and model.distribution.is_probabilistic
-        is_simulated = is_simulated and steps[-1] > 1
+        samples = model.strategy.name == "recursive" and model.distribution.is_probabilistic
+        is_simulated = samples and steps[-1] > 1
         most = MOST_SIMULATED_CUTOFFS if is_simulated else MOST_CUTOFFS
         stride = max(1, -(-int((stop - first).sum()) // most))
         last = np.where(stop > first, panel.lengths, first)
@@ -150,9 +150,7 @@ class _HeldOutForecasts:
             )
             raise ValueError(msg)
         generator = torch.Generator(model.device).manual_seed(0) if is_simulated else None
-        n_samples = N_SIMULATED if is_simulated else 0
-        if model.distribution.is_probabilistic and not is_simulated:
-            n_samples = N_SIMULATED if model.strategy.name == "recursive" else 0
+        n_samples = N_SIMULATED if samples else 0
         distribution, parameters = model.forecast(panel, series, rows, steps, n_samples, generator)
         values = np.where(counts, panel.values[target][..., :n_columns], np.nan)
         cutoff = np.where(inside, cutoff, np.iinfo(np.int64).max)

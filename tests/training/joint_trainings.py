@@ -79,11 +79,8 @@ def pretraining_and_update(folder):
 
 def of_this_process(data):
     """Of several processes, each one's part of the series; alone, all of them."""
-    if not distributed.is_initialized():
-        return data
-    processes = Processes(distributed.get_rank(), distributed.get_world_size())
     keys = data.index.get_level_values(0).unique()
-    first, stop = processes.share(len(keys))
+    first, stop = Processes.joined().share(len(keys))
     return data.loc[keys[first:stop]]
 
 
